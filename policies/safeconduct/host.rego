@@ -1,0 +1,36 @@
+# METADATA
+# title: A host's own rules
+# description: >-
+#   Modules in package `safeconduct.host`, or below it, add reasons to refuse:
+#   `deny contains {"reason": "...", "message": "..."} if ...`. They cannot allow anything.
+#   The loader collects every such set in `safeconduct.extensions`. Whatever is in it refuses,
+#   also when it is not shaped as it should be.
+#
+#   Undefined is not false: a rule that reads an attribute which is missing does not fire. So
+#   say what is needed and negate it: `deny contains {...} if not in_region`, with
+#   `in_region if input.subject.attributes.region == "EU"`, and keep computed values out of the
+#   head of `deny`, where one that is undefined would take the refusal with it.
+# custom: {requirements: [Z-20]}
+package safeconduct.decision
+
+import rego.v1
+
+host_denials := [denial | some denial in data.safeconduct.extensions.deny]
+
+host_agrees if count(host_denials) == 0
+
+default host_reason := "policy.unspecified"
+
+# Sets are sorted, so which one comes first does not depend on the order of files.
+host_reason := concat("", ["policy.", host_denials[0].reason]) if {
+	is_string(host_denials[0].reason)
+	regex.match(`^[a-z0-9_.-]{1,64}$`, host_denials[0].reason)
+}
+
+default host_message := "A policy of this host does not allow this request. Ask an admin."
+
+host_message := host_denials[0].message if {
+	is_string(host_denials[0].message)
+	count(host_denials[0].message) > 0
+	count(host_denials[0].message) <= 512
+}

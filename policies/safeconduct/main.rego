@@ -1,0 +1,88 @@
+# METADATA
+# title: The decision
+# description: >-
+#   Answers one access request from the facts in the input. `allow` names everything that must
+#   hold; `verdict` names the first thing that does not. The two are written separately, so that
+#   a mistake in one cannot open the gate: the caller of these rules refuses when they disagree.
+# custom: {requirements: [Z-01, Z-02, Z-03, Z-20, Z-29, Z-30, Z-37]}
+package safeconduct.decision
+
+import rego.v1
+
+answer := {
+	"allow": allow,
+	"reason": verdict.reason,
+	"message": verdict.message,
+	"required_level": required_level,
+	"effective_level": effective_level,
+	"step_up": step_up,
+}
+
+default allow := false
+
+allow if {
+	session_live
+	subject_active
+	client_active
+	bound
+	tool_known
+	tool_enabled
+	tool_pinned
+	has_ceiling
+	has_consent
+	consent_live
+	within_ceiling
+	within_consent
+	host_agrees
+}
+
+# The order is part of the contract: what the caller cannot help comes before what it can, and
+# a tool that is hidden is refused before anything is said about levels.
+default verdict := {
+	"reason": "engine.failed",
+	"message": "The policy gave no answer, so the request was refused. Ask an admin of this host.",
+}
+
+verdict := {"reason": "session.ended", "message": session_message} if not session_live
+
+else := {"reason": "subject.inactive", "message": subject_message} if not subject_active
+
+else := {"reason": "client.blocked", "message": client_message} if not client_active
+
+else := {"reason": "binding.mismatch", "message": binding_message} if not bound
+
+else := {"reason": "tool.unknown", "message": unknown_message} if not tool_known
+
+else := {"reason": "tool.disabled", "message": unknown_message} if not tool_enabled
+
+else := {"reason": "tool.changed", "message": changed_message} if not tool_pinned
+
+else := {"reason": "ceiling.none", "message": no_ceiling_message} if not has_ceiling
+
+else := {"reason": "consent.none", "message": no_consent_message} if not has_consent
+
+else := {"reason": "consent.expired", "message": expired_message} if not consent_live
+
+else := {"reason": "ceiling.exceeded", "message": ceiling_message} if not within_ceiling
+
+else := {"reason": "consent.level", "message": consent_message} if not within_consent
+
+else := {"reason": host_reason, "message": host_message} if not host_agrees
+
+else := {"reason": "allowed", "message": "Allowed."} if allow
+
+# What the messages call the thing that was asked for. Names come from the caller, so they are
+# cut; a server is asked for by its key.
+target := substring(input.resource.name, 0, 128) if {
+	is_string(input.resource.name)
+	input.resource.name != ""
+} else := server
+
+# Messages must not fail where facts are missing, or the next reason would be named instead.
+default server := "this server"
+
+server := input.resource.server if is_string(input.resource.server)
+
+default needed := "unknown"
+
+needed := input.tool.level if data.safeconduct.levels.rank[input.tool.level]

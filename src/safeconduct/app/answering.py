@@ -1,0 +1,228 @@
+"""What answers requests, built on an installation: the road, the AS, the pages, the edge."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from safeconduct import edge
+from safeconduct.app.building import Installation
+from safeconduct.app.policies import HostPolicies
+from safeconduct.app.watching import CatalogueWatch
+from safeconduct.egress import Mailer
+from safeconduct.oauth import (
+    Asking,
+    Assertions,
+    Authorizations,
+    ClientAuthentication,
+    Housekeeping,
+    OAuthEndpoints,
+    Registrations,
+    Retirement,
+    Standings,
+    TokenRequests,
+    Verifier,
+)
+from safeconduct.policy import FactSources, Pdp
+from safeconduct.proxy import (
+    Decider,
+    Gate,
+    McpEndpoint,
+    Pipeline,
+    Records,
+    RequestStates,
+    Returns,
+    TransportSessions,
+)
+from safeconduct.settings import MailSettings
+from safeconduct.signin import Attempts, BrowserSessions, Local, Recovery
+from safeconduct.telemetry import Metrics
+from safeconduct.upstreams import Forwarder
+from safeconduct.web import Drawing, ErrorPages, PeoplePages, Stylesheet
+
+_FORM_BYTES = 64 * 1024
+
+
+class Answering(NamedTuple):
+    """The application, and what has to be kept going or stopped beside it."""
+
+    app: ASGIApp
+    returns: Returns
+    watch: CatalogueWatch
+    housekeeping: Housekeeping
+
+
+def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, str]]]) -> Answering:
+    """Build everything that answers."""
+    metrics = Metrics()
+    watch = CatalogueWatch(parts)
+    returns, endpoint = _road(parts, metrics, watch)
+    pages, errors = _pages(parts)
+    oauth = _oauth(parts, errors)
+    server = parts.settings.server
+    inner = Starlette(
+        routes=[*oauth.routes(), *pages],
+        middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=_FORM_BYTES)],
+        exception_handlers=errors.handlers(),
+    )
+    inner.router.redirect_slashes = False  # a redirect would lose a POST
+    app = edge.Edge(
+        inner,
+        mcp=endpoint,
+        hosts=parts.hosts,
+        database=parts.database,
+        feed=parts.feed,
+        metrics=metrics,
+        ready=ready,
+        limits=edge.Limits(
+            sign_in_per_5_minutes=server.rate_limits.sign_in_per_5_minutes,
+            sign_up_per_10_minutes=server.rate_limits.sign_up_per_10_minutes,
+            register_per_minute=server.rate_limits.register_per_minute,
+            mcp_per_minute=server.rate_limits.mcp_per_minute,
+            writes_per_minute=server.rate_limits.writes_per_minute,
+            all_per_minute=server.rate_limits.all_per_minute,
+        ),
+        trusted_proxies=tuple(
+            ipaddress.ip_network(proxy, strict=False) for proxy in server.trusted_proxies
+        ),
+        metrics_for=server.metrics,
+    )
+    housekeeping = Housekeeping(parts.database, clock=parts.clock)
+    return Answering(app=app, returns=returns, watch=watch, housekeeping=housekeeping)
+
+
+def _road(
+    parts: Installation, metrics: Metrics, watch: CatalogueWatch
+) -> tuple[Returns, McpEndpoint]:
+    decider = Decider(
+        sources=FactSources(
+            people=parts.people,
+            consents=parts.consents,
+            ceilings=parts.ceilings,
+            clock=parts.clock,
+        ),
+        pdp=Pdp(HostPolicies(parts.hosts).of),
+        sessions=parts.sessions,
+    )
+    records = Records(parts.trail, metrics)
+    transports = TransportSessions(parts.root_key)
+    states = RequestStates(parts.root_key, clock=parts.clock)
+    returns = Returns(
+        decider=decider,
+        records=records,
+        states=states,
+        transports=transports,
+        sessions=parts.sessions,
+        changed=lambda call: watch.soon(call.caller.host, call.server.key),
+    )
+    pipeline = Pipeline(
+        gate=Gate(
+            verifier=Verifier(parts.database, parts.feed),
+            clients=parts.clients,
+            sessions=parts.sessions,
+            catalogue=parts.catalogue,
+            clock=parts.clock,
+        ),
+        transports=transports,
+        decider=decider,
+        records=records,
+        states=states,
+        forwarder=Forwarder(parts.transport),
+        returns=returns,
+    )
+    return returns, McpEndpoint(pipeline, max_body_bytes=parts.settings.server.limits.body_bytes)
+
+
+def _oauth(parts: Installation, errors: ErrorPages) -> OAuthEndpoints:
+    database, trail, clock = parts.database, parts.trail, parts.clock
+    return OAuthEndpoints(
+        asking=Asking(database, clients=parts.clients, catalogue=parts.catalogue, clock=clock),
+        authentication=ClientAuthentication(
+            parts.clients, Assertions(database, fetcher=parts.fetcher, clock=clock)
+        ),
+        tokens=TokenRequests(
+            database,
+            standings=Standings(
+                database,
+                people=parts.people,
+                ceilings=parts.ceilings,
+                consents=parts.consents,
+                sessions=parts.sessions,
+                clock=clock,
+            ),
+            trail=trail,
+            clock=clock,
+        ),
+        registrations=Registrations(database, trail=trail, clock=clock),
+        retirement=Retirement(database, trail=trail, clock=clock),
+        catalogue=parts.catalogue,
+        error_page=errors.page,
+    )
+
+
+def _pages(parts: Installation) -> tuple[list[BaseRoute], ErrorPages]:
+    stylesheet = Stylesheet()
+    drawing = Drawing(stylesheet)
+    errors = ErrorPages(drawing)
+    attempts = Attempts(clock=parts.clock)
+    browsers = BrowserSessions(database=parts.database, clock=parts.clock)
+    mail = parts.settings.server.mail
+    pages = PeoplePages(
+        database=parts.database,
+        people=parts.people,
+        ceilings=parts.ceilings,
+        catalogue=parts.catalogue,
+        consents=parts.consents,
+        clients=parts.clients,
+        authorizations=Authorizations(
+            parts.database,
+            clients=parts.clients,
+            catalogue=parts.catalogue,
+            ceilings=parts.ceilings,
+            consents=parts.consents,
+            trail=parts.trail,
+            clock=parts.clock,
+        ),
+        revocations=parts.revocations,
+        browsers=browsers,
+        local=Local(
+            database=parts.database,
+            passwords=parts.passwords,
+            attempts=attempts,
+            browsers=browsers,
+            trail=parts.trail,
+            clock=parts.clock,
+        ),
+        recovery=Recovery(
+            database=parts.database,
+            passwords=parts.passwords,
+            attempts=attempts,
+            browsers=browsers,
+            trail=parts.trail,
+            clock=parts.clock,
+            mailer=None if mail is None else _mailer(mail),
+        ),
+        clock=parts.clock,
+        stylesheet=stylesheet,
+        drawing=drawing,
+        errors=errors,
+    )
+    return list(pages.routes()), errors
+
+
+def _mailer(mail: MailSettings) -> Mailer:
+    return Mailer(
+        host=mail.host,
+        port=mail.port,
+        username=mail.username,
+        password=mail.password,
+        sender=mail.sender,
+        security=mail.security,
+    )

@@ -1,0 +1,167 @@
+"""The composition root: plain values in, every part constructed once, in order of dependency.
+
+Nothing is looked up at run time and nothing is created at import. `open_installation` gives
+the parts that administration needs; `build` adds what answers requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+from safeconduct.audit import Trail
+from safeconduct.consent import Consents
+from safeconduct.core.clock import Clock, SystemClock
+from safeconduct.core.errors import Refused
+from safeconduct.egress import Fetcher, Transport
+from safeconduct.egress import Limits as TransportLimits
+from safeconduct.hosts import Hosts
+from safeconduct.oauth import Clients, Revocations
+from safeconduct.people import People
+from safeconduct.relations import Ceilings
+from safeconduct.sessions import Sessions
+from safeconduct.settings import ServerSettings, Settings
+from safeconduct.signin import Passwords
+from safeconduct.storage import Database, Epoch, Feed
+from safeconduct.storage.migrating import migrate
+from safeconduct.upstreams import Catalogue, Crawler
+
+_KEY_BYTES = 32
+_MOST_WRITERS = 64
+
+
+class Installation(NamedTuple):
+    """Everything that is not about answering requests."""
+
+    settings: Settings
+    clock: Clock
+    root_key: bytes
+    feed: Feed
+    database: Database
+    trail: Trail
+    hosts: Hosts
+    people: People
+    ceilings: Ceilings
+    consents: Consents
+    sessions: Sessions
+    catalogue: Catalogue
+    fetcher: Fetcher
+    clients: Clients
+    passwords: Passwords
+    transport: Transport
+    crawler: Crawler
+    revocations: Revocations
+
+
+@contextlib.asynccontextmanager
+async def open_installation(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    writer: str | None = None,
+    fetcher: Fetcher | None = None,
+) -> AsyncIterator[Installation]:
+    """Open the store, bring it up to date, take a slot in the audit trail.
+
+    Args:
+        settings: The configuration file, read.
+        clock: Tells the time; the machine's by default.
+        writer: The audit trail's slot, or None for the first that is free.
+        fetcher: Gets client metadata documents; guarded, from the internet, by default.
+    """
+    clock = clock or SystemClock()
+    server = settings.server
+    server.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with contextlib.AsyncExitStack() as stack:
+        epoch = Epoch(server.data_dir / "epoch")
+        stack.callback(epoch.close)
+        feed = Feed(epoch)
+        database = Database(_url(server), feed=feed, clock=clock)
+        stack.push_async_callback(database.close)
+        await migrate(database)
+        await feed.start(database)
+        trail = _trail(server, clock, writer)
+        stack.callback(trail.close)
+        transport = Transport(
+            limits=TransportLimits(
+                head_seconds=server.limits.upstream_head_seconds,
+                idle_seconds=server.limits.upstream_idle_seconds,
+            ),
+            allow_loopback=server.allow_loopback_upstreams,
+            allow_private=server.allow_private_upstreams,
+        )
+        stack.push_async_callback(transport.aclose)
+        fetcher = fetcher or Fetcher()
+        stack.push_async_callback(fetcher.aclose)
+        hosts = Hosts(database, feed)
+        await hosts.refresh()
+        yield Installation(
+            settings=settings,
+            clock=clock,
+            root_key=root_key(server.data_dir),
+            feed=feed,
+            database=database,
+            trail=trail,
+            hosts=hosts,
+            people=People(database, feed),
+            ceilings=Ceilings(database, feed),
+            consents=Consents(database, feed),
+            sessions=Sessions(database, feed, clock=clock),
+            catalogue=Catalogue(database, feed),
+            fetcher=fetcher,
+            clients=Clients(database, feed, clock=clock, fetcher=fetcher),
+            passwords=Passwords(),
+            transport=transport,
+            crawler=Crawler(transport),
+            revocations=Revocations(database, trail=trail, clock=clock),
+        )
+
+
+def root_key(data_dir: Path) -> bytes:
+    """Return the installation's key, making it the first time; only its owner may read it.
+
+    Raises:
+        ValueError: If the file does not hold exactly 32 bytes.
+    """
+    path = data_dir / "master.key"
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        key = path.read_bytes()
+    else:
+        key = os.urandom(_KEY_BYTES)
+        with os.fdopen(handle, "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+    if len(key) != _KEY_BYTES:
+        raise ValueError(f"{path.name} in the data directory is not a key of {_KEY_BYTES} bytes")
+    return key
+
+
+def _url(server: ServerSettings) -> str:
+    if server.database is None:
+        return f"sqlite+aiosqlite:///{server.data_dir / 'safeconduct.db'}"
+    url = server.database.reveal()
+    scheme, _, rest = url.partition("://")
+    driver = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite+aiosqlite"}
+    return f"{driver.get(scheme, scheme)}://{rest}"
+
+
+def _trail(server: ServerSettings, clock: Clock, writer: str | None) -> Trail:
+    slots = [writer] if writer is not None else [str(slot) for slot in range(_MOST_WRITERS)]
+    for slot in slots:
+        trail = Trail(
+            server.data_dir / "audit", clock=clock, writer=slot, durability=server.durability
+        )
+        try:
+            trail.open()
+        except Refused:
+            if slot == slots[-1]:
+                raise
+        else:
+            return trail
+    raise AssertionError("there is always a last slot")

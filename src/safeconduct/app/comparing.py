@@ -1,0 +1,334 @@
+"""Compares what a host is with what it is to become: hosts, people, operators, servers, clients.
+
+Only people and clients that a configuration brought are taken away with it; whoever signed up
+or registered alone stays. A password in the file is the first one: it is set where there is
+none and never replaces one a person chose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from safeconduct import hosts, people
+from safeconduct.app.moves import Act, Doing, Mover, hashed_as
+from safeconduct.app.plan import became, public_url, short
+from safeconduct.app.present import Present
+from safeconduct.app.targets import Target
+from safeconduct.core.model import ClientId, ServerKey
+from safeconduct.core.secrets import digest, same
+from safeconduct.hosts import Host, Policies
+from safeconduct.oauth import Client, names, remove_client
+from safeconduct.people import Operator, Person
+from safeconduct.settings import ClientSettings, OperatorSettings, PersonSettings
+from safeconduct.upstreams import Wanted, remove, save
+
+_FIRST_PASSWORD = "a first password"  # noqa: S105  the words that stand for one
+_SUSPENDED = "{} is suspended and stays so; restore with: safeconduct people restore {}"
+
+
+def compare_host(mover: Mover, present: Present, target: Target) -> None:
+    """Compare the tenant itself and its policies."""
+    wanted = target.host
+
+    async def act(doing: Doing) -> None:
+        await hosts.save(doing.tx, wanted)
+
+    if present.host is None:
+        mover.add("host", wanted.key, "create", (f"at {wanted.origin}",), act)
+        before: dict[str, str] = {}
+    else:
+        changes = tuple(_host_changes(present.host, wanted))
+        mover.add("host", wanted.key, "change", changes, act)
+        before = dict(present.host.policies.policy_modules)
+    after = dict(wanted.policies.policy_modules)
+    for path in sorted({*before, *after}):
+        if path not in before:
+            mover.add("policy", path, "create", ("new rules",), act)
+        elif path not in after:
+            mover.add("policy", path, "remove", ("rules no longer there",), act)
+        elif before[path] != after[path]:
+            mover.add("policy", path, "change", ("other rules",), act)
+
+
+def _host_changes(present: Host, wanted: Host) -> Iterator[str]:
+    for name in ("name", "origin"):
+        before, after = getattr(present, name), getattr(wanted, name)
+        if before != after:
+            yield became(name, before, after)
+    flat_before, flat_after = _flat(present.policies), _flat(wanted.policies)
+    for name, after in flat_after.items():
+        if flat_before[name] != after:
+            yield became(name, flat_before[name], after)
+    if present.policies.policy_data != wanted.policies.policy_data:
+        yield "the rules' data changes"
+    before_documents = present.policies.clients.added_documents
+    after_documents = wanted.policies.clients.added_documents
+    if before_documents != after_documents:
+        yield became(
+            "client documents added",
+            [each.url for each in before_documents],
+            [each.url for each in after_documents],
+        )
+
+
+def _flat(policies: Policies) -> dict[str, object]:
+    """Name each policy by its path; what has sentences of its own is left out."""
+    spelled: dict[str, Any] = msgspec.to_builtins(
+        replace(
+            policies,
+            policy_modules=(),
+            policy_data={},
+            clients=replace(policies.clients, added_documents=()),
+        )
+    )
+    found: dict[str, object] = {}
+    for group, value in spelled.items():
+        if isinstance(value, dict):
+            found |= {f"{group}.{name}": each for name, each in value.items()}
+        else:
+            found[group] = value
+    return found
+
+
+def compare_people(mover: Mover, present: Present, target: Target) -> list[str]:
+    """Compare the people; returns sentences about what was left alone on purpose."""
+    warnings = []
+    for email, said in target.people.items():
+        person = present.people.get(email)
+        if person is None:
+            mover.add(
+                "person", email, "create", _newcomer(said), _created(said), secret=said.password
+            )
+            continue
+        if person.configured and not person.active:
+            warnings.append(_SUSPENDED.format(email, email))
+        password = None if email in present.passwords else said.password
+        changes = (*_person_changes(person, said), *([_FIRST_PASSWORD] if password else []))
+        mover.add("person", email, "change", changes, _described(person, said), secret=password)
+    for email, person in present.people.items():
+        if person.configured and email not in target.people:
+            mover.add("person", email, "remove", ("may no longer sign in",), _retired(person))
+    return warnings
+
+
+def _newcomer(said: PersonSettings) -> tuple[str, ...]:
+    groups = f"in {', '.join(said.groups)}" if said.groups else "in no group"
+    return (short(said.name), short(groups), *([_FIRST_PASSWORD] if said.password else []))
+
+
+def _person_changes(person: Person, said: PersonSettings) -> Iterator[str]:
+    if person.name != said.name:
+        yield became("name", person.name, said.name)
+    if person.groups != said.groups:
+        yield became("groups", person.groups, said.groups)
+    if person.attributes != said.attributes:
+        # Their values can be private; which ones they are is enough to know.
+        named = sorted(
+            name
+            for name in {*person.attributes, *said.attributes}
+            if person.attributes.get(name) != said.attributes.get(name)
+        )
+        yield f"attributes: {short(', '.join(named)) or 'all'} change"
+    if not person.configured:
+        yield "belongs to the configuration from now on"
+
+
+def _created(said: PersonSettings) -> Act:
+    async def act(doing: Doing) -> None:
+        person = await people.create(
+            doing.tx,
+            doing.host,
+            email=said.email,
+            name=said.name,
+            at=doing.at,
+            password_hash=doing.hashes.get(hashed_as("person", people.normal_email(said.email))),
+            groups=said.groups,
+            attributes=said.attributes,
+            configured=True,
+        )
+        doing.ids[person.email] = person.id
+
+    return act
+
+
+def _described(person: Person, said: PersonSettings) -> Act:
+    # Whoever was suspended by hand stays suspended; whoever comes back to the file is back.
+    active = person.active or not person.configured
+
+    async def act(doing: Doing) -> None:
+        await people.describe(
+            doing.tx,
+            doing.host,
+            person.id,
+            name=said.name,
+            groups=said.groups,
+            attributes=said.attributes,
+            configured=True,
+        )
+        if not active:
+            await people.set_active(doing.tx, doing.host, person.id, active=False)
+        password_hash = doing.hashes.get(hashed_as("person", person.email))
+        if password_hash is not None:
+            await people.set_password(doing.tx, doing.host, person.id, password_hash)
+
+    return act
+
+
+def _retired(person: Person) -> Act:
+    async def act(doing: Doing) -> None:
+        await people.describe(
+            doing.tx,
+            doing.host,
+            person.id,
+            name=person.name,
+            groups=(),
+            attributes=person.attributes,
+            configured=False,
+        )
+        await people.set_active(doing.tx, doing.host, person.id, active=False)
+
+    return act
+
+
+def compare_operators(mover: Mover, present: Present, target: Target) -> None:
+    """Compare those who administer the host; the file knows all of them."""
+    for email, said in target.operators.items():
+        operator = present.operators.get(email)
+        password = None if email in present.operator_passwords else said.password
+        given = (_FIRST_PASSWORD,) if password else ()
+        act = _operator_saved(email, said)
+        if operator is None:
+            what = (f"role {said.role}", *given)
+            mover.add("operator", email, "create", what, act, secret=password)
+            continue
+        changed = (became("role", operator.role, said.role),) if operator.role != said.role else ()
+        mover.add("operator", email, "change", (*changed, *given), act, secret=password)
+    for email, operator in present.operators.items():
+        if email not in target.operators:
+            what = (f"is no longer {operator.role}",)
+            mover.add("operator", email, "remove", what, _operator_removed(email))
+
+
+def _operator_saved(email: str, said: OperatorSettings) -> Act:
+    async def act(doing: Doing) -> None:
+        operator = Operator(host=doing.host, email=email, role=said.role)
+        await people.save_operator(
+            doing.tx, operator, doing.hashes.get(hashed_as("operator", email))
+        )
+
+    return act
+
+
+def _operator_removed(email: str) -> Act:
+    async def act(doing: Doing) -> None:
+        await people.remove_operator(doing.tx, doing.host, email)
+
+    return act
+
+
+def compare_servers(mover: Mover, present: Present, target: Target) -> list[ServerKey]:
+    """Compare the servers; returns those that are to be read again."""
+    fresh = []
+    for key, wanted in target.servers.items():
+        known = present.servers.get(key)
+        if known is None:
+            mover.add("server", key, "create", (f"at {public_url(wanted.url)}",), _saved(wanted))
+        elif known != wanted:
+            what = tuple(_server_changes(known, wanted))
+            mover.add("server", key, "change", what, _saved(wanted))
+        else:
+            continue
+        fresh.append(key)
+    for key in present.servers:
+        if key not in target.servers:
+            mover.add("server", key, "remove", ("with all its tools",), _removed(key))
+    return fresh
+
+
+def _server_changes(known: Wanted, wanted: Wanted) -> Iterator[str]:
+    for name in ("name", "description"):
+        before, after = getattr(known, name), getattr(wanted, name)
+        if before != after:
+            yield became(name, before, after)
+    if known.url != wanted.url:
+        before, after = public_url(known.url), public_url(wanted.url)
+        yield became("url", before, after) if before != after else "url: another query"
+    if known.tools != wanted.tools:
+        before = "all" if known.tools is None else known.tools
+        yield became("import", before, "all" if wanted.tools is None else wanted.tools)
+    for tool in sorted({*known.overrides, *wanted.overrides}):
+        said_before, said_after = known.overrides.get(tool), wanted.overrides.get(tool)
+        if said_before != said_after:
+            yield f"tool {short(tool)}: other level or switch"
+
+
+def _saved(wanted: Wanted) -> Act:
+    async def act(doing: Doing) -> None:
+        await save(doing.tx, doing.host, wanted)
+
+    return act
+
+
+def _removed(key: ServerKey) -> Act:
+    async def act(doing: Doing) -> None:
+        await remove(doing.tx, doing.host, key)
+
+    return act
+
+
+def compare_clients(
+    mover: Mover, present: Present, target: Target, digests: dict[ClientId, str | None]
+) -> None:
+    """Compare the agents that were registered beforehand.
+
+    Args:
+        mover: Takes the moves.
+        present: What is stored.
+        target: What is wanted.
+        digests: Digests of the stored clients' secrets.
+    """
+    for key, said in target.clients.items():
+        client = present.clients.get(key)
+        act = _registered(said)
+        if client is None:
+            mover.add("client", key, "create", (names.shown(said.name),), act)
+        else:
+            what = tuple(_client_changes(client, said, digests.get(key)))
+            mover.add("client", key, "change", what, act)
+    for key, client in present.clients.items():
+        if client.kind == "registered" and key not in target.clients:
+            mover.add("client", key, "remove", (names.shown(client.name),), _forgotten(key))
+
+
+def _client_changes(client: Client, said: ClientSettings, stored: str | None) -> Iterator[str]:
+    if client.kind != "registered":
+        yield "is registered beforehand from now on"
+    if client.name != names.shown(said.name):
+        yield became("name", client.name, names.shown(said.name))
+    if client.redirect_uris != said.redirect_uris:
+        yield became("redirect URIs", client.redirect_uris, said.redirect_uris)
+    wanted = None if said.secret is None else digest(said.secret.reveal())
+    if (stored is None) != (wanted is None):
+        yield "has no secret any more" if wanted is None else "has a secret now"
+    elif stored is not None and wanted is not None and not same(stored, wanted):
+        yield "a new secret"
+
+
+def _registered(said: ClientSettings) -> Act:
+    async def act(doing: Doing) -> None:
+        await doing.clients.register_configured(
+            doing.tx, doing.host, ClientId(said.id), said.name, said.redirect_uris, said.secret
+        )
+
+    return act
+
+
+def _forgotten(key: ClientId) -> Act:
+    async def act(doing: Doing) -> None:
+        await remove_client(doing.tx, doing.host, key)
+
+    return act

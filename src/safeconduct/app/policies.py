@@ -1,0 +1,45 @@
+"""Each host's policy, ready to decide: built once for a bundle, shared by its digest."""
+
+from __future__ import annotations
+
+from safeconduct.core.model import HostId
+from safeconduct.hosts import Host, Hosts
+from safeconduct.policy import Bundle, Embedded, HostPolicy
+
+
+class HostPolicies:
+    """Finds a host's policy; an engine is made when a bundle is first needed."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+        self._shipped = Bundle.shipped()
+        self._of_host: dict[HostId, tuple[Host, HostPolicy]] = {}
+
+    def of(self, key: HostId) -> HostPolicy:
+        """Return the policy in force.
+
+        Raises:
+            LookupError: If there is no such host; the PDP answers that with a deny.
+        """
+        host = self._hosts.get(key)
+        if host is None:
+            raise LookupError(key)
+        held = self._of_host.get(key)
+        if held is not None and held[0] is host:
+            return held[1]
+        bundle = bundle_of(host, self._shipped)
+        if held is not None and held[1].bundle == bundle.digest:
+            policy = held[1]
+        else:
+            policy = HostPolicy(engine=Embedded(bundle), bundle=bundle.digest)
+        self._of_host[key] = (host, policy)
+        return policy
+
+
+def bundle_of(host: Host, shipped: Bundle) -> Bundle:
+    """Return the shipped rules with those the host added when it was configured."""
+    added = dict(host.policies.policy_modules)
+    modules = {**dict(shipped.modules), **added}
+    return Bundle.of(
+        modules=tuple(modules.items()), data={**shipped.data, **host.policies.policy_data}
+    )

@@ -1,0 +1,187 @@
+"""Runs the gateway: applies the configuration, answers, keeps house, stops gracefully."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from safeconduct.app.answering import Answering, answering
+from safeconduct.app.building import Installation, open_installation
+from safeconduct.app.provision import Provisioner
+from safeconduct.app.workers import Workers
+from safeconduct.core.clock import Clock
+from safeconduct.core.errors import GatewayError
+from safeconduct.egress import Fetcher
+from safeconduct.settings import Settings
+from safeconduct.storage import StorageError
+from safeconduct.telemetry import configure_logging
+
+_POLL_SECONDS = 1.0
+_FLUSH_SECONDS = 30.0
+_CLEAN_SECONDS = 300.0
+_CHECK_SECONDS = 600.0
+_DRAIN_SECONDS = 20
+_KEEP_ALIVE_SECONDS = 75
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """One worker: an ASGI application with a life of its own around it."""
+
+    def __init__(self, parts: Installation, answers: Answering) -> None:
+        self._parts = parts
+        self._answers = answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answers.app(scope, receive, send)
+
+    def stop(self) -> None:
+        """End standing streams, so that a graceful stop need not wait for them."""
+        self._answers.returns.stop()
+
+
+@contextlib.asynccontextmanager
+async def gateway(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    apply: bool = True,
+    fetcher: Fetcher | None = None,
+) -> AsyncIterator[Gateway]:
+    """Open everything and keep it going; leaving closes it in reverse.
+
+    Args:
+        settings: The configuration file, read.
+        clock: Tells the time; the machine's by default.
+        apply: Whether to bring the installation to what the file says first.
+        fetcher: Gets client metadata documents; guarded, from the internet, by default.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(
+            open_installation(settings, clock=clock, fetcher=fetcher)
+        )
+        if apply:
+            await Provisioner.of(parts).apply(settings)
+        answers = answering(parts, ready=_readiness(parts))
+        stack.push_async_callback(answers.watch.close)
+        stack.push_async_callback(parts.sessions.flush)
+        for work, seconds in (
+            (parts.database.catch_up, _POLL_SECONDS),
+            (parts.sessions.flush, _FLUSH_SECONDS),
+            (answers.housekeeping.clean, _CLEAN_SECONDS),
+            (answers.watch.check_all, _CHECK_SECONDS),
+        ):
+            stack.push_async_callback(_every(seconds, work))
+        yield Gateway(parts, answers)
+
+
+def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+    """Start doing something again and again; returns what stops it."""
+
+    async def keep_going() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except (GatewayError, OSError, StorageError):
+                _log.exception("%s failed and will be tried again", work.__qualname__)
+
+    task = asyncio.get_running_loop().create_task(keep_going())
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    return stop
+
+
+def _readiness(parts: Installation) -> Callable[[], Awaitable[dict[str, str]]]:
+    async def ready() -> dict[str, str]:
+        problems = {}
+        if not parts.trail.available():
+            problems["audit"] = "the trail cannot be written"
+        try:
+            await parts.database.catch_up()
+        except (OSError, StorageError):
+            problems["database"] = "the database does not answer"
+        return problems
+
+    return ready
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, telling us first when it stops."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
+
+
+def serve(settings: Settings, *, path: Path | None = None) -> int:
+    """Serve until told to stop; returns the exit code."""
+    configure_logging(settings.server.log_level)
+    if settings.server.workers > 1:
+        if path is None:
+            raise ValueError("several workers read the configuration file themselves: name it")
+        return _serve_with_workers(settings, path)
+    return work(settings)
+
+
+def work(settings: Settings, *, sockets: list[socket.socket] | None = None) -> int:
+    """Be the only worker, or one of several that were given their sockets."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_work(settings, sockets))
+
+
+async def _work(settings: Settings, sockets: list[socket.socket] | None) -> int:
+    async with gateway(settings, apply=sockets is None) as running:
+        server = _Server(_configured(running, settings), running.stop)
+        await server.serve(sockets)
+        return 0 if server.started else 2
+
+
+def _serve_with_workers(settings: Settings, path: Path) -> int:
+    """Apply the file once, then let several processes share one listening socket."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_apply(settings))
+    listening = _configured(_no_app, settings).bind_socket()
+    return Workers(settings.server.workers, path, listening).run()
+
+
+async def _apply(settings: Settings) -> None:
+    async with gateway(settings, apply=True):
+        pass
+
+
+async def _no_app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise AssertionError("the parent answers nothing")
+
+
+def _configured(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.server.listen_host,
+        port=settings.server.listen_port,
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+    )

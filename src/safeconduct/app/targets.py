@@ -1,0 +1,165 @@
+"""What a host is to become: settings turned into the values that the domains store."""
+
+from __future__ import annotations
+
+from safeconduct.app.rules import Rules
+from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId, Value
+from safeconduct.hosts import (
+    ClientPolicy,
+    ConsentPolicy,
+    Host,
+    PinnedDocument,
+    Policies,
+    SessionPolicy,
+    SignInPolicy,
+    TokenPolicy,
+)
+from safeconduct.people import normal_email
+from safeconduct.relations import Tuple, ceiling_tuple, members, person
+from safeconduct.settings import (
+    AccessSettings,
+    ClientSettings,
+    HostSettings,
+    OperatorSettings,
+    PersonSettings,
+    UpstreamSettings,
+)
+from safeconduct.upstreams import Override, Wanted
+
+ACCESS, CONFIGURATION = "access", "configuration"
+_USER = "user:"
+
+
+class Edge(Value, frozen=True):
+    """An edge as the file has it; with `email`, its subject is the person of that address.
+
+    The person may not exist yet, so the edge is spelled when it is written.
+    """
+
+    object: str
+    relation: str
+    subject: str
+    source: str
+    email: str | None = None
+
+    def spelled(self, ids: dict[str, SubjectId]) -> Tuple:
+        """Return the edge to store.
+
+        Args:
+            ids: Ids of the people of the host by address; an unknown address stays as text.
+        """
+        found = None if self.email is None else ids.get(self.email)
+        return Tuple(
+            object=self.object,
+            relation=self.relation,
+            subject=self.subject if found is None else person(found),
+        )
+
+
+class Target(Value, frozen=True):
+    """One host as the file wants it, ready to compare."""
+
+    host: Host
+    people: dict[str, PersonSettings]
+    operators: dict[str, OperatorSettings]
+    servers: dict[ServerKey, Wanted]
+    clients: dict[ClientId, ClientSettings]
+    edges: tuple[Edge, ...]
+
+
+def target_of(said: HostSettings, rules: Rules) -> Target:
+    """Turn a host's settings and its rules into what is to be stored."""
+    return Target(
+        host=_host(said, rules),
+        people={normal_email(each.email): each for each in said.people},
+        operators={normal_email(each.email): each for each in said.operators},
+        servers={ServerKey(each.key): _server(each) for each in said.servers},
+        clients={ClientId(each.id): each for each in said.clients},
+        edges=(*map(_ceiling, said.access), *map(_relation, said.relations)),
+    )
+
+
+def _host(said: HostSettings, rules: Rules) -> Host:
+    return Host(
+        key=HostId(said.key), name=said.name, origin=said.origin, policies=_policies(said, rules)
+    )
+
+
+def _policies(said: HostSettings, rules: Rules) -> Policies:
+    password = said.sign_in.password
+    return Policies(
+        sign_in=SignInPolicy(password=False)
+        if password is None
+        else SignInPolicy(sign_up=password.sign_up, minimum_length=password.minimum_length),
+        sessions=SessionPolicy(
+            idle_days=said.sessions.idle_days, absolute_days=said.sessions.absolute_days
+        ),
+        tokens=TokenPolicy(
+            access_seconds=said.tokens.access_seconds,
+            refresh_grace_seconds=said.tokens.refresh_grace_seconds,
+        ),
+        consent=ConsentPolicy(
+            until_revoked=said.consent.until_revoked, longest_days=said.consent.longest_days
+        ),
+        clients=_client_policy(said),
+        lists_everything=said.tool_visibility == "all",
+        policy_modules=rules.modules,
+        policy_data=rules.data,
+    )
+
+
+def _client_policy(said: HostSettings) -> ClientPolicy:
+    documents = said.client_documents
+    # An empty list names no host that may be fetched from; the stored one would mean any.
+    nowhere = documents.allow_hosts == ()
+    return ClientPolicy(
+        registration=said.registration == "open",
+        fetch_documents=documents.fetch and not nowhere,
+        pinned_documents=documents.pinned,
+        added_documents=tuple(
+            PinnedDocument(url=str(each.document["client_id"]), document=each.document)
+            for each in documents.add
+        ),
+        dropped_documents=documents.drop,
+        document_hosts=documents.allow_hosts or (),
+        private_schemes=said.private_schemes,
+    )
+
+
+def _server(said: UpstreamSettings) -> Wanted:
+    return Wanted(
+        key=ServerKey(said.key),
+        name=said.name,
+        url=said.url,
+        description=said.description,
+        tools=None if said.imports == "all" else said.imports,
+        overrides={
+            name: Override(level=tool.level, enabled=tool.enabled)
+            for name, tool in said.tools.items()
+        },
+    )
+
+
+def _ceiling(said: AccessSettings) -> Edge:
+    # The settings make sure that exactly one of the two is there.
+    email = None if said.person is None else normal_email(said.person)
+    subject = members(str(said.group)) if email is None else f"{_USER}{email}"
+    edge = ceiling_tuple(ServerKey(said.server), said.ceiling, subject)
+    return _edge(edge, source=ACCESS, email=email)
+
+
+def _relation(text: str) -> Edge:
+    edge = Tuple.parse(text)
+    address = edge.subject.removeprefix(_USER)
+    is_user = edge.subject.startswith(_USER) and "@" in address and "#" not in address
+    return _edge(edge, source=CONFIGURATION, email=normal_email(address) if is_user else None)
+
+
+def _edge(edge: Tuple, *, source: str, email: str | None) -> Edge:
+    return Edge(
+        object=edge.object,
+        relation=edge.relation,
+        subject=edge.subject,
+        source=source,
+        email=email,
+    )

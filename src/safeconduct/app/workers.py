@@ -1,0 +1,74 @@
+"""Several processes on one listening socket; one that dies is replaced."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import signal
+import socket
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import FrameType
+
+_STOP_SECONDS = 30
+_QUICK_DEATHS = 10
+
+
+class Workers:
+    """Starts workers and stands by until it is told to stop."""
+
+    def __init__(self, count: int, path: Path, listening: socket.socket) -> None:
+        """Prepare; nothing runs yet.
+
+        Args:
+            count: How many processes answer.
+            path: The configuration file, which each of them reads.
+            listening: The socket they share.
+        """
+        self._context = multiprocessing.get_context("spawn")
+        self._count = count
+        self._path = path
+        self._listening = listening
+        self._processes: list[SpawnProcess] = []
+        self._stopping = False
+
+    def run(self) -> int:
+        """Run until SIGINT or SIGTERM; returns 2 if workers will not stay alive."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        self._processes = [self._start() for _ in range(self._count)]
+        deaths = 0
+        while not self._stopping and deaths < _QUICK_DEATHS:
+            multiprocessing.connection.wait([one.sentinel for one in self._processes], timeout=1)
+            for index, process in enumerate(self._processes):
+                if not process.is_alive() and not self._stopping:
+                    deaths += 1
+                    self._processes[index] = self._start()
+        self._end()
+        return 0 if self._stopping else 2
+
+    def _start(self) -> SpawnProcess:
+        process = self._context.Process(
+            target=_answer, args=(self._path, self._listening), daemon=False
+        )
+        process.start()
+        return process
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _end(self) -> None:
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join(_STOP_SECONDS)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def _answer(path: Path, listening: socket.socket) -> None:
+    # Imported here: the parent must not carry what only workers need, and serving imports us.
+    from safeconduct.app.worker import answer  # noqa: PLC0415
+
+    answer(path, listening)

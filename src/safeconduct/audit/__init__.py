@@ -1,0 +1,31 @@
+"""The audit trail: written before anything happens, linked so that nothing can vanish."""
+
+from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
+from safeconduct.audit.exporter import export
+from safeconduct.audit.reader import Filters, Tail, follow, latest, read
+from safeconduct.audit.record import Link
+from safeconduct.audit.segment import SegmentFile, segments
+from safeconduct.audit.shape import redacted_shape
+from safeconduct.audit.trail import Durability, Trail
+from safeconduct.audit.verification import Problem, Verification, verify
+
+__all__ = [
+    "INSTALLATION",
+    "AuditUnavailable",
+    "Durability",
+    "Event",
+    "Filters",
+    "Link",
+    "Problem",
+    "SegmentFile",
+    "Tail",
+    "Trail",
+    "Verification",
+    "export",
+    "follow",
+    "latest",
+    "read",
+    "redacted_shape",
+    "segments",
+    "verify",
+]

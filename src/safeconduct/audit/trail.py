@@ -1,0 +1,282 @@
+"""The trail: every decision is written down before it has an effect.
+
+One trail per worker process, one chain per trail. `append` is a single inline `write()`:
+when it returns, the record survives the death of the process; after `durable()` it also
+survives the loss of power. When it raises, nothing was recorded and nothing may be done.
+
+The newest durable link stands in a file of its own beside the segments, so that records
+missing from the end are noticed too. Whoever can rewrite the directory can rewrite both:
+keep copies of the head elsewhere and give them to `verify` as anchors.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
+from safeconduct.audit.group import GroupSync
+from safeconduct.audit.record import (
+    HEAD_BYTES,
+    MAX_RECORD_BYTES,
+    VERSION,
+    Link,
+    Stamper,
+    head_line,
+    members,
+    read_head,
+    sealed,
+)
+from safeconduct.audit.recovery import Recovered, claim, recover
+from safeconduct.audit.segment import (
+    Segment,
+    check_writer,
+    head_path,
+    open_private,
+    segment_path,
+)
+from safeconduct.core.clock import Clock
+from safeconduct.core.errors import Code, Refused
+
+Durability = Literal["process", "disk"]
+
+_SEGMENT_BYTES = 64 * 1024 * 1024
+_DIRECTORY_MODE = 0o700
+
+
+class Trail:
+    """Writes events into one hash chain. Safe to call from several threads."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clock: Clock,
+        writer: str = "0",
+        durability: Durability = "process",
+        segment_bytes: int = _SEGMENT_BYTES,
+        sync: Callable[[int], None] = os.fdatasync,
+    ) -> None:
+        """Prepare; `open` takes the slot and starts the chain.
+
+        Args:
+            directory: Holds the segments of all writers; made if missing.
+            clock: Where the records' `ts` comes from.
+            writer: This process's slot. No two processes may share one.
+            durability: What `settled` waits for: nothing more than the write, or the disk.
+            segment_bytes: A new segment begins when the next record would pass this size.
+            sync: Makes a file descriptor's data durable.
+        """
+        self._directory = directory
+        self._stamper = Stamper(clock)
+        self._writer = check_writer(writer)
+        self._durability = durability
+        self._segment_bytes = segment_bytes
+        self._sync = sync
+        self._lock = threading.Lock()
+        self._run = f"ev_{secrets.token_hex(8)}"
+        self._group = GroupSync(self._sync_all)
+        self._slot: int | None = None
+        self._head_fd: int | None = None
+        self._segment: Segment | None = None
+        self._retired: list[Segment] = []
+        self._number = 0
+        self._at = Link(chain="", n=0)
+        self._prefix = ""
+        # What to write down about failures, as soon as writing works again.
+        self._trouble: dict[str, Any] = {}
+
+    def open(self) -> None:
+        """Take the slot, mend what a crash left, and continue the chain.
+
+        Raises:
+            Refused: If another process holds the slot.
+            AuditUnavailable: If the directory cannot be read and written.
+        """
+        try:
+            self._directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+            self._slot = claim(self._directory, self._writer)
+            self._continue(recover(self._directory, self._writer))
+        except (OSError, AuditUnavailable) as error:
+            self._release()
+            raise AuditUnavailable("the trail cannot be opened", error) from error
+        self._group.start()
+
+    def append(self, event: Event) -> str:
+        """Write one record and return its id.
+
+        Raises:
+            AuditUnavailable: If the record is not written, whatever the reason. The next
+                call tries again, and writes down how many were refused before.
+            Refused: With TOO_LARGE, if the event is larger than a record may be.
+        """
+        with self._lock:
+            try:
+                self._mend()
+                return self._put(event)
+            except OSError as error:
+                self._trouble["refused"] = self._trouble.get("refused", 0) + 1
+                raise AuditUnavailable(error.strerror) from error
+
+    def available(self) -> bool:
+        """Tell whether records can be written; after a failure, try it."""
+        with self._lock:
+            try:
+                self._mend()
+            except (OSError, AuditUnavailable):
+                return False
+            return self._segment is not None
+
+    async def durable(self) -> None:
+        """Return when everything appended before this call is on the disk.
+
+        Call it right after `append`: records that an earlier, failed sync should have
+        taken are not waited for again.
+
+        Raises:
+            AuditUnavailable: If the disk did not take it.
+        """
+        await self._group.wait()
+
+    async def settled(self, *, critical: bool = False) -> None:
+        """Return when everything appended is as safe as the installation asks.
+
+        Args:
+            critical: Wait for the disk whatever the configured durability.
+        """
+        if critical or self._durability == "disk":
+            await self._group.wait()
+
+    def close(self) -> None:
+        """Sync, end the thread and free the slot. Appending afterwards is refused."""
+        self._group.stop()
+        self._release()
+
+    def _continue(self, left: Recovered) -> None:
+        path = head_path(self._directory, self._writer)
+        fresh = not path.exists()
+        self._head_fd = open_private(path, os.O_RDWR | os.O_CREAT)
+        head = read_head(os.pread(self._head_fd, HEAD_BYTES + 1, 0))
+        os.ftruncate(self._head_fd, HEAD_BYTES)
+        self._at, found = _start(left, head)
+        if head is None and not (fresh and left.link is None):
+            found["head"] = "missing" if fresh else "unreadable"
+        self._prefix = f'{{"v":{VERSION},"chain":"{self._at.chain}","n":'
+        self._number = left.number
+        self._segment = Segment(segment_path(self._directory, self._writer, self._number))
+        if found:
+            self._put(_recovered(found))
+        self._sync_directory()
+        self._sync_all()
+
+    def _mend(self) -> None:
+        """After a failure, leave the file that failed and write down what happened."""
+        if self._segment is not None and self._segment.doubtful:
+            self._rotate()
+        if self._trouble:
+            self._put(_recovered(self._trouble))
+            self._trouble = {}
+
+    def _put(self, event: Event) -> str:
+        if self._segment is None:
+            raise AuditUnavailable("the trail is not open")
+        n = self._at.n + 1
+        identifier = f"{self._run}{n:08x}"
+        opening = (
+            f'{self._prefix}{n},"id":"{identifier}",'
+            f'"ts":"{self._stamper.now()}","prev":"{self._at.hash}",'
+        )
+        line, digest = sealed(opening.encode() + members(event))
+        if len(line) > MAX_RECORD_BYTES:
+            raise Refused(Code.TOO_LARGE, "The request is too large to be recorded.")
+        if self._segment.size and self._segment.size + len(line) > self._segment_bytes:
+            self._rotate()
+        self._segment.write(line)
+        self._at = Link(chain=self._at.chain, n=n, hash=digest)
+        self._group.dirty()
+        return identifier
+
+    def _rotate(self) -> None:
+        assert self._segment is not None
+        segment = Segment(segment_path(self._directory, self._writer, self._number + 1))
+        self._retired.append(self._segment)
+        self._number += 1
+        self._segment = segment
+
+    def _sync_all(self) -> None:
+        """Make what was written durable, then move the head up to it; runs in the thread."""
+        with self._lock:
+            segment, at = self._segment, self._at
+            retired, self._retired = self._retired, []
+        assert segment is not None
+        assert self._head_fd is not None
+        try:
+            for old in retired:
+                if not old.doubtful:  # those who waited for it were told already
+                    self._sync_one(old)
+            if retired:
+                self._sync_directory()
+            self._sync_one(segment)
+            # After the sync: the head never promises more than the disk holds.
+            os.pwrite(self._head_fd, head_line(at), 0)
+        except OSError as error:
+            with self._lock:
+                self._trouble.setdefault("sync", error.strerror)
+                segment.doubtful = True
+            raise
+        finally:
+            for old in retired:
+                old.close()
+
+    def _sync_one(self, segment: Segment) -> None:
+        if segment.doubtful:
+            raise OSError(errno.EIO, "an earlier sync of this segment failed")
+        self._sync(segment.fd)
+        if not os.fstat(segment.fd).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "a segment was removed while it was written")
+
+    def _sync_directory(self) -> None:
+        fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _release(self) -> None:
+        with self._lock:
+            open_files = [*self._retired, self._segment]
+            self._retired, self._segment = [], None
+            descriptors = (self._head_fd, self._slot)
+            self._head_fd = self._slot = None
+        for segment in open_files:
+            if segment is not None:
+                segment.close()
+        for fd in descriptors:
+            if fd is not None:
+                os.close(fd)
+
+
+def _start(left: Recovered, head: Link | None) -> tuple[Link, dict[str, Any]]:
+    """Choose the link to continue from, and say what a recovery has to report."""
+    found: dict[str, Any] = {"torn": left.torn} if left.torn else {}
+    start = left.link or head or Link(chain=secrets.token_hex(8), n=0)
+    if head is None:
+        return start, found
+    if head.chain != start.chain:
+        return start, found | {"head": "foreign"}
+    last = left.link.n if left.link else 0
+    if head.n > last:
+        # Numbers are not given twice, so the gap stays visible for good.
+        return Link(chain=start.chain, n=head.n, hash=start.hash), found | {
+            "missing": head.n - last
+        }
+    return start, found
+
+
+def _recovered(detail: dict[str, Any]) -> Event:
+    return Event(kind="audit.recovered", host=INSTALLATION, detail=dict(detail))

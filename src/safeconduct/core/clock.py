@@ -1,0 +1,44 @@
+"""Time as an argument: whoever needs it takes a Clock, so tests move it by hand."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time twice: for people and records, and for measuring spans."""
+
+    def now(self) -> datetime:
+        """Return the current instant in UTC."""
+
+    def seconds(self) -> float:
+        """Return Unix time in seconds; the hot path compares plain floats."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251  this is the one place that may ask
+
+    def seconds(self) -> float:
+        return time.time()  # noqa: TID251  this is the one place that may ask
+
+
+class ManualClock:
+    """A clock that stands still until it is advanced; for tests and replays."""
+
+    def __init__(self, start: datetime = datetime(2026, 11, 21, 12, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def seconds(self) -> float:
+        return self._now.timestamp()
+
+    def advance(self, span: timedelta) -> None:
+        """Move forward (or, with a negative span, back)."""
+        self._now += span

@@ -1,0 +1,252 @@
+"""Before every request: which host, from where, how often, how large. Nothing of identity.
+
+The Host header alone chooses the tenant (RFC 9110 section 7.2); forwarded headers are read
+only for the client's address, and only from proxies the operator named.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, NamedTuple
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from safeconduct.hosts import Hosts
+from safeconduct.storage import Database, Feed
+from safeconduct.telemetry import Metrics
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_MOST_ADDRESSES = 100_000
+_IPV6_PREFIX = 64  # what one subscriber usually gets
+_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_LIMITED = {
+    "error": "rate_limited",
+    "message": "You have exceeded the rate limit. Please try again later.",
+}
+
+
+class Limits(NamedTuple):
+    """Requests per address; each number belongs to the window in its name."""
+
+    sign_in_per_5_minutes: int = 100
+    sign_up_per_10_minutes: int = 100
+    register_per_minute: int = 100
+    mcp_per_minute: int = 1000
+    writes_per_minute: int = 1200
+    all_per_minute: int = 2000
+
+
+class Window:
+    """Counts per key in a sliding window: this span's count and a share of the last one's."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._counts: OrderedDict[str, list[float]] = OrderedDict()
+
+    def hit(self, key: str, now: float) -> int:
+        """Count one; returns 0, or after how many seconds to come back (it did not count)."""
+        span = now // self._seconds
+        held = self._counts.get(key)
+        if held is None:
+            if len(self._counts) >= _MOST_ADDRESSES:
+                self._counts.popitem(last=False)
+            held = self._counts[key] = [span, 0.0, 0.0]
+        elif held[0] != span:
+            held[2] = held[1] if held[0] == span - 1 else 0.0
+            held[0], held[1] = span, 0.0
+        elapsed = now / self._seconds - span
+        if held[1] + held[2] * (1 - elapsed) >= self._limit:
+            return max(1, round((1 - elapsed) * self._seconds))
+        held[1] += 1
+        return 0
+
+
+class Throttle:
+    """Which windows a request falls into."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._everything = Window(limits.all_per_minute, 60)
+        self._writes = Window(limits.writes_per_minute, 60)
+        self._mcp = Window(limits.mcp_per_minute, 60)
+        self._by_path = {
+            "/login": Window(limits.sign_in_per_5_minutes, 300),
+            "/login/sign-up": Window(limits.sign_up_per_10_minutes, 600),
+            "/oauth/register": Window(limits.register_per_minute, 60),
+        }
+        self._by_path["/login/forgot"] = self._by_path["/login/sign-up"]
+        self._by_path["/register"] = self._by_path["/oauth/register"]
+
+    def wait(self, method: str, path: str, address: str) -> int:
+        """Count a request; returns 0, or the seconds to wait."""
+        now = time.monotonic()
+        if method in _UNSAFE:
+            narrow = self._mcp if path.startswith("/mcp") else self._by_path.get(path)
+            for window in (narrow, self._writes):
+                if window is not None:
+                    wait = window.hit(address, now)
+                    if wait:
+                        return wait
+        return self._everything.hit(address, now)
+
+
+class Edge:
+    """The outermost ASGI application."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        mcp: ASGIApp,
+        hosts: Hosts,
+        database: Database,
+        feed: Feed,
+        metrics: Metrics,
+        ready: Callable[[], Awaitable[dict[str, str]]],
+        limits: Limits,
+        trusted_proxies: tuple[Network, ...] = (),
+        metrics_for: str = "loopback",
+    ) -> None:
+        """Take the applications behind.
+
+        Args:
+            app: Pages, OAuth and discovery.
+            mcp: The MCP endpoint.
+            ready: Says what is not ready, by name; nothing when everything is.
+            trusted_proxies: Whose X-Forwarded-For is believed.
+            metrics_for: `loopback`, `off` or `public`.
+        """
+        self._app = app
+        self._mcp = mcp
+        self._hosts = hosts
+        self._database = database
+        self._feed = feed
+        self._metrics = metrics
+        self._ready = ready
+        self._throttle = Throttle(limits)
+        self._trusted_proxies = trusted_proxies
+        self._metrics_for = metrics_for
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if path in {"/healthz", "/readyz", "/metrics"}:
+            await self._operations(path, scope, send)
+            return
+        if self._feed.behind():
+            await self._database.catch_up()
+        if self._hosts.stale:
+            await self._hosts.refresh()
+        host = self._hosts.at(_authority(scope))
+        if host is None:
+            await _say(send, 421, {"error": "host not found"})
+            return
+        address = self._address(scope)
+        wait = self._throttle.wait(scope["method"], path, _subscriber(address))
+        if wait:
+            self._metrics.throttled.inc()
+            await _say(send, 429, _LIMITED, (b"retry-after", str(wait).encode()))
+            return
+        state: MutableMapping[str, Any] = scope.setdefault("state", {})
+        state["host"], state["ip"] = host, address
+        target = self._mcp if _is_mcp(path) else self._app
+        await target(scope, receive, send)
+
+    async def _operations(self, path: str, scope: Scope, send: Send) -> None:
+        if path == "/healthz":
+            await _say(send, 200, {"status": "healthy"})
+        elif path == "/readyz":
+            problems = await self._ready()
+            status = 503 if problems else 200
+            await _say(send, status, {"status": "not ready" if problems else "ready", **problems})
+        elif self._may_read_metrics(scope):
+            kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+            await _send(send, 200, self._metrics.exposition(), kind)
+        else:
+            await _say(send, 404, {"error": "not found"})
+
+    def _may_read_metrics(self, scope: Scope) -> bool:
+        if self._metrics_for == "public":
+            return True
+        forwarded = any(name in {b"x-forwarded-for", b"forwarded"} for name, _ in scope["headers"])
+        peer = scope["client"][0] if scope.get("client") else ""
+        return self._metrics_for == "loopback" and not forwarded and _is_loopback(peer)
+
+    def _address(self, scope: Scope) -> str:
+        """Return the client's address: the peer's, or what trusted proxies say of it."""
+        peer: str = scope["client"][0] if scope.get("client") else ""
+        if not self._trusted_proxies or not self._trusts(peer):
+            return peer
+        stated = [
+            part.strip()
+            for name, value in scope["headers"]
+            if name == b"x-forwarded-for"
+            for part in value.decode("latin-1").split(",")
+        ]
+        for address in reversed(stated):  # the nearest stranger is the client
+            if not self._trusts(address):
+                return address if _parsed(address) is not None else peer
+            peer = address
+        return peer
+
+    def _trusts(self, address: str) -> bool:
+        parsed = _parsed(address)
+        return parsed is not None and any(parsed in network for network in self._trusted_proxies)
+
+
+def _authority(scope: Scope) -> str:
+    """Return the one Host header, or "" when there are none or several."""
+    found = [value for name, value in scope["headers"] if name == b"host"]
+    return found[0].decode("latin-1") if len(found) == 1 else ""
+
+
+def _is_mcp(path: str) -> bool:
+    """Say whether a path is `/mcp` or `/mcp/{server}`, with or without a trailing slash."""
+    if not path.startswith("/mcp"):
+        return False
+    rest = path[4:]
+    return rest in {"", "/"} or (rest[0] == "/" and "/" not in rest[1:].removesuffix("/"))
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and parsed.is_loopback
+
+
+def _subscriber(address: str) -> str:
+    """Return what stands for one subscriber: an IPv4 address, or an IPv6 network."""
+    if ":" not in address:
+        return address
+    parsed = _parsed(address)
+    if parsed is None:
+        return address
+    return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
+
+
+async def _say(
+    send: Send, status: int, body: dict[str, str], *headers: tuple[bytes, bytes]
+) -> None:
+    kind = (b"content-type", b"application/json")
+    await _send(send, status, json.dumps(body).encode(), kind, *headers)
+
+
+async def _send(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    fixed = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [*headers, length, *fixed]}
+    )
+    await send({"type": "http.response.body", "body": body})

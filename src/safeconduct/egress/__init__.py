@@ -1,0 +1,24 @@
+"""The ways out: upstream servers, documents others point us to, mail. Judged before connected."""
+
+from safeconduct.egress.addresses import Reach
+from safeconduct.egress.dial import Resolve
+from safeconduct.egress.failures import Limits, UpstreamFailed, UpstreamTimeout
+from safeconduct.egress.http import FetchedDocument, Fetcher, FetchFailed
+from safeconduct.egress.mail import Mailer, MailFailed
+from safeconduct.egress.reply import Reply
+from safeconduct.egress.stream import Transport
+
+__all__ = [
+    "FetchFailed",
+    "FetchedDocument",
+    "Fetcher",
+    "Limits",
+    "MailFailed",
+    "Mailer",
+    "Reach",
+    "Reply",
+    "Resolve",
+    "Transport",
+    "UpstreamFailed",
+    "UpstreamTimeout",
+]

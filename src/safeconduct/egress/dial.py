@@ -1,0 +1,120 @@
+"""Makes connections: name to addresses, addresses judged, then TCP and TLS to the judged one.
+
+All addresses of a name must be permitted, not just the one that is used: a name that also
+points inward is a trap or a mistake. The TLS certificate is verified against the name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from safeconduct.egress.addresses import Reach, literal
+from safeconduct.egress.failures import Limits, UpstreamFailed, UpstreamTimeout
+
+if TYPE_CHECKING:
+    from safeconduct.egress.requests import Origin
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+_MAX_ATTEMPTS = 4
+
+
+async def system_resolve(host: str, port: int) -> Sequence[str]:
+    """Ask the system's resolver; addresses in its order of preference."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(info[4][0]) for info in found]
+
+
+def verified_context(given: ssl.SSLContext | None) -> ssl.SSLContext:
+    """Return a context that verifies, the system's own where none is given.
+
+    Raises:
+        ValueError: If the given context would accept anybody.
+    """
+    if given is None:
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+    if given.verify_mode is not ssl.CERT_REQUIRED or not given.check_hostname:
+        raise ValueError("a TLS context for upstream servers verifies certificate and name")
+    return given
+
+
+class Dialer:
+    """Connects to origins, within reach and in time."""
+
+    def __init__(
+        self, *, reach: Reach, limits: Limits, tls: ssl.SSLContext | None, resolve: Resolve | None
+    ) -> None:
+        self._reach = reach
+        self._limits = limits
+        self._tls = verified_context(tls) if tls is not None else None
+        self._resolve = resolve or system_resolve
+
+    async def connect(self, origin: Origin, protocol: asyncio.Protocol) -> None:
+        """Connect a protocol to an origin.
+
+        Raises:
+            UpstreamFailed: If the name does not resolve, points where we do not go, or nobody
+                we trust answers there. Nothing was sent.
+        """
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds):
+                addresses = await self.addresses(origin)
+                await self._first(origin, addresses[:_MAX_ATTEMPTS], protocol)
+        except TimeoutError as error:
+            raise UpstreamTimeout(
+                "the upstream could not be reached in time", sent=False
+            ) from error
+
+    async def addresses(self, origin: Origin) -> Sequence[str]:
+        """Return an origin's addresses, every one of them judged."""
+        address = literal(origin.host)
+        try:
+            found = [address] if address else await self._resolve(origin.host, origin.port)
+        except (socket.gaierror, UnicodeError) as error:
+            raise UpstreamFailed("the upstream's name does not resolve", sent=False) from error
+        permits = self._reach.permits if origin.tls else self._reach.is_local
+        if not found or not all(permits(each) for each in found):
+            raise UpstreamFailed("the upstream is at an address that is not allowed", sent=False)
+        return found
+
+    async def _first(
+        self, origin: Origin, addresses: Sequence[str], protocol: asyncio.Protocol
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        seconds = self._limits.connect_seconds / len(addresses)
+        for address in addresses:
+            try:
+                async with asyncio.timeout(seconds):
+                    await loop.create_connection(
+                        lambda: protocol,
+                        address,
+                        origin.port,
+                        ssl=self._context() if origin.tls else None,
+                        server_hostname=origin.host if origin.tls else None,
+                    )
+            except ssl.SSLError as error:
+                raise UpstreamFailed(
+                    "the upstream's certificate or TLS is not acceptable", sent=False
+                ) from error
+            except OSError as error:  # TimeoutError is one: the next address may be better
+                failure = error
+            else:
+                return
+        if isinstance(failure, TimeoutError):
+            raise UpstreamTimeout(
+                "the upstream could not be reached in time", sent=False
+            ) from failure
+        raise UpstreamFailed("the upstream could not be reached", sent=False) from failure
+
+    def _context(self) -> ssl.SSLContext:
+        # Loading the system's authorities takes milliseconds: once, and only if needed.
+        if self._tls is None:
+            self._tls = verified_context(None)
+        return self._tls

@@ -1,0 +1,354 @@
+"""One connection to an upstream: writes a request, reads its response (RFC 9112).
+
+Callbacks only; no task and no timer of its own. httptools parses; everything it would let
+through and we would not is refused here: interim floods, upgrades, codings we did not ask
+for, framing that two readers could see differently. A connection that has shown anything odd
+is never used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import select
+import ssl
+from math import inf
+from typing import Any, Protocol, cast
+
+import httptools
+
+from safeconduct.egress.failures import Limits, UpstreamFailed, UpstreamTimeout
+from safeconduct.egress.reply import Reply
+
+_IDLE, _HEAD, _BODY, _CLOSED = range(4)
+_ANSWERED = frozenset({_HEAD, _BODY})
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
+_WITHOUT_BODY = frozenset({204, 304})
+_VERSIONS = frozenset({"1.1", "1.0"})
+_KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[,\s])timeout\s*=\s*(\d{1,6})(?!\d)", re.IGNORECASE)
+
+
+class Owner(Protocol):
+    """Who keeps connections: told when one is free again, and when it is no more."""
+
+    def free(self, connection: Connection) -> None: ...
+
+    def gone(self, connection: Connection) -> None: ...
+
+
+class _Unsolicited(Exception):
+    """Bytes after the end of the response: they answer nothing we asked."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection, one exchange at a time."""
+
+    __slots__ = (
+        "_complete",
+        "_deadline",
+        "_field_count",
+        "_head",
+        "_head_bytes",
+        "_headers",
+        "_interim",
+        "_interim_count",
+        "_keep",
+        "_keep_seconds",
+        "_length",
+        "_limits",
+        "_loop",
+        "_owner",
+        "_parser",
+        "_paused",
+        "_poll",
+        "_quiet_bytes",
+        "_reply",
+        "_state",
+        "_transport",
+        "_until_eof",
+    )
+
+    def __init__(self, *, owner: Owner, limits: Limits) -> None:
+        self._owner = owner
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._poll = select.poll()
+        self._transport: asyncio.Transport | None = None
+        self._head: asyncio.Future[Reply] | None = None
+        self._reply: Reply | None = None
+        self._state = _IDLE
+        self._deadline = inf
+        self._paused = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._field_count = 0
+        self._head_bytes = 0
+        self._quiet_bytes = 0
+        self._interim = False
+        self._interim_count = 0
+        self._complete = False
+        self._keep = False
+        self._keep_seconds = self._limits.pool_idle_seconds
+        self._until_eof = False
+        self._length: int | None = None
+
+    # For the pool
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a transport, dead or alive."""
+        return self._transport is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._state == _CLOSED
+
+    def reusable(self) -> bool:
+        """Whether an idle connection may carry another request.
+
+        Asks the kernel too: bytes or an end that have arrived but were not read yet would
+        otherwise be taken for the next request's answer, or lose it.
+        """
+        return (
+            self._state == _IDLE
+            and self._transport is not None
+            and not self._transport.is_closing()
+            and self._loop.time() < self._deadline
+            and not self._poll.poll(0)
+        )
+
+    def send(self, request: bytes) -> asyncio.Future[Reply]:
+        """Write one request; the future gives its reply once the response's head is in."""
+        assert self._transport is not None
+        self._reset()
+        self._state = _HEAD
+        self._deadline = self._loop.time() + self._limits.head_seconds
+        self._head = self._loop.create_future()
+        self._transport.write(request)
+        return self._head
+
+    def abort(self) -> None:
+        """Close at once, whatever is going on."""
+        if self._state == _CLOSED:
+            return
+        self._end(UpstreamFailed("the exchange was given up", sent=True))
+
+    def tick(self, now: float) -> None:
+        """Give up what has taken too long."""
+        if now < self._deadline:
+            return
+        if self._state == _IDLE:
+            self.abort()
+        elif self._state != _CLOSED:
+            self._end(UpstreamTimeout("the upstream took too long to answer", sent=True))
+
+    def drained(self) -> None:
+        """Go on reading after a pause."""
+        if self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = False
+            self._deadline = self._loop.time() + self._limits.idle_seconds
+            self._transport.resume_reading()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are none by inheritance.
+        self._transport = cast("asyncio.Transport", transport)
+        if self._state == _CLOSED:  # given up while the connection was being made
+            self._transport.abort()
+            return
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        if self._state not in _ANSWERED:
+            self.abort()
+            return
+        self._quiet_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._keep = False
+            if not self._complete:
+                self._end(_meaning(error))
+                return
+        if self._complete:
+            self._finish()
+        elif self._quiet_bytes > self._limits.head_bytes:
+            self._end(UpstreamFailed("the upstream sends too much beside the answer", sent=True))
+        elif self._reply is not None:
+            self._pace(self._reply)
+
+    def eof_received(self) -> None:
+        if self._state == _BODY and self._until_eof and _said_goodbye(self._transport):
+            self._keep = False
+            self._finish()
+        else:
+            self._end(UpstreamFailed("the upstream closed the connection too early", sent=True))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(UpstreamFailed("the connection to the upstream broke", sent=True))
+        self._parser = None  # it holds our methods, so this undoes a reference cycle
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise _Unsolicited
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        size = len(name) + len(value)
+        self._head_bytes += size + 4
+        self._field_count += 1
+        limits = self._limits
+        if (
+            self._field_count > limits.header_count
+            or size > limits.line_bytes
+            or self._head_bytes > limits.head_bytes
+        ):
+            raise UpstreamFailed("the upstream sends too many headers", sent=True)
+        if self._state == _HEAD:  # else it is a trailer: counted, and dropped
+            self._headers.append((name.lower(), value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._skip_interim(status)
+            return
+        version = self._parser.get_http_version()
+        if status > 599 or version not in _VERSIONS:
+            raise UpstreamFailed("the upstream's status line is not HTTP/1.1", sent=True)
+        chunked = False
+        for name, value in self._headers:
+            if name in _FRAMING:
+                chunked = self._framing(name, value) or chunked
+        if chunked and version == "1.0":
+            raise UpstreamFailed("the upstream's framing is ambiguous", sent=True)
+        self._until_eof = not (chunked or self._length is not None or status in _WITHOUT_BODY)
+        self._begin(Reply(status=status, headers=self._headers, length=self._length, source=self))
+
+    def on_body(self, piece: bytes) -> None:
+        self._quiet_bytes = 0
+        assert self._reply is not None
+        self._reply.feed(piece)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+            self._headers = []
+            return
+        self._complete = True
+        self._keep = self._parser.should_keep_alive()
+
+    # Inside
+
+    def _skip_interim(self, status: int) -> None:
+        self._interim = True
+        self._interim_count += 1
+        if status < 100 or status == 101 or self._interim_count > self._limits.interim_count:
+            raise UpstreamFailed("the upstream answers with no final status", sent=True)
+
+    def _framing(self, name: bytes, value: bytes) -> bool:
+        """Take in one field that says how the body is framed; True if it is in chunks.
+
+        httptools already refuses both framings at once, and a second or odd length.
+        """
+        if name == b"content-length":
+            self._length = int(value)
+        elif name == b"transfer-encoding":
+            if value.lower() != b"chunked":
+                raise UpstreamFailed("the upstream uses an unknown transfer coding", sent=True)
+            return True
+        elif name == b"content-encoding":
+            if value.lower() != b"identity":
+                raise UpstreamFailed("the upstream compresses although not asked to", sent=True)
+        elif found := _KEEP_ALIVE_TIMEOUT.search(value):
+            # A second less, so that our request and their close do not cross.
+            self._keep_seconds = min(self._keep_seconds, int(found[1]) - 1)
+        return False
+
+    def _begin(self, reply: Reply) -> None:
+        self._state = _BODY
+        self._field_count = self._head_bytes = 0  # the trailer has its own allowance
+        self._reply = reply
+        self._deadline = self._loop.time() + self._limits.idle_seconds
+        assert self._head is not None
+        if self._head.done():
+            # Cancelled, though its task has not run yet: when it does, it closes this very
+            # connection, which therefore must not be lent to somebody else in between.
+            raise UpstreamFailed("the exchange was given up", sent=True)
+        self._head.set_result(reply)
+
+    def _pace(self, reply: Reply) -> None:
+        """After a piece of the body: a new deadline, and a pause when the reader is behind."""
+        if reply.held > self._limits.buffer_bytes and not self._paused:
+            assert self._transport is not None
+            self._paused = True
+            self._transport.pause_reading()
+            self._deadline = self._loop.time() + self._limits.stalled_seconds
+        elif self._quiet_bytes == 0 and not self._paused:
+            self._deadline = self._loop.time() + self._limits.idle_seconds
+
+    def _finish(self) -> None:
+        """Give the whole response to the reader, and ourselves back to the pool."""
+        reply, transport = self._reply, self._transport
+        assert reply is not None
+        assert transport is not None
+        self._reply = self._head = None
+        reply.finish()
+        # An answer that overtook its request leaves bytes behind: never reuse that.
+        if self._keep and self._keep_seconds > 0 and not transport.get_write_buffer_size():
+            if self._paused:
+                self._paused = False
+                transport.resume_reading()
+            self._state = _IDLE
+            self._deadline = self._loop.time() + self._keep_seconds
+            self._owner.free(self)
+        else:
+            self.abort()
+
+    def _end(self, error: UpstreamFailed) -> None:
+        """Close, and tell whoever waits why. The first reason stands."""
+        if self._state == _CLOSED:
+            return
+        self._state = _CLOSED
+        self._deadline = inf
+        head, reply = self._head, self._reply
+        self._head = self._reply = None
+        if self._transport is not None:
+            self._transport.abort()
+        if reply is not None:
+            reply.fail(error)
+        elif head is not None and not head.done():
+            head.set_exception(error)
+        self._owner.gone(self)
+
+
+def _said_goodbye(transport: asyncio.Transport | None) -> bool:
+    """Whether the other side meant to end, as far as that can be known.
+
+    Over TLS it says so with close_notify; an end without it may be an attacker's cut and must
+    not pass for the end of a body (RFC 9112 section 9.8).
+    """
+    tls = transport.get_extra_info("ssl_object") if transport is not None else None
+    if tls is None:
+        return True
+    try:
+        return not tls.read(1)
+    except ssl.SSLError:
+        return False
+
+
+def _meaning(error: Exception) -> UpstreamFailed:
+    """Return the refusal behind a parser's error; anything of ours that broke stays broken."""
+    if isinstance(error, httptools.HttpParserCallbackError):
+        cause = error.__context__
+        if isinstance(cause, UpstreamFailed):
+            return cause
+        raise error
+    # The parser's own words are about syntax and repeat nothing that was received.
+    return UpstreamFailed("the upstream does not answer in HTTP/1.1", str(error), sent=True)

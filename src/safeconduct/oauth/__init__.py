@@ -1,0 +1,47 @@
+"""The authorization server of each host: clients, codes, tokens, discovery."""
+
+from safeconduct.oauth import redirects
+from safeconduct.oauth.asks import Ask
+from safeconduct.oauth.assertions import Assertions
+from safeconduct.oauth.authentication import ClientAuthentication
+from safeconduct.oauth.authorizations import Authorizations
+from safeconduct.oauth.authorize import Asking
+from safeconduct.oauth.clients import Clients
+from safeconduct.oauth.housekeeping import Housekeeping
+from safeconduct.oauth.registration import Registrations
+from safeconduct.oauth.registry import Client, set_blocked
+from safeconduct.oauth.registry import every as every_client
+from safeconduct.oauth.registry import remove as remove_client
+from safeconduct.oauth.retirement import Retirement
+from safeconduct.oauth.revocations import Revocations
+from safeconduct.oauth.routes import ErrorPage, OAuthEndpoints
+from safeconduct.oauth.scopes import asked, granted
+from safeconduct.oauth.standing import Standings
+from safeconduct.oauth.token import TokenRequests
+from safeconduct.oauth.verifier import Access, Verifier
+
+__all__ = [
+    "Access",
+    "Ask",
+    "Asking",
+    "Assertions",
+    "Authorizations",
+    "Client",
+    "ClientAuthentication",
+    "Clients",
+    "ErrorPage",
+    "Housekeeping",
+    "OAuthEndpoints",
+    "Registrations",
+    "Retirement",
+    "Revocations",
+    "Standings",
+    "TokenRequests",
+    "Verifier",
+    "asked",
+    "every_client",
+    "granted",
+    "redirects",
+    "remove_client",
+    "set_blocked",
+]

@@ -1,0 +1,200 @@
+"""The authorization endpoint's judgement: a request becomes an ask, or a refusal.
+
+The order matters (RFC 6749 section 4.1.2.1, RFC 9700 section 4.11.2): first the client, then
+the redirect address, and only then may anything be sent to that address. Every answer there
+carries `iss` (RFC 9207), byte for byte the issuer of the metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from safeconduct.core.clock import Clock
+from safeconduct.core.model import ClientId, ServerKey
+from safeconduct.core.secrets import new_id
+from safeconduct.hosts import Host
+from safeconduct.oauth import asks, audiences, parameters, redirects, scopes
+from safeconduct.oauth.asks import Request
+from safeconduct.oauth.audiences import Audience
+from safeconduct.oauth.clients import Clients
+from safeconduct.oauth.parameters import NotParameters, Parameters
+from safeconduct.oauth.refusals import OAuthRefused, Untrusted
+from safeconduct.oauth.registry import Client
+from safeconduct.storage import Database
+from safeconduct.upstreams import Catalogue
+
+CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 7636 section 4.2, S256
+_LONGEST_CLIENT = 2048
+_FORGET = (
+    "The program that sent you here remembers a registration that this gateway does not have. "
+    "Let it forget, then connect again. Claude Code: /mcp, then “Clear authentication”. "
+    "Codex: codex mcp logout NAME. OpenCode: opencode mcp logout NAME. "
+    "mcpc: mcpc logout URL. mcp-remote: delete the directory ~/.mcp-auth. "
+    "Others: remove the server and add it again."
+)
+
+
+class Asking:
+    """Turns authorization requests into asks."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clients: Clients,
+        catalogue: Catalogue,
+        clock: Clock,
+        most_waiting: int = 10_000,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            database: Where asks are kept.
+            clients: Who may ask.
+            catalogue: What may be asked for.
+            clock: Asks live for ten minutes.
+            most_waiting: Asks of one host that may wait at the same time.
+        """
+        self._database = database
+        self._clients = clients
+        self._catalogue = catalogue
+        self._clock = clock
+        self._most_waiting = most_waiting
+
+    async def begin(self, host: Host, query: bytes) -> str:
+        """Return where to send the browser: to the person's decision, or back with an error.
+
+        Raises:
+            Untrusted: If there is no proven address to send an error to.
+        """
+        try:
+            said = parameters.read(query)
+        except NotParameters as error:
+            raise Untrusted("This link is not complete", "The address cannot be read.") from error
+        client = await self._client(host, said)
+        redirect_uri = _redirect_uri(client, said)
+        try:
+            request = await self._request(host, client, redirect_uri, said)
+            return host.url(f"/consent?request={quote(await self._keep(host, request))}")
+        except OAuthRefused as refused:
+            answer = {"error": refused.error, "error_description": refused.public}
+            return answered(host, redirect_uri, said.get("state"), answer)
+
+    async def _client(self, host: Host, said: Parameters) -> Client:
+        claimed = said.get("client_id")
+        if claimed is None or len(claimed) > _LONGEST_CLIENT:
+            raise Untrusted(
+                "This link is not complete", "It does not say which program wants to connect."
+            )
+        client = await self._clients.get(host, ClientId(claimed))
+        if client is None:
+            raise Untrusted("This program is not known here", _FORGET)
+        if client.blocked:
+            raise Untrusted(
+                "This program is blocked",
+                "An administrator of this host has blocked it. Ask them if you need it.",
+                status=403,
+            )
+        return client
+
+    async def _request(
+        self, host: Host, client: Client, redirect_uri: str, said: Parameters
+    ) -> Request:
+        if fault := said.fault():
+            raise OAuthRefused("invalid_request", fault)
+        _only_codes(said)
+        prompt = _prompt(said)
+        audience = await self._audience(host, said)
+        return Request(
+            client=client.id,
+            redirect_uri=redirect_uri,
+            redirect_sent="redirect_uri" in said.values,
+            state=said.get("state"),
+            challenge=_challenge(said),
+            resource=audience.resource,
+            server=audience.server,
+            suggested=await self._suggested(host, audience),
+            level=scopes.asked(said.get("scope")),
+            prompt=prompt,
+        )
+
+    async def _audience(self, host: Host, said: Parameters) -> Audience:
+        audience = audiences.only(host, said.resources) or audiences.every(host)
+        if audience.server and await self._catalogue.get(host.key, audience.server) is None:
+            raise audiences.unknown()
+        return audience
+
+    async def _suggested(self, host: Host, audience: Audience) -> ServerKey | None:
+        if audience.upstream is None:
+            return None
+        servers = await self._catalogue.every(host.key)
+        return next((server.key for server in servers if server.url == audience.upstream), None)
+
+    async def _keep(self, host: Host, request: Request) -> str:
+        now = self._clock.now()
+        ask = new_id("ask")
+        async with self._database.write() as tx:
+            await asks.forget_late(tx, before=now, host=host.key)
+            if await asks.waiting(tx, host.key, at=now) >= self._most_waiting:
+                raise OAuthRefused("temporarily_unavailable", "too many people are signing in")
+            await asks.insert_ask(tx, host.key, ask, request, at=now)
+        return ask
+
+
+def answered(host: Host, redirect_uri: str, state: str | None, answer: dict[str, str]) -> str:
+    """Return the address that carries an answer back to the client."""
+    if state is not None:
+        answer = {**answer, "state": state}
+    return redirects.with_answer(redirect_uri, {**answer, "iss": host.origin})
+
+
+def _redirect_uri(client: Client, said: Parameters) -> str:
+    """Return the proven address; a client with a single one may leave it out."""
+    claimed = said.get("redirect_uri")
+    if claimed is None and "redirect_uri" not in said.faults and len(client.redirect_uris) == 1:
+        return client.redirect_uris[0]
+    if claimed is None or not redirects.matches(claimed, client.redirect_uris):
+        raise Untrusted(
+            "This link leads somewhere else",
+            f"{client.name} did not register the address this link would send you to. "
+            "Nothing was sent there. Start again from the program itself.",
+        )
+    return claimed
+
+
+def _only_codes(said: Parameters) -> None:
+    match said.get("response_type"):
+        case "code":
+            pass
+        case None:
+            raise OAuthRefused("invalid_request", "response_type is missing")
+        case _:
+            raise OAuthRefused("unsupported_response_type", "only response_type=code is supported")
+    if said.get("response_mode") not in (None, "query"):
+        raise OAuthRefused("invalid_request", "only response_mode=query is supported")
+    for name in ("request", "request_uri"):
+        if said.get(name) is not None:
+            raise OAuthRefused(f"{name}_not_supported", f"{name} is not supported")
+
+
+def _challenge(said: Parameters) -> str:
+    """PKCE is asked of every client, confidential ones too (RFC 9700 section 2.1.1)."""
+    challenge = said.get("code_challenge")
+    if challenge is None:
+        raise OAuthRefused("invalid_request", "code_challenge is missing: PKCE is required")
+    if said.get("code_challenge_method") != "S256":
+        raise OAuthRefused("invalid_request", "code_challenge_method must be S256")
+    if not CHALLENGE.fullmatch(challenge):
+        raise OAuthRefused("invalid_request", "code_challenge is not a SHA-256 in base64url")
+    return challenge
+
+
+def _prompt(said: Parameters) -> tuple[str, ...]:
+    words = tuple(dict.fromkeys((said.get("prompt") or "").split()))
+    if "none" in words:
+        if len(words) > 1:
+            raise OAuthRefused("invalid_request", "prompt=none excludes other words")
+        raise OAuthRefused("login_required", "signing in here takes a person")
+    known = ("consent", "login", "select_account")
+    return tuple(word for word in known if word in words)

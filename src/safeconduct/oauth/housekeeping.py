@@ -1,0 +1,44 @@
+"""Throws away what can no longer mean anything: late asks, codes, tokens, unused clients."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from safeconduct import sessions
+from safeconduct.core.clock import Clock
+from safeconduct.oauth import asks, assertions, registry, store
+from safeconduct.oauth.registration import UNUSED_FOR
+from safeconduct.oauth.revocations import end_family
+from safeconduct.storage import Database, Write
+
+_KEPT = timedelta(hours=1)
+_RESTED = timedelta(days=120)
+
+
+class Housekeeping:
+    """Cleans up the authorization server's tables, for every host."""
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def clean(self) -> None:
+        """Clean up once; call it every few minutes, in any process."""
+        now = self._clock.now()
+        async with self._database.write() as tx:
+            for host, session in await store.late_codes(tx, at=now):
+                # Nobody came for the code, so nobody ever used the session.
+                await end_family(tx, host, session, clock=self._clock, because="code.unused")
+            await store.forget_late(tx, before=now - _KEPT)
+            await asks.forget_late(tx, before=now - _KEPT)
+            await assertions.forget_late(tx, before=now)
+            await self._forget_clients(tx)
+
+    async def _forget_clients(self, tx: Write) -> None:
+        """Forget clients, but none with a live session and none that was used lately."""
+        now = self._clock.now()
+        for host in await registry.hosts_with_unused(tx, before=now - UNUSED_FOR):
+            await registry.forget_unused(tx, host, before=now - UNUSED_FOR)
+        for host, client in await registry.resting(tx, since=now - _RESTED):
+            if not await sessions.live(tx, host, at=now, client=client):
+                await registry.remove(tx, host, client)

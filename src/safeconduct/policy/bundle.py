@@ -1,0 +1,150 @@
+"""The rules and data that decide: content-addressed, so a decision can name what made it.
+
+The built-in rules come with the program; a host adds a directory of its own modules, which
+live in package `safeconduct.host` or below and can only refuse. Tests (`*_test.rego`) travel
+along for the checks and never decide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
+from safeconduct.core.model import Value
+from safeconduct.policy.rego import BundleError, Modules
+from safeconduct.policy.vetting import extension, judged_elsewhere
+
+MAX_FILES = 128
+MAX_FILE_BYTES = 64 * 1024
+MAX_TOTAL_BYTES = 256 * 1024
+MAX_DATA_BYTES = 1024 * 1024
+_EXTENSIONS = "extensions.rego"
+
+
+class Bundle(Value, frozen=True):
+    """Modules as (path, text), data, and the digest over both.
+
+    Attributes:
+        modules: What decides, sorted by path.
+        data: The document rules read below `data`.
+        digest: SHA-256 in hex over paths, texts and canonical data; tests do not count.
+        tests: `*_test.rego`, sorted by path.
+    """
+
+    modules: Modules
+    data: dict[str, Any]
+    digest: str
+    tests: Modules = ()
+
+    @classmethod
+    def of(cls, *, modules: Modules, data: dict[str, Any], tests: Modules = ()) -> Bundle:
+        """Put a bundle together and name it by its content."""
+        ordered = tuple(sorted(modules))
+        content = hashlib.sha256(canonical_bytes([ordered, data])).hexdigest()
+        return cls(modules=ordered, data=data, digest=content, tests=tuple(sorted(tests)))
+
+    @classmethod
+    def shipped(cls) -> Bundle:
+        """Return the built-in rules, from the installed package or from a checkout."""
+        modules, tests = _rego_files(_shipped_directory(), prefix="")
+        return cls.of(modules=modules, data={}, tests=tests)
+
+    def with_directory(self, path: Path) -> Bundle:
+        """Add a host's own modules and its data.json or data.yaml, once.
+
+        Starts a process to judge the modules, so it takes a fraction of a second: for
+        start-up and configuration changes, not for calls.
+
+        Raises:
+            BundleError: If anything there cannot be used.
+        """
+        if any(name == _EXTENSIONS for name, _ in self.modules):
+            raise BundleError("this bundle has a host's rules already")
+        modules, tests = _rego_files(path, prefix="host/")
+        data = {**self.data, **_data(path)}
+        packages = judged_elsewhere(self.modules, modules, data) if modules else ()
+        return self.of(
+            modules=(*self.modules, *modules, (_EXTENSIONS, extension(packages))),
+            data=data,
+            tests=(*self.tests, *tests),
+        )
+
+
+def _shipped_directory() -> Path:
+    here = Path(__file__).resolve()
+    for candidate in (here.parent / "rules", here.parents[3] / "policies"):
+        if candidate.is_dir():
+            return candidate
+    raise BundleError("the built-in rules are missing from this installation")
+
+
+def _rego_files(directory: Path, *, prefix: str) -> tuple[Modules, Modules]:
+    """Read every *.rego below a directory: those that decide, and the tests."""
+    if not directory.is_dir():
+        raise BundleError(f"there is no policy directory {directory.name}")
+    files = sorted(directory.rglob("*.rego"))
+    if len(files) > MAX_FILES:
+        raise BundleError(f"more than {MAX_FILES} policy files")
+    texts = [
+        (prefix + file.relative_to(directory).as_posix(), _text(file, MAX_FILE_BYTES))
+        for file in files
+    ]
+    if sum(len(text) for _, text in texts) > MAX_TOTAL_BYTES:
+        raise BundleError(f"the policy files have more than {MAX_TOTAL_BYTES} characters")
+    tests = tuple(each for each in texts if each[0].endswith("_test.rego"))
+    return tuple(each for each in texts if each not in tests), tests
+
+
+def _text(file: Path, limit: int) -> str:
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(limit + 1)
+        text = raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file.name}: cannot be read as UTF-8 text") from error
+    if len(raw) > limit:
+        raise BundleError(f"{file.name}: more than {limit} bytes")
+    return text
+
+
+def _data(directory: Path) -> dict[str, Any]:
+    """Read the one data file of a directory, if there is one."""
+    found = [
+        file
+        for name in ("data.json", "data.yaml", "data.yml")
+        if (file := directory / name).exists()
+    ]
+    if not found:
+        return {}
+    if len(found) > 1:
+        raise BundleError(f"{found[0].name} and {found[1].name}: keep one of them")
+    data = _parsed(found[0])
+    if not isinstance(data, dict):
+        raise BundleError(f"{found[0].name}: the data must be an object")
+    if "safeconduct" in data:
+        raise BundleError(f"{found[0].name}: the name safeconduct belongs to the rules")
+    return data
+
+
+def _parsed(file: Path) -> object:
+    text = _text(file, MAX_DATA_BYTES)
+    try:
+        if file.suffix == ".json":
+            return parse(text.encode())
+        # An alias repeats what it names; a few of them in a row become gigabytes.
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent) and event.start_mark:
+                line = event.start_mark.line + 1
+                raise BundleError(f"{file.name}:{line}: aliases are not allowed")
+        return parse(canonical_bytes(yaml.safe_load(text)))
+    except StrictJSONError as error:
+        raise BundleError(f"{file.name}: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise BundleError(f"{file.name}:{line}: {error.problem}") from error
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+        raise BundleError(f"{file.name}: holds something that is not JSON") from error

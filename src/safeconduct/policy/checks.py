@@ -1,0 +1,73 @@
+"""Checking a bundle before it decides: that it compiles, and that its tests pass.
+
+Tests are rules named `test_*` in the `*_test.rego` beside the rules. They run in the engine's
+interpreter, which knows `with`; it has no limits, so this is for the command line, where a
+runaway test costs its author a Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from safeconduct.core.model import Value
+from safeconduct.policy.inspection import read_module
+from safeconduct.policy.rego import BundleError, compiled, explain, interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import regorus
+
+    from safeconduct.policy.bundle import Bundle
+
+
+class Failure(Value, frozen=True):
+    """One thing that is wrong with a bundle.
+
+    Attributes:
+        test: The rule that failed as `package.test_name`, or "" if it never came to that.
+        message: What happened, with file and line where they are known.
+    """
+
+    test: str
+    message: str
+
+
+def check_bundle(bundle: Bundle) -> tuple[Failure, ...]:
+    """Compile the rules and run their tests; an empty answer means all is well."""
+    try:
+        compiled(bundle.modules, bundle.data)
+        engine = interpreter((*bundle.modules, *bundle.tests), bundle.data)
+        tests = tuple(tests_of(bundle))
+    except BundleError as error:
+        return (Failure(test="", message=error.public),)
+    return tuple(
+        failure for place, test in tests if (failure := _failure(engine, place, test)) is not None
+    )
+
+
+def tests_of(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    """Yield each test once as (file:line, package.test_name).
+
+    Raises:
+        BundleError: If a test file is not Rego.
+    """
+    seen: set[str] = set()
+    for file, text in bundle.tests:
+        module = read_module(file, text)
+        for rule in module.rules:
+            test = ".".join((*module.package, rule.name))
+            if rule.name.startswith("test_") and test not in seen:
+                seen.add(test)
+                yield f"{file}:{rule.line}", test
+
+
+def _failure(engine: regorus.Engine, place: str, test: str) -> Failure | None:
+    try:
+        # A clone each: an engine keeps results of one query for the next, `with` or not.
+        outcome = engine.clone().eval_rule(f"data.{test}")
+    except RuntimeError as error:
+        return Failure(test=test, message=f"{place}: {explain(error)}")
+    if outcome is True:
+        return None
+    return Failure(test=test, message=f"{place}: the test is not true")

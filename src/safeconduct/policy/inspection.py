@@ -1,0 +1,273 @@
+"""Reading a host's Rego modules before they run: what they may be, call and refer to.
+
+The engine itself does not refuse recursion (it ends the process) and would let a rule ask for
+the time, for randomness or for gigabytes. So modules are read as syntax trees first. Judged
+too strictly a module costs its author a new name; judged too loosely it costs the gateway.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import regorus
+
+from safeconduct.policy.rego import BundleError, Modules, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Path = tuple[str, ...]
+Tree = dict[str, Any]
+
+HOST: Path = ("safeconduct", "host")
+_READABLE: tuple[Path, ...] = (HOST, ("safeconduct", "levels"))
+
+# Left out on purpose: what reaches outside or differs between two runs (http.send, opa.runtime,
+# rand.intn, time.now_ns, trace, uuid.rfc4122) and what makes much out of little (bits.lsh,
+# graph.reachable_paths, net.cidr_expand, numbers.range, walk, yaml.unmarshal).
+_BUILTINS = frozenset(
+    """
+    abs array.concat array.reverse array.slice base64.decode base64.encode base64.is_valid
+    base64url.decode base64url.encode base64url.encode_no_pad bits.and bits.negate bits.or
+    bits.rsh bits.xor ceil concat contains count endswith floor format_int glob.match
+    glob.quote_meta graph.reachable hex.decode hex.encode indexof indexof_n intersection is_array
+    is_boolean is_null is_number is_object is_set is_string json.filter json.is_valid
+    json.marshal json.remove json.unmarshal lower max min net.cidr_contains net.cidr_is_valid
+    object.filter object.get object.keys object.remove object.subset object.union object.union_n
+    product regex.find_n regex.is_valid regex.match regex.replace regex.split
+    regex.template_match replace round semver.compare semver.is_valid sort split sprintf
+    startswith strings.any_prefix_match strings.any_suffix_match strings.count
+    strings.replace_n strings.reverse substring sum time.add_date time.clock time.date time.diff
+    time.format time.parse_duration_ns time.parse_ns time.parse_rfc3339_ns time.weekday
+    to_number trim trim_left trim_prefix trim_right trim_space trim_suffix type_name union
+    units.parse units.parse_bytes upper urlquery.decode urlquery.decode_object urlquery.encode
+    urlquery.encode_object
+    """.split()  # noqa: SIM905  ninety names read better as a paragraph
+)
+
+
+class Reference(NamedTuple):
+    """A name that a rule uses: the parts that are fixed in the text, as far as they go."""
+
+    path: Path
+    line: int
+    called: bool
+
+
+class Rule(NamedTuple):
+    """One rule of a module, under the first part of its name."""
+
+    name: str
+    line: int
+    is_set: bool
+    references: tuple[Reference, ...]
+
+
+class Module(NamedTuple):
+    """One file: its package, the short names it imports, and its rules."""
+
+    file: str
+    package: Path
+    imports: dict[str, Path]
+    rules: tuple[Rule, ...]
+
+
+def read_module(file: str, text: str) -> Module:
+    """Parse one file.
+
+    Raises:
+        BundleError: If it is not Rego.
+    """
+    engine = regorus.Engine()
+    try:
+        engine.add_policy(file, text)
+        tree = json.loads(engine.get_ast_as_json())[0]["ast"]
+    except RuntimeError as error:
+        raise BundleError(explain(error)) from None
+    return Module(
+        file=file,
+        package=_chain(tree["package"]["refr"])[0],
+        imports=dict(_import(file, each, text) for each in tree["imports"]),
+        rules=tuple(_rule(each) for each in tree["rules"]),
+    )
+
+
+def judge(modules: Modules) -> tuple[str, ...]:
+    """Judge a host's modules and return the packages that define `deny`.
+
+    Raises:
+        BundleError: At the first thing that is not allowed; the message names file and line.
+    """
+    read = [read_module(file, text) for file, text in modules]
+    names: dict[Path, set[str]] = {}
+    for module in read:
+        if module.package[: len(HOST)] != HOST:
+            raise BundleError(
+                f"{module.file}:1: package {'.'.join(module.package)} is not safeconduct.host "
+                "or below"
+            )
+        names.setdefault(module.package, set()).update(rule.name for rule in module.rules)
+    edges: dict[Path, set[Path]] = {}
+    places: dict[Path, str] = {}
+    for module in read:
+        for rule in module.rules:
+            node = (*module.package, rule.name)
+            places.setdefault(node, f"{module.file}:{rule.line}")
+            edges.setdefault(node, set()).update(_targets(module, rule, names[module.package]))
+    _no_recursion(edges, places)
+    return tuple(
+        sorted(".".join(package) for package, defined in names.items() if "deny" in defined)
+    )
+
+
+def _targets(module: Module, rule: Rule, siblings: set[str]) -> Iterator[Path]:
+    """Yield the places below `data.safeconduct` a rule reads, and refuse what it may not."""
+    if rule.name == "deny" and not rule.is_set:
+        raise BundleError(
+            f"{module.file}:{rule.line}: deny must be a set; write `deny contains {{...}} if ...`"
+        )
+    for reference in rule.references:
+        target = _resolved(module, reference, siblings)
+        where = f"{module.file}:{reference.line}"
+        if target is None:
+            name = ".".join(reference.path)
+            if reference.called and name not in _BUILTINS:
+                raise BundleError(f"{where}: {name} is not available to a host's rules")
+        elif not target:
+            raise BundleError(f"{where}: say which document below data is read")
+        elif target[0] == "safeconduct":
+            if target[:2] not in _READABLE:
+                raise BundleError(f"{where}: data.{'.'.join(target)} is not for a host's rules")
+            yield target
+
+
+def _resolved(module: Module, reference: Reference, siblings: set[str]) -> Path | None:
+    """Return where a reference leads below `data`, or None for inputs, locals and built-ins."""
+    root, *rest = reference.path
+    if root == "data":
+        return tuple(rest)
+    if root in siblings:
+        return (*module.package, *reference.path)
+    if root in module.imports:
+        base = module.imports[root]
+        return (*base[1:], *rest) if base[0] == "data" else None
+    return None
+
+
+def _no_recursion(edges: dict[Path, set[Path]], places: dict[Path, str]) -> None:
+    """Refuse rules that reach themselves; a reference may mean anything at or below its path."""
+    resolved = {
+        node: {
+            other
+            for other in edges
+            for target in targets
+            if other[: len(target)] == target[: len(other)]
+        }
+        for node, targets in edges.items()
+    }
+    done: set[Path] = set()
+    for start in resolved:
+        _visit(start, resolved, done, [], places)
+
+
+def _visit(
+    node: Path,
+    edges: dict[Path, set[Path]],
+    done: set[Path],
+    trail: list[Path],
+    places: dict[Path, str],
+) -> None:
+    if node in trail:
+        raise BundleError(f"{places[node]}: rule {node[-1]} refers to itself")
+    if node in done:
+        return
+    trail.append(node)
+    for other in sorted(edges[node]):
+        _visit(other, edges, done, trail, places)
+    trail.pop()
+    done.add(node)
+
+
+def _import(file: str, tree: Tree, text: str) -> tuple[str, Path]:
+    path, _ = _chain(tree["refr"])
+    if path not in {("rego", "v1"), ("future", "keywords")} and path[0] not in {"data", "input"}:
+        line = tree["span"]["line"]
+        raise BundleError(f"{file}:{line}: only data and input can be imported")
+    return _alias(tree.get("as"), text) or path[-1], path
+
+
+def _alias(span: object, text: str) -> str | None:
+    match span:
+        case {"start": int(start), "end": int(end)}:  # counted in bytes
+            return text.encode()[start:end].decode()
+        case _:
+            return None
+
+
+def _rule(tree: Tree) -> Rule:
+    if "Default" in tree:
+        body = tree["Default"]
+        head, references = body["refr"], _references(body["value"])
+        kind = "Default"
+    else:
+        body = tree["Spec"]
+        ((kind, parts),) = body["head"].items()
+        head = parts["refr"]
+        rest = {name: part for name, part in parts.items() if name != "refr"}
+        references = _references([rest, body["bodies"]])
+    path, dynamic = _chain(head)
+    return Rule(
+        name=path[0],
+        line=_line(head),
+        is_set=kind == "Set" and "Var" in head,
+        references=(*references, *_references(dynamic)),
+    )
+
+
+def _references(tree: Any) -> Iterator[Reference]:
+    """Yield every name a piece of syntax uses, from the outermost in."""
+    match tree:
+        case {"Call": {"fcn": function, "params": params}}:
+            path, dynamic = _chain(function)
+            yield Reference(path, _line(function), called=True)
+            yield from _references([dynamic, params])
+        case {"Var": _} | {"RefDot": _} | {"RefBrack": _}:
+            path, dynamic = _chain(tree)
+            if path:
+                yield Reference(path, _line(tree), called=False)
+            yield from _references(dynamic)
+        case dict():
+            yield from _references(list(tree.values()))
+        case list():
+            for each in tree:
+                yield from _references(each)
+        case _:
+            pass  # a number, a flag or a piece of text names nothing
+
+
+def _chain(tree: Tree) -> tuple[Path, list[Tree]]:
+    """Take `a.b[c].d` apart: the fixed parts (a, b) and whatever has to be looked into (c).
+
+    What does not start with a name, such as `f(x).y`, has no fixed parts at all.
+    """
+    match tree:
+        case {"Var": {"value": str(name)}}:
+            return (name,), []
+        case {"RefDot": {"refr": inner, "field": [_, str(field)]}}:
+            path, dynamic = _chain(inner)
+            return (path if dynamic or not path else (*path, field)), dynamic
+        case {"RefBrack": {"refr": inner, "index": index}}:
+            path, dynamic = _chain(inner)
+            match index:
+                case {"String": {"value": str(field)}} if path and not dynamic:
+                    return (*path, field), dynamic
+            return path, [*dynamic, index]
+        case _:
+            return (), [tree]
+
+
+def _line(tree: Tree) -> int:
+    (inner,) = tree.values()
+    line: int = inner["span"]["line"]
+    return line

@@ -1,0 +1,107 @@
+"""Judging a host's modules in a process of its own, where a crash or a hang costs nothing.
+
+Parsing and compiling deeply nested or recursive rules can end the engine's process or keep it
+busy for ever. Here that ends a child with little time and memory, and becomes a refusal.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from safeconduct.policy.inspection import judge
+from safeconduct.policy.rego import (
+    ENTRY_POINT,
+    BundleError,
+    Modules,
+    compiled,
+    explain,
+    interpreter,
+)
+
+_CPU_SECONDS = 5
+_WALL_SECONDS = 30
+_MEMORY_BYTES = 1024 * 1024 * 1024
+_EMPTY_INPUT = "{}"
+_SOURCES = Path(__file__).resolve().parents[2]
+
+
+def judged_elsewhere(base: Modules, added: Modules, data: dict[str, Any]) -> tuple[str, ...]:
+    """Judge and compile `added` on top of `base`; return the packages that define `deny`.
+
+    Raises:
+        BundleError: If a module is not allowed, does not compile or brings the child down.
+    """
+    question = json.dumps({"base": base, "added": added, "data": data}).encode()
+    try:
+        child = subprocess.run(
+            # -P: nothing in the working directory can pose as a module of ours.
+            [sys.executable, "-P", "-m", "safeconduct.policy.vetting"],
+            env={"PYTHONPATH": str(_SOURCES)},  # and none of our secrets go along
+            input=question,
+            capture_output=True,
+            timeout=_WALL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BundleError(_brought_down(added)) from None
+    if child.returncode != 0:
+        raise BundleError(_brought_down(added), child.returncode)
+    answer = json.loads(child.stdout)
+    if answer["problem"] is not None:
+        raise BundleError(answer["problem"])
+    return tuple(answer["packages"])
+
+
+def extension(packages: tuple[str, ...]) -> str:
+    """Write the module that collects what the host's packages deny."""
+    rules = [f"deny contains denial if some denial in data.{package}.deny" for package in packages]
+    return "\n\n".join(["package safeconduct.extensions", "import rego.v1", *rules]) + "\n"
+
+
+def _brought_down(added: Modules) -> str:
+    files = ", ".join(file for file, _ in added)
+    return f"{files}: the policy engine cannot cope with these rules (nesting or recursion?)"
+
+
+def _answer(question: dict[str, Any]) -> dict[str, object]:
+    base, added = ((tuple(map(tuple, question[name]))) for name in ("base", "added"))
+    try:
+        packages = judge(added)
+        glue = (("extensions.rego", extension(packages)),)
+        _tried((*base, *added, *glue), question["data"])
+    except BundleError as error:
+        return {"problem": error.public, "packages": []}
+    return {"problem": None, "packages": packages}
+
+
+def _tried(modules: Modules, data: dict[str, Any]) -> None:
+    """Compile the rules and answer one empty question both ways.
+
+    Only the interpreter notices a variable that nothing binds, in any rule; compiled, such
+    a rule would silently never fire.
+    """
+    slow, fast = interpreter(modules, data), compiled(modules, data)
+    try:
+        slow.set_input_json(_EMPTY_INPUT)
+        slow.eval_rule(ENTRY_POINT)
+        fast.set_input_json(_EMPTY_INPUT)
+        fast.execute()
+    except RuntimeError as error:
+        raise BundleError(explain(error)) from None
+
+
+def main() -> None:
+    """Answer the one question on standard input. Runs in the child."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    sys.stdout.write(json.dumps(_answer(json.load(sys.stdin))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""One HTTP request to the MCP endpoint and its answer, without any web framework."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
+
+from safeconduct.core.model import ServerKey
+from safeconduct.hosts import Host
+from safeconduct.proxy.eras import Headers
+
+
+class Exchange(NamedTuple):
+    """What came in.
+
+    Attributes:
+        id: Names this exchange in records.
+        server: The server named by the path, or None for the host's common endpoint.
+        typed: The path as the client typed it, for the metadata document's address.
+        verb: The HTTP method.
+        began: `time.perf_counter()` at the first byte.
+    """
+
+    id: str
+    host: Host
+    server: ServerKey | None
+    typed: str
+    verb: str
+    headers: Headers
+    body: bytes
+    ip: str
+    began: float
+
+
+class Answer(NamedTuple):
+    """What goes out: whole, or as a stream whose closing must be awaited."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes | AsyncGenerator[bytes] = b""
+
+
+def raw_body(answer: Answer) -> bytes:
+    """Return the body of an answer that is whole; a stream has none yet."""
+    return answer.body if isinstance(answer.body, bytes) else b""

@@ -1,0 +1,81 @@
+"""Lists as this caller may see them: each item is decided like a call of it.
+
+A definition that differs from its pin is not shown either, and whoever watches the
+catalogue is told. A list that was cut for one caller is never anybody else's to cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from safeconduct.core.canonical import StrictJSONError, parse
+from safeconduct.egress import UpstreamFailed
+from safeconduct.proxy.messages import MODERN, Era, Listing
+from safeconduct.upstreams import Server, pin
+
+
+def names(raw: bytes, listing: Listing) -> list[str]:
+    """Return the names of the items in a list answer, in order; none for an error.
+
+    Raises:
+        UpstreamFailed: If the answer is not a list of the kind that was asked for.
+    """
+    whole = _members(raw)
+    if "result" not in whole:
+        return []
+    return [name for _, _, name in _items(_members(whole["result"]), listing)]
+
+
+def narrowed(
+    raw: bytes, listing: Listing, *, era: Era, server: Server, visible: list[bool]
+) -> tuple[bytes, bool]:
+    """Return a list answer with only what may be shown, and whether a tool has changed.
+
+    Args:
+        raw: The server's whole answer.
+        visible: For each item, in order, whether the caller may see it.
+    """
+    whole = _members(raw)
+    if "result" not in whole:
+        return raw, False
+    result: dict[str, Any] = _members(whole["result"])
+    items = _items(result, listing)
+    pinned = [_as_reviewed(listing, value, name, server) for _, value, name in items]
+    result[listing.member] = [
+        item
+        for (item, _, _), reviewed, may in zip(items, pinned, visible, strict=True)
+        if reviewed and may
+    ]
+    if era == MODERN:
+        result["cacheScope"] = "private"
+    return msgspec.json.encode({**whole, "result": result}), not all(pinned)
+
+
+def _items(
+    result: dict[str, Any], listing: Listing
+) -> list[tuple[msgspec.Raw, dict[str, Any], str]]:
+    try:
+        items = msgspec.json.decode(result[listing.member], type=list[msgspec.Raw])
+        values = [parse(bytes(item)) for item in items]
+        return [
+            (item, value, str(value[listing.name]))
+            for item, value in zip(items, values, strict=True)
+        ]
+    except (KeyError, TypeError, msgspec.DecodeError, StrictJSONError) as error:
+        raise UpstreamFailed("The server's list is not a list.", sent=True) from error
+
+
+def _as_reviewed(listing: Listing, value: dict[str, Any], name: str, server: Server) -> bool:
+    if listing.kind != "tool":
+        return True
+    tool = server.tools.get(name)
+    return tool is not None and pin(value) in tool.pins
+
+
+def _members(raw: bytes | msgspec.Raw) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError as error:
+        raise UpstreamFailed("The server's answer is not JSON-RPC.", sent=True) from error

@@ -1,0 +1,119 @@
+"""The road of a call. Read this first.
+
+Every message takes these steps, each once, in this order. There is no other way to an
+upstream, and nothing is decided anywhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from safeconduct.core.errors import Code, GatewayError
+from safeconduct.egress import Reply
+from safeconduct.proxy import refusals
+from safeconduct.proxy.calls import Call, Progress, parse
+from safeconduct.proxy.deciding import Decider, refuse
+from safeconduct.proxy.eras import encoded
+from safeconduct.proxy.exchange import Answer, Exchange
+from safeconduct.proxy.gate import Gate, challenge
+from safeconduct.proxy.messages import MODERN
+from safeconduct.proxy.records import Records
+from safeconduct.proxy.refusals import Denied
+from safeconduct.proxy.results import RequestStates
+from safeconduct.proxy.returns import Returns
+from safeconduct.proxy.transport_sessions import TransportSessions
+from safeconduct.upstreams import Forwarder
+
+_ACCEPTED = Answer(202, ())
+
+
+class Pipeline:
+    """Takes an exchange along the road and returns what goes back."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        transports: TransportSessions,
+        decider: Decider,
+        records: Records,
+        states: RequestStates,
+        forwarder: Forwarder,
+        returns: Returns,
+    ) -> None:
+        self._gate = gate
+        self._transports = transports
+        self._decider = decider
+        self._records = records
+        self._states = states
+        self._forwarder = forwarder
+        self._returns = returns
+
+    async def handle(self, exchange: Exchange) -> Answer:
+        """Answer one exchange; what the gateway refuses is an answer too."""
+        progress = Progress()
+        try:
+            return await self._travel(exchange, progress)
+        except GatewayError as error:
+            return _refusal(error, exchange, progress)
+
+    async def _travel(self, exchange: Exchange, progress: Progress) -> Answer:
+        admitted = await self._gate.admit(exchange)  # 1 authenticate
+        call = parse(exchange, admitted, self._transports, progress)  # 2 parse
+        if call is None:
+            return _ACCEPTED
+        decision = await self._decider.decide(call)  # 3 describe, 4 decide
+        record = await self._records.intent(call, decision)  # durable before anything happens
+        refuse(decision)  # 5 refuse
+        return await self._carry(call, record)
+
+    async def _carry(self, call: Call, record: str) -> Answer:
+        try:
+            body = self._states.enter(call.message, call.caller)  # 6 obligations in
+            reply = await self._send(call, body)  # 7 forward
+            return await self._returns.answer(call, reply, record)  # 8 obligations out
+        except GatewayError as error:
+            self._records.outcome(call, record, error.code.value)
+            raise
+        except asyncio.CancelledError:  # the client hung up; that must not erase the record
+            self._records.outcome(call, record, "cancelled")
+            raise
+
+    async def _send(self, call: Call, body: bytes) -> Reply:
+        url, headers = call.server.url, call.exchange.headers
+        version, session = headers.text(b"mcp-protocol-version"), call.upstream_session
+        match call.exchange.verb:
+            case "GET":
+                after = headers.get(b"last-event-id")
+                return await self._forwarder.stream(
+                    url, version=version, session=session, after=after
+                )
+            case "DELETE":
+                return await self._forwarder.end(url, version=version, session=session)
+            case _:
+                return await self._forwarder.message(
+                    url, body, version=version, session=session, routing=_routing(call)
+                )
+
+
+def _routing(call: Call) -> list[tuple[bytes, bytes]]:
+    """Write the headers a modern upstream routes by, from the judged body."""
+    if call.revision.era != MODERN:
+        return []
+    routing = [(b"mcp-method", encoded(call.message.method))]
+    if call.message.name:
+        routing.append((b"mcp-name", encoded(call.message.name)))
+    return [*routing, *call.exchange.headers.params.items()]
+
+
+def _refusal(error: GatewayError, exchange: Exchange, progress: Progress) -> Answer:
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if error.code is Code.UNAUTHENTICATED:
+        headers = ((b"www-authenticate", challenge(error, exchange)),)
+    elif error.code is Code.INSUFFICIENT_LEVEL and isinstance(error, Denied):
+        level = error.decision.required_level
+        scope = "mcp" if level is None else f"mcp mcp:{level.word}"
+        headers = ((b"www-authenticate", challenge(error, exchange, scope=scope)),)
+    elif error.code is Code.METHOD_NOT_ALLOWED:
+        headers = ((b"allow", b"POST"),)
+    return refusals.answer(error, era=progress.era, message_id=progress.message_id, headers=headers)

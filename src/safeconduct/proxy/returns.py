@@ -1,0 +1,277 @@
+"""Step 8 of the road: what comes back from the upstream, on its way to the caller.
+
+Single answers and streams take the same care: lists are cut, state is wrapped, everything
+else passes byte for byte. A stream is cut when its session ends, and decided again at every
+keep-alive, so that no permission outlives its reasons.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from safeconduct.core.errors import Code, GatewayError, Refused
+from safeconduct.egress import Reply, UpstreamFailed
+from safeconduct.proxy import listings, refusals, results
+from safeconduct.proxy.calls import Call
+from safeconduct.proxy.deciding import Decider, refuse
+from safeconduct.proxy.exchange import Answer, raw_body
+from safeconduct.proxy.records import Records
+from safeconduct.proxy.results import RequestStates
+from safeconduct.proxy.transport_sessions import TransportSessions
+from safeconduct.sessions import Sessions
+from safeconduct.upstreams import EventTooLarge, Splitter, data_of, with_data
+
+_ANSWER_BYTES = 32 * 1024 * 1024
+_EVENT_BYTES = 4 * 1024 * 1024
+_KEEP_ALIVE_SECONDS = 15.0
+_KEEP_ALIVE = b": still here\n\n"
+_PASSED = (b"content-type", b"cache-control")
+_TOOLS_CHANGED = "notifications/tools/list_changed"
+_STREAM_HEADERS = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class Returns:
+    """Brings replies back."""
+
+    def __init__(
+        self,
+        *,
+        decider: Decider,
+        records: Records,
+        states: RequestStates,
+        transports: TransportSessions,
+        sessions: Sessions,
+        changed: Callable[[Call], None],
+    ) -> None:
+        """Take the collaborators.
+
+        Args:
+            changed: Told when a server's tools are not as they were reviewed.
+        """
+        self._decider = decider
+        self._records = records
+        self._states = states
+        self._transports = transports
+        self._sessions = sessions
+        self._changed = changed
+        self._standing: set[Callable[[], None]] = set()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End the streams nobody waits for an answer on; for a graceful stop."""
+        self._stopping = True
+        for cut in tuple(self._standing):
+            cut()
+
+    async def answer(self, call: Call, reply: Reply, record: str) -> Answer:
+        """Turn an upstream's reply into ours; the record's outcome is written with it.
+
+        Raises:
+            UpstreamFailed: If the reply is nothing a caller could use.
+        """
+        media = (reply.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+        try:
+            if reply.status == 200 and media == b"text/event-stream":
+                headers = (*_STREAM_HEADERS, *self._session_header(call, reply))
+                return Answer(200, headers, self._stream(call, reply, record))
+            raw = await reply.read(_ANSWER_BYTES)
+            answer = await self._whole(call, reply, media, raw)
+        except BaseException:
+            await reply.aclose()
+            raise
+        sent = len(raw_body(answer))
+        self._records.outcome(
+            call, record, self._outcome(call, answer), status=reply.status, sent=sent
+        )
+        return answer
+
+    async def _whole(self, call: Call, reply: Reply, media: bytes, raw: bytes) -> Answer:
+        expects = call.message.form == "request"
+        if reply.status in {200, 202, 204} and not expects:
+            return Answer(202 if call.exchange.verb == "POST" else reply.status, ())
+        if reply.status not in {200, 400, 404} or media != b"application/json":
+            raise _unusable(call, reply.status)
+        reading = results.read(raw, call.message)
+        if reply.status != 200 and reading.error is None:
+            raise _unusable(call, reply.status)
+        if reading.method is not None or (reading.result is None and reading.error is None):
+            raise UpstreamFailed("The server's answer is no answer.", sent=True)
+        body = await self._judged(call, raw, reading)
+        return Answer(
+            reply.status, (*refusals.JSON_HEADERS, *self._session_header(call, reply)), body
+        )
+
+    def _outcome(self, call: Call, answer: Answer) -> str:
+        if call.message.form != "request":
+            return "ok"
+        return results.read(raw_body(answer), call.message).outcome
+
+    async def _judged(self, call: Call, raw: bytes, reading: results.Reading) -> bytes:
+        """Return an answer's bytes, changed only where an obligation or a list asks for it."""
+        listing = call.row.listing
+        if listing is None:
+            if not call.row.pauses:
+                return raw
+            return self._states.leave(raw, reading, call.message, call.caller)
+        names = listings.names(raw, listing)
+        visible = [(await self._decider.decide(call, listing.kind, name)).allow for name in names]
+        shown, changed = listings.narrowed(
+            raw, listing, era=call.revision.era, server=call.server, visible=visible
+        )
+        if changed:
+            self._changed(call)
+        return shown
+
+    async def _stream(self, call: Call, reply: Reply, record: str) -> AsyncGenerator[bytes]:
+        outcome, sent = "cut", 0
+        try:
+            async with contextlib.aclosing(self._events(call, reply)) as events:
+                async for event, word in events:
+                    outcome = word or outcome
+                    sent += len(event)
+                    yield event
+        except GeneratorExit:
+            outcome = "cancelled" if outcome == "cut" else outcome
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled" if outcome == "cut" else outcome
+            raise
+        finally:
+            self._records.outcome(call, record, outcome, status=200, sent=sent)
+            await reply.aclose()
+
+    async def _events(self, call: Call, reply: Reply) -> AsyncGenerator[tuple[bytes, str]]:
+        """Yield each event as it goes to the caller, with the outcome it decides or ""."""
+        answered = False
+        splitter = Splitter(limit=_EVENT_BYTES)
+        try:
+            async with contextlib.aclosing(self._chunks(call, reply)) as chunks:
+                async for chunk in chunks:
+                    if chunk is None:
+                        yield _KEEP_ALIVE, ""
+                        continue
+                    for event in splitter.feed(chunk):
+                        shown, word = await self._event(call, event)
+                        answered = answered or bool(word)
+                        yield shown, word
+            if not answered and not _is_standing(call):
+                # A stream may end early and be resumed (older era); nothing is made up here.
+                yield b"", "unanswered"
+        except EventTooLarge:
+            yield self._last_word(call, UpstreamFailed("An event is too large.", sent=True))
+        except GatewayError as error:
+            yield self._last_word(call, error)
+
+    async def _event(self, call: Call, event: bytes) -> tuple[bytes, str]:
+        data = data_of(event)
+        if not data:
+            return event, ""
+        reading = results.read(data, call.message)
+        if reading.method is not None:
+            if reading.method == _TOOLS_CHANGED:
+                self._changed(call)
+            return event, ""
+        if not reading.answers():
+            raise UpstreamFailed("The server sent something that is no message.", sent=True)
+        if call.message.form != "request":
+            return event, ""  # a resumed stream: the call's own stream has had its care
+        body = await self._judged(call, data, reading)
+        return event if body is data else with_data(event, body), reading.outcome
+
+    async def _chunks(self, call: Call, reply: Reply) -> AsyncGenerator[bytes | None]:
+        """Yield chunks as they come, None when it is time for a keep-alive.
+
+        Raises:
+            Denied: As soon as the caller may no longer have this stream.
+        """
+        cut = asyncio.Event()
+        host, session = call.caller.host, call.caller.session
+        self._sessions.watch(host, session, cut.set)
+        standing = _is_standing(call)
+        if standing:
+            self._standing.add(cut.set)
+        alarm = asyncio.ensure_future(cut.wait())
+        coming: asyncio.Future[bytes] | None = None
+        try:
+            while True:
+                if coming is None:
+                    coming = asyncio.ensure_future(_next(reply))
+                waiting_for: set[asyncio.Future[Any]] = {coming, alarm}
+                await asyncio.wait(
+                    waiting_for,
+                    timeout=_KEEP_ALIVE_SECONDS,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if standing and self._stopping:
+                    return
+                if cut.is_set() or not coming.done():
+                    refuse(await self._decider.still(call))
+                    if cut.is_set():
+                        cut.clear()
+                        alarm = asyncio.ensure_future(cut.wait())
+                if not coming.done():
+                    yield None
+                    continue
+                chunk, coming = coming.result(), None
+                if not chunk:
+                    return
+                yield chunk
+        finally:
+            self._sessions.unwatch(host, session, cut.set)
+            self._standing.discard(cut.set)
+            for waiting in (alarm, coming):
+                if waiting is not None and not waiting.done():
+                    waiting.cancel()
+                    with contextlib.suppress(asyncio.CancelledError, GatewayError):
+                        await waiting
+
+    def _last_word(self, call: Call, error: GatewayError) -> tuple[bytes, str]:
+        """Say in the stream why it ends, where a request waits for an answer."""
+        word = "cut" if not isinstance(error, UpstreamFailed) else "upstream_failed"
+        if _is_standing(call):
+            return b"", word
+        said = refusals.answer(error, era=call.revision.era, message_id=call.message.id)
+        return b"event: message\ndata: " + raw_body(said) + b"\n\n", word
+
+    def _session_header(self, call: Call, reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
+        if call.message.method != "initialize":
+            return ()
+        given = reply.header(b"mcp-session-id")
+        if given is None:
+            return ()
+        sealed = self._transports.seal(given.decode("latin-1"), call.caller)
+        return ((b"mcp-session-id", sealed.encode("ascii")),)
+
+
+def _is_standing(call: Call) -> bool:
+    """Whether a stream waits for whatever comes, and not for the answer to a request."""
+    return call.message.form != "request" or call.message.method == "subscriptions/listen"
+
+
+async def _next(reply: Reply) -> bytes:
+    """Return the next chunk, or nothing at the end."""
+    try:
+        return await reply.__anext__()
+    except StopAsyncIteration:
+        return b""
+
+
+def _unusable(call: Call, status: int) -> GatewayError:
+    """Say why a reply cannot be passed on. An upstream's own 401 is never a caller's."""
+    if status == 404 and call.upstream_session is not None:
+        return Refused(Code.NOT_FOUND, "The server no longer knows this transport session.")
+    if status == 405 and call.exchange.verb != "POST":
+        return Refused(Code.METHOD_NOT_ALLOWED, "The server offers no stream here.")
+    if status in {401, 403}:
+        return UpstreamFailed(
+            f"{call.server.name} wants credentials the gateway does not hold. Ask an admin.",
+            sent=True,
+        )
+    return UpstreamFailed(f"{call.server.name} answered with HTTP {status}.", sent=True)

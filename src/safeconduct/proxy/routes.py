@@ -1,0 +1,159 @@
+"""The MCP endpoint as a bare ASGI callable: HTTP in, the road, HTTP out. It decides nothing.
+
+A client that hangs up cancels its call. Watching for that costs a task, so it begins only
+when an answer takes longer than a moment, or streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from safeconduct.core.errors import Code, Refused
+from safeconduct.core.model import ServerKey
+from safeconduct.core.secrets import new_id
+from safeconduct.hosts import Host
+from safeconduct.proxy import refusals
+from safeconduct.proxy.eras import Headers
+from safeconduct.proxy.exchange import Answer, Exchange, raw_body
+from safeconduct.proxy.pipeline import Pipeline
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_A_MOMENT_SECONDS = 0.1
+
+
+class McpEndpoint:
+    """Serves `/mcp` and `/mcp/{server}`."""
+
+    def __init__(self, pipeline: Pipeline, *, max_body_bytes: int = 4 * 1024 * 1024) -> None:
+        self._pipeline = pipeline
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        try:
+            exchange = await self._exchange(scope, receive, began)
+        except Refused as error:
+            await _send_whole(send, refusals.answer(error, era=None, message_id=None))
+            return
+        if exchange is None:  # gone before the message was complete
+            return
+        watch = _Watch(receive)
+        try:
+            answer = await self._pipeline.handle(exchange)
+            if isinstance(answer.body, bytes):
+                await _send_whole(send, answer)
+            else:
+                watch.now()
+                await _send_stream(send, answer, answer.body)
+        finally:
+            watch.over()
+
+    async def _exchange(self, scope: Scope, receive: Receive, began: float) -> Exchange | None:
+        path: str = scope["path"]
+        host: Host = scope["state"]["host"]
+        headers = Headers(scope["headers"])
+        body = b""
+        if scope["method"] == "POST":
+            read = await self._body(receive)
+            if read is None:
+                return None
+            body = read
+        return Exchange(
+            id=new_id("req"),
+            host=host,
+            server=server_in(path),
+            typed=path,
+            verb=scope["method"],
+            headers=headers,
+            body=body,
+            ip=scope["state"]["ip"],
+            began=began,
+        )
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """Return the whole body, or None if the client went away."""
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False) and len(body) <= self._max_body_bytes:
+            return body
+        parts, size = [body], len(body)
+        while message.get("more_body", False) and size <= self._max_body_bytes:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        if size > self._max_body_bytes:
+            raise Refused(
+                Code.TOO_LARGE, f"The message is larger than {self._max_body_bytes} bytes."
+            )
+        return b"".join(parts)
+
+
+class _Watch:
+    """Cancels the task it was made in when the client hangs up."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._owner = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_A_MOMENT_SECONDS, self.now)
+
+    def now(self) -> None:
+        """Begin to watch."""
+        if self._watching is None:
+            self._watching = asyncio.get_running_loop().create_task(self._wait())
+
+    def over(self) -> None:
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _wait(self) -> None:
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                if self._owner is not None:
+                    self._owner.cancel()
+                return
+
+
+def server_in(path: str) -> ServerKey | None:
+    """Return the server a path names, or None for the common endpoint."""
+    return ServerKey(path.removeprefix("/mcp").strip("/")) or None
+
+
+async def _send_whole(send: Send, answer: Answer) -> None:
+    body = raw_body(answer)
+    length = (b"content-length", str(len(body)).encode())
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [*answer.headers, length],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _send_stream(send: Send, answer: Answer, events: AsyncGenerator[bytes]) -> None:
+    async with contextlib.aclosing(events) as stream:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "headers": list(answer.headers),
+            }
+        )
+        async for event in stream:
+            if event:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})

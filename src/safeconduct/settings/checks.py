@@ -1,0 +1,228 @@
+"""What must agree between settings: names that refer to each other, and safe combinations.
+
+Each check names both places. What is merely unwise becomes a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from safeconduct.settings import forms
+from safeconduct.settings.model import (
+    AccessSettings,
+    ClientDocument,
+    ClientSettings,
+    HostSettings,
+    MailSettings,
+    OperatorSettings,
+    ServerSettings,
+    SettingsFile,
+    UpstreamSettings,
+)
+from safeconduct.settings.problems import Mark, Problems, quoted, suggestion
+
+_CLEARTEXT = "plain http: whoever is on the way to this server can read and change calls"
+
+
+class Checks:
+    """Runs over a whole document.
+
+    Attributes:
+        warnings: What the person who starts the gateway should know.
+    """
+
+    def __init__(self, *, problems: Problems, places: dict[str, Mark]) -> None:
+        self._problems = problems
+        self._places = places
+        self.warnings: list[str] = []
+
+    def run(self, document: SettingsFile) -> None:
+        """Check everything; problems are noted, not raised."""
+        hosts = document.hosts
+        self._mail(document.server.mail)
+        self._distinct("hosts[{}].key", [host.key for host in hosts])
+        self._distinct("hosts[{}].origin", [host.origin for host in hosts])
+        if not hosts:
+            self.warnings.append("hosts: there are none, so every request is refused")
+        for index, host in enumerate(hosts):
+            self._host(f"hosts[{index}]", host, document.server)
+
+    def _host(self, path: str, host: HostSettings, server: ServerSettings) -> None:
+        self._sign_in(path, host)
+        for index, operator in enumerate(host.operators):
+            self._operator(f"{path}.operators[{index}]", operator, path, host)
+        self._distinct(path + ".people[{}].email", [person.email for person in host.people])
+        self._distinct(path + ".operators[{}].email", [each.email for each in host.operators])
+        self._distinct(path + ".servers[{}].key", [each.key for each in host.servers])
+        self._distinct(path + ".relations[{}]", list(host.relations))
+        for index, upstream in enumerate(host.servers):
+            self._upstream(f"{path}.servers[{index}]", upstream, server)
+        self._access(path, host)
+        self._clients(path, host)
+        self._lives(path, host)
+
+    def _sign_in(self, path: str, host: HostSettings) -> None:
+        if host.sign_in.password is None:
+            self._add(f"{path}.sign_in", "needs at least one method; write password: true")
+            return
+        least = host.sign_in.password.minimum_length
+        given = {f"{path}.people[{i}]": each.password for i, each in enumerate(host.people)}
+        given |= {f"{path}.operators[{i}]": each.password for i, each in enumerate(host.operators)}
+        for place, password in given.items():
+            if password is not None and len(password.reveal()) < least:
+                self.warnings.append(
+                    f"{place}.password: shorter than the {least} characters "
+                    f"of {path}.sign_in.password.minimum_length"
+                )
+
+    def _operator(
+        self, path: str, operator: OperatorSettings, host_path: str, host: HostSettings
+    ) -> None:
+        for index, person in enumerate(host.people):
+            if person.email == operator.email and person.password is not None:
+                if operator.password is not None:
+                    other = self._where(f"{host_path}.people[{index}].password")
+                    self._add(f"{path}.password", f"this email has a password already at {other}")
+                return
+        if operator.password is None:
+            self._add(path, "an operator needs a password: {env: NAME} or {file: PATH}")
+
+    def _upstream(self, path: str, upstream: UpstreamSettings, server: ServerSettings) -> None:
+        loopback = forms.is_loopback(upstream.url)
+        if loopback and not server.allow_loopback_upstreams:
+            self._add(
+                f"{path}.url",
+                "is on this machine, and server.allow_loopback_upstreams is off"
+                f"{self._beside('server.allow_loopback_upstreams')}",
+            )
+        elif forms.is_private(upstream.url) and not (loopback or server.allow_private_upstreams):
+            self._add(
+                f"{path}.url",
+                "is a private address, and server.allow_private_upstreams is off"
+                f"{self._beside('server.allow_private_upstreams')}",
+            )
+        if upstream.url.lower().startswith("http:") and not loopback:
+            self.warnings.append(f"{path}.url: {_CLEARTEXT}")
+        if upstream.imports != "all":
+            self._distinct(path + ".import[{}]", list(upstream.imports))
+            for tool in upstream.tools:
+                self._known(f"{path}.tools", tool, upstream.imports, f"{path}.import")
+
+    def _access(self, path: str, host: HostSettings) -> None:
+        groups = {group for person in host.people for group in person.groups}
+        for index, access in enumerate(host.access):
+            place = f"{path}.access[{index}]"
+            self._known(
+                f"{place}.server", access.server, [s.key for s in host.servers], f"{path}.servers"
+            )
+            if (access.person is None) == (access.group is None):
+                self._add(place, "must name a person or a group, and not both")
+            elif access.person is not None:
+                people = [person.email for person in host.people]
+                if access.person not in people:
+                    # No suggestion: the nearest name is somebody else.
+                    where = self._where(f"{path}.people")
+                    self._add(f"{place}.person", f"{quoted(access.person)} is not in {where}")
+            elif access.group not in groups:
+                self.warnings.append(f"{place}.group: nobody in {path}.people is in this group")
+        self._distinct(path + ".access[{}]", [_whose(access) for access in host.access])
+
+    def _clients(self, path: str, host: HostSettings) -> None:
+        self._distinct(path + ".clients[{}].id", [client.id for client in host.clients])
+        for index, client in enumerate(host.clients):
+            self._client(f"{path}.clients[{index}]", client, path, host)
+        documents = host.client_documents
+        for index, each in enumerate(documents.add):
+            self._document(f"{path}.client_documents.add[{index}].document", each)
+        ids = [str(each.document.get("client_id")) for each in documents.add]
+        self._distinct(path + ".client_documents.add[{}].document", ids)
+        for index, identity in enumerate(ids):
+            if identity in documents.drop:
+                place = f"{path}.client_documents.add[{index}].document"
+                self._add(place, f"is also in {path}.client_documents.drop")
+        if not (documents.fetch or documents.pinned or documents.add):
+            self.warnings.append(
+                f"{path}.client_documents: nothing can be resolved, so metadata documents are "
+                "not offered to clients"
+            )
+
+    def _client(
+        self, path: str, client: ClientSettings, host_path: str, host: HostSettings
+    ) -> None:
+        if not client.redirect_uris:
+            self._add(f"{path}.redirect_uris", "needs at least one URI")
+        for index, uri in enumerate(client.redirect_uris):
+            if forms.is_private_scheme(uri) and not host.private_schemes:
+                self._add(
+                    f"{path}.redirect_uris[{index}]",
+                    f"has an app's own scheme, and {host_path}.private_schemes is off"
+                    f"{self._beside(f'{host_path}.private_schemes')}",
+                )
+
+    def _document(self, path: str, value: ClientDocument) -> None:
+        identity, uris = value.document.get("client_id"), value.document.get("redirect_uris")
+        try:
+            forms.document_url(identity if isinstance(identity, str) else "")
+        except ValueError as error:
+            self._add(f"{path}.client_id", str(error))
+        if not isinstance(uris, list) or not uris:
+            self._add(f"{path}.redirect_uris", "must be a list of at least one URI")
+            return
+        for index, uri in enumerate(uris):
+            try:
+                forms.redirect_uri(uri if isinstance(uri, str) else "")
+            except ValueError as error:
+                self._add(f"{path}.redirect_uris[{index}]", str(error))
+
+    def _lives(self, path: str, host: HostSettings) -> None:
+        if host.sessions.idle_days > host.sessions.absolute_days:
+            self._add(
+                f"{path}.sessions.idle_days",
+                f"must be at most {path}.sessions.absolute_days ({host.sessions.absolute_days})",
+            )
+        if host.policy is not None and not host.policy.directory.is_dir():
+            self._add(f"{path}.policy.directory", "there is no such directory beside this file")
+
+    def _mail(self, mail: MailSettings | None) -> None:
+        if mail is None:
+            return
+        if mail.password is not None and not mail.username:
+            self._add("server.mail.password", "needs server.mail.username beside it")
+        if mail.password is not None and mail.security == "none":
+            self._add("server.mail.security", "none would send server.mail.password in the clear")
+
+    def _distinct(self, pattern: str, values: list[str]) -> None:
+        first: dict[str, int] = {}
+        for index, value in enumerate(values):
+            if value in first:
+                other = self._where(pattern.format(first[value]))
+                self._add(pattern.format(index), f"repeats {other}")
+            first.setdefault(value, index)
+
+    def _known(self, path: str, name: str, known: Iterable[str], among: str) -> None:
+        names = list(known)
+        if name not in names:
+            near = suggestion(name, names)
+            self._add(path, f"{quoted(name)} is not in {among}{self._beside(among)}{near}")
+
+    def _add(self, path: str, message: str) -> None:
+        self._problems.add(path, self._place(path), message)
+
+    def _where(self, path: str) -> str:
+        return f"{path}{self._beside(path)}"
+
+    def _beside(self, path: str) -> str:
+        mark = self._places.get(path)
+        if mark is None:
+            return ""
+        return f" (line {mark.line})" if mark.line else f" ({mark.variable})"
+
+    def _place(self, path: str) -> Mark:
+        """Find a setting, or the nearest one around it when it was left out."""
+        while path and path not in self._places:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self._places.get(path, Mark(line=1, column=1))
+
+
+def _whose(access: AccessSettings) -> str:
+    return f"{access.person}\n{access.group}\n{access.server}"

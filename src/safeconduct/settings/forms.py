@@ -1,0 +1,220 @@
+"""The shapes a text may have: each function returns it in its one spelling or says what to write.
+
+A message never repeats the text. Names and addresses are judged here, not resolved: what a
+name resolves to is the business of whoever connects.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from urllib.parse import SplitResult, urlsplit
+
+Form = Callable[[str], str]
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+_EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\[\]\\/]{1,189}")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_OBJECT = r"[a-z][a-z0-9_/]{0,62}:[^\s#@:][^\s#]{0,511}"
+_RELATION = r"[a-z][a-z0-9_]{0,62}"
+_TUPLE = re.compile(rf"{_OBJECT}#{_RELATION}@{_OBJECT}(#{_RELATION})?")
+_DATABASES = frozenset({"postgresql", "postgresql+psycopg", "sqlite", "sqlite+aiosqlite"})
+# Schemes that make a browser run, read or mail something instead of handing over a code.
+_DANGEROUS = frozenset(
+    {"about", "blob", "chrome", "data", "file", "filesystem", "ftp", "intent", "jar"}
+    | {"javascript", "mailto", "sms", "tel", "vbscript", "view-source", "ws", "wss"}
+)
+
+
+def host_key(text: str) -> str:
+    return _matching(
+        text,
+        r"[a-z][a-z0-9-]{0,62}",
+        "must be 1 to 63 lower-case letters, digits or '-', and start with a letter",
+    )
+
+
+def server_key(text: str) -> str:
+    return _matching(
+        text,
+        r"[a-z][a-z0-9_-]{0,62}",
+        "must be 1 to 63 lower-case letters, digits, '_' or '-', and start with a letter",
+    )
+
+
+def name(text: str) -> str:
+    return _matching(text, r"(?=.*\S)[^\n\t]{1,200}", "must be one line of 1 to 200 characters")
+
+
+def email(text: str) -> str:
+    """Return an address in one spelling: people type the same one in different cases."""
+    if not _EMAIL.fullmatch(text):
+        raise ValueError("must be an email address such as alice@example.com")
+    return text.casefold()
+
+
+def listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not host or (":" in bare and bare == host) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise ValueError("must be ADDRESS:PORT, such as 127.0.0.1:8420 or [::1]:8420")
+    if int(port) > 65535:
+        raise ValueError("the port must be at most 65535")
+    return text
+
+
+def network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError(
+            "must be an address or a network without host bits, such as 10.0.0.0/8"
+        ) from None
+
+
+def origin(text: str) -> str:
+    """Scheme, host and port as browsers send them (RFC 6454 section 6.2)."""
+    parts = _split(text)
+    if parts.path or parts.query or parts.fragment or "?" in text or "#" in text:
+        raise ValueError("must be scheme, name and port only: no path and no slash at the end")
+    if parts.scheme == "http" and (parts.hostname or "") not in LOOPBACK_NAMES:
+        raise ValueError("must use https; plain http is for localhost, 127.0.0.1 and [::1] only")
+    standard = {"http": 80, "https": 443}[parts.scheme]
+    if parts.port == standard or parts.netloc.endswith(":"):
+        raise ValueError(f"must leave out the standard port (:{standard})")
+    return text.lower()
+
+
+def url(text: str) -> str:
+    parts = _split(text)
+    if parts.fragment or "#" in text:
+        raise ValueError("must have no fragment ('#')")
+    return text
+
+
+def document_url(text: str) -> str:
+    """Accept the URL of a client's metadata document: https with a path, compared exactly."""
+    parts = _split(text)
+    if parts.scheme != "https" or parts.path in {"", "/"} or "#" in text:
+        raise ValueError("must be an https URL with a path and no fragment")
+    return text
+
+
+def domain(text: str) -> str:
+    lowered = text.lower()
+    if not _NAME.fullmatch(lowered):
+        raise ValueError("must be a host name such as example.com")
+    return lowered
+
+
+def redirect_uri(text: str) -> str:
+    """Where a code may be sent: https, http on loopback, or an app's own scheme (RFC 8252)."""
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    if not colon or not rest or not _SCHEME.fullmatch(scheme) or re.search(r"[\s*#\\]", text):
+        raise ValueError("must be an absolute URI without spaces, '*', '#' or backslashes")
+    if scheme in _DANGEROUS:
+        raise ValueError("must not use a scheme that runs, reads or sends something by itself")
+    if scheme in {"http", "https"}:
+        parts = _split(text)
+        if scheme == "http" and (parts.hostname or "") not in LOOPBACK_NAMES:
+            raise ValueError("must use https; plain http is for loopback addresses only")
+    return text
+
+
+def is_private_scheme(text: str) -> bool:
+    return text.partition(":")[0].lower() not in {"http", "https"}
+
+
+def relation(text: str) -> str:
+    if not _TUPLE.fullmatch(text):
+        raise ValueError(
+            "must be object#relation@subject, such as ticket:T-7#assignee@user:alice@acme.test"
+        )
+    return text
+
+
+def database(text: str) -> str:
+    scheme, mark, _ = text.partition("://")
+    if not mark or scheme not in _DATABASES:
+        raise ValueError("must be a URL that starts with postgresql+psycopg:// or sqlite://")
+    return text
+
+
+def holds_password(text: str) -> bool:
+    """Whether a database URL carries its password; errs on the side of yes."""
+    authority = text.partition("://")[2]
+    userinfo, at, _ = authority.rpartition("@")
+    return (bool(at) and ":" in userinfo) or re.search(r"(?i)pass(word|file)?=", text) is not None
+
+
+def client_id(text: str) -> str:
+    if re.match(r"(?i)https?://", text):
+        raise ValueError("must not be a URL; a client that is one belongs in client_documents.add")
+    return _matching(text, r"[\x21-\x7e]{1,255}", "must be 1 to 255 printable ASCII characters")
+
+
+def address_of(upstream: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the literal address in a URL, or None when it holds a name."""
+    try:
+        found = ipaddress.ip_address(urlsplit(upstream).hostname or "")
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
+
+
+def is_loopback(upstream: str) -> bool:
+    """Whether the URL says by itself that it stays on this machine."""
+    named = (urlsplit(upstream).hostname or "").rstrip(".")
+    found = address_of(upstream)
+    if found is not None:
+        return found.is_loopback or found.is_unspecified
+    return named == "localhost" or named.endswith(".localhost")
+
+
+def is_private(upstream: str) -> bool:
+    """Whether the URL names an address outside the public internet."""
+    found = address_of(upstream)
+    return found is not None and not found.is_global
+
+
+def _matching(text: str, pattern: str, otherwise: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise ValueError(otherwise)
+    return text
+
+
+def _split(text: str) -> SplitResult:
+    """Take an http or https URL apart; whatever two parsers could read differently is refused."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("must be a URL such as https://example.com") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
+        raise ValueError("must be an http or https URL such as https://example.com")
+    if not re.fullmatch(r"[\x21-\x7e]+", text) or "\\" in text:
+        raise ValueError("must be ASCII without spaces or backslashes; write names as xn--…")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user name or password")
+    _check_host(parts.hostname)
+    return parts
+
+
+def _check_host(hostname: str) -> None:
+    if ":" in hostname:
+        return  # urlsplit let only a well-formed [address] through
+    last = hostname.rstrip(".").rpartition(".")[2]
+    if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", last):
+        # "2130706433" and "0x7f.1" are addresses to some resolvers and names to others.
+        try:
+            ipaddress.IPv4Address(hostname)
+        except ValueError:
+            raise ValueError("must write an IPv4 address as four decimal numbers") from None
+    elif not _NAME.fullmatch(hostname):
+        raise ValueError("must have a valid host name")

@@ -1,0 +1,398 @@
+"""The values of an installation: everything the configuration file may say.
+
+Frozen, with every default visible; `About` gives each key its meaning and unit, and
+docs/configuration.md is generated from this module. What is left out is the safe choice.
+"""
+
+# Annotations are evaluated here: the reader and the documentation are driven by them.
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import field
+
+from safeconduct.core.model import Level, Value
+from safeconduct.core.secrets import Secret
+from safeconduct.settings import forms
+from safeconduct.settings.marks import About, Range, SecretUrl, Shape, Switch
+
+Email = Annotated[str, Shape(form=forms.email, word="email address")]
+Name = Annotated[str, Shape(form=forms.name, word="text")]
+HostKey = Annotated[str, Shape(form=forms.host_key, word="key")]
+ServerKey = Annotated[str, Shape(form=forms.server_key, word="key")]
+Network = Annotated[str, Shape(form=forms.network, word="network")]
+Domain = Annotated[str, Shape(form=forms.domain, word="host name")]
+Url = Annotated[str, Shape(form=forms.url, word="URL")]
+DocumentUrl = Annotated[str, Shape(form=forms.document_url, word="https URL")]
+RedirectUri = Annotated[str, Shape(form=forms.redirect_uri, word="URI")]
+ClientId = Annotated[str, Shape(form=forms.client_id, word="text")]
+Relation = Annotated[str, Shape(form=forms.relation, word="object#relation@subject")]
+
+Count = Annotated[int, Range(least=1, most=10_000_000)]
+Days = Annotated[int, Range(least=1, most=3650)]
+
+
+class MailSettings(Value, frozen=True):
+    """Outgoing mail: verification, password resets, approvals."""
+
+    host: Annotated[Domain, About(text="The mail server's name.")]
+    sender: Annotated[Email, About(text="Address the mail comes from.")]
+    port: Annotated[
+        int,
+        Range(least=1, most=65535),
+        About(text="Port; usual are 587 (starttls), 465 (tls) and 25 (none)."),
+    ] = 587
+    security: Annotated[
+        Literal["starttls", "tls", "none"],
+        About(text="Encryption; `none` is refused together with a password."),
+    ] = "starttls"
+    username: Annotated[str, About(text="User name at the mail server.", default="no sign-in")] = ""
+    password: Annotated[Secret | None, About(text="Password at the mail server.")] = None
+
+
+class RateLimits(Value, frozen=True):
+    """Requests per client address, sized for many people behind one corporate address."""
+
+    sign_in_per_5_minutes: Annotated[
+        Count, About(text="Attempts to sign in.", unit="requests per 5 minutes")
+    ] = 100
+    sign_up_per_10_minutes: Annotated[
+        Count, About(text="Attempts to sign up.", unit="requests per 10 minutes")
+    ] = 100
+    register_per_minute: Annotated[
+        Count, About(text="Client registrations.", unit="requests per minute")
+    ] = 100
+    mcp_per_minute: Annotated[
+        Count, About(text="Requests to the MCP endpoints.", unit="requests per minute")
+    ] = 1000
+    writes_per_minute: Annotated[
+        Count, About(text="All POST, PUT, PATCH and DELETE.", unit="requests per minute")
+    ] = 1200
+    all_per_minute: Annotated[
+        Count, About(text="Everything together.", unit="requests per minute")
+    ] = 2000
+
+
+class Limits(Value, frozen=True):
+    """Sizes and patience."""
+
+    body_bytes: Annotated[
+        int,
+        Range(least=1024, most=256 * 1024 * 1024),
+        About(text="Largest request body.", unit="bytes"),
+    ] = 4_194_304
+    upstream_idle_seconds: Annotated[
+        int,
+        Range(least=1, most=3600),
+        About(text="Longest silence within an upstream's reply.", unit="seconds"),
+    ] = 120
+    upstream_head_seconds: Annotated[
+        int,
+        Range(least=1, most=3600),
+        About(text="Longest wait for the start of an upstream's reply.", unit="seconds"),
+    ] = 60
+
+
+class ServerSettings(Value, frozen=True):
+    """The process: where it listens, where it keeps things, what it may reach."""
+
+    listen: Annotated[
+        str,
+        Shape(form=forms.listen, word="address:port"),
+        About(text="Address and port to listen on; port 0 takes a free one."),
+    ] = "127.0.0.1:8420"
+    data_dir: Annotated[
+        Path,
+        About(text="Directory of the embedded database, the keys and the audit segments."),
+    ] = Path(".safeconduct")
+    database: Annotated[
+        Secret | None,
+        SecretUrl(),
+        About(
+            text="PostgreSQL instead of SQLite, such as `postgresql+psycopg://name@db/safeconduct`;"
+            " with a password in it, write a reference.",
+            default="SQLite in `data_dir`",
+        ),
+    ] = None
+    workers: Annotated[
+        int, Range(least=1, most=256), About(text="Worker processes.", unit="processes")
+    ] = 1
+    trusted_proxies: Annotated[
+        tuple[Network, ...],
+        About(text="Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."),
+    ] = ()
+    allow_loopback_upstreams: Annotated[
+        bool, About(text="Let servers be on this machine; for development and tests.")
+    ] = False
+    allow_private_upstreams: Annotated[
+        bool, About(text="Let servers have addresses of private networks.")
+    ] = False
+    metrics: Annotated[
+        Literal["loopback", "off", "public"],
+        About(text="Who may read `/metrics`: this machine, nobody, or everybody."),
+    ] = "loopback"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], About(text="Least weight that is logged.")
+    ] = "info"
+    durability: Annotated[
+        Literal["process", "disk"],
+        About(
+            text="What a recorded decision survives before the call goes on: the end of the"
+            " process, or of the machine. Tools of level high always wait for the disk."
+        ),
+    ] = "process"
+    mail: Annotated[MailSettings | None, About(text="Outgoing mail.")] = None
+    rate_limits: Annotated[RateLimits, About(text="Requests per client address.")] = field(
+        default_factory=RateLimits
+    )
+    limits: Annotated[Limits, About(text="Sizes and patience.")] = field(default_factory=Limits)
+
+    @property
+    def listen_host(self) -> str:
+        """The address to bind, without the brackets of IPv6."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def listen_port(self) -> int:
+        """The port to bind; 0 means any free one."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class PasswordSignIn(Value, frozen=True):
+    """Email and password."""
+
+    sign_up: Annotated[bool, About(text="Let anybody create an account.")] = False
+    minimum_length: Annotated[
+        int,
+        Range(least=8, most=128),
+        About(text="Shortest password for new ones.", unit="characters"),
+    ] = 10
+
+
+class SignInSettings(Value, frozen=True):
+    """How people of a host sign in; at least one method."""
+
+    password: Annotated[
+        PasswordSignIn | None,
+        Switch(),
+        About(text="Email and password; `true`, `false`, or a mapping.", default="`true`"),
+    ] = field(default_factory=PasswordSignIn)
+
+
+class PersonSettings(Value, frozen=True):
+    """A human user of the host."""
+
+    email: Annotated[Email, About(text="Identifies the person; upper and lower case are one.")]
+    name: Annotated[Name, About(text="Name on pages.", same_as="email")] = ""
+    password: Annotated[
+        Secret | None, About(text="First password.", default="cannot sign in by password yet")
+    ] = None
+    groups: Annotated[tuple[Name, ...], About(text="Groups, for access and policies.")] = ()
+    attributes: Annotated[
+        dict[str, Any], About(text="Anything policies should know about the person.")
+    ] = field(default_factory=dict)
+
+
+class OperatorSettings(Value, frozen=True):
+    """Someone who administers the host."""
+
+    email: Annotated[Email, About(text="Identifies the operator.")]
+    role: Annotated[
+        Literal["owner", "admin", "approver", "auditor"], About(text="What the operator may do.")
+    ]
+    name: Annotated[Name, About(text="Name on pages.", same_as="email")] = ""
+    password: Annotated[
+        Secret | None,
+        About(text="First password; not needed when `people` gives one to the same email."),
+    ] = None
+
+
+class ToolSettings(Value, frozen=True):
+    """What the host decides about one tool."""
+
+    level: Annotated[
+        Level | None, About(text="Level the tool needs.", default="judged from its name")
+    ] = None
+    enabled: Annotated[bool, About(text="Whether anybody may see and call it.")] = True
+
+
+class UpstreamSettings(Value, frozen=True):
+    """One MCP server behind the gateway."""
+
+    key: Annotated[ServerKey, About(text="Name in addresses: `/mcp/{key}`.")]
+    url: Annotated[Url, About(text="The server's MCP endpoint.")]
+    name: Annotated[Name, About(text="Name on pages.", same_as="key")] = ""
+    description: Annotated[str, About(text="One sentence for the server choice.")] = ""
+    imports: Annotated[
+        Literal["all"] | tuple[Name, ...],
+        About(text="Tools to take over: `all`, or a list of names."),
+    ] = field(default="all", name="import")
+    tools: Annotated[
+        dict[str, ToolSettings], About(text="Decisions about single tools, by their name.")
+    ] = field(default_factory=dict)
+
+
+class AccessSettings(Value, frozen=True):
+    """How much a person or a group may grant on a server; exactly one of the two."""
+
+    server: Annotated[ServerKey, About(text="Key of a server of this host.")]
+    ceiling: Annotated[Level, About(text="Highest level that may be granted.")]
+    person: Annotated[Email | None, About(text="Email of a person of this host.")] = None
+    group: Annotated[Name | None, About(text="Group of people.")] = None
+
+
+class PolicySettings(Value, frozen=True):
+    """The host's own rules."""
+
+    directory: Annotated[Path, About(text="Directory with Rego files and their data.")]
+
+
+class ClientSettings(Value, frozen=True):
+    """An agent that was registered beforehand."""
+
+    id: Annotated[ClientId, About(text="The OAuth client id.")]
+    redirect_uris: Annotated[
+        tuple[RedirectUri, ...],
+        About(text="Where codes may be sent; the port of a loopback address is ignored."),
+    ]
+    name: Annotated[Name, About(text="Name on the consent page.", same_as="id")] = ""
+    secret: Annotated[
+        Secret | None, About(text="The client's secret.", default="a public client with PKCE")
+    ] = None
+
+
+class ClientDocument(Value, frozen=True):
+    """A copy of a client's metadata document, used when it cannot be fetched."""
+
+    document: Annotated[
+        dict[str, Any],
+        About(text="The document, with `client_id` (its URL) and `redirect_uris`."),
+    ]
+
+
+class ClientDocumentSettings(Value, frozen=True):
+    """Clients whose id is the URL of their metadata document."""
+
+    fetch: Annotated[bool, About(text="Fetch documents; a live one wins over a copy.")] = True
+    pinned: Annotated[bool, About(text="Use the built-in copies of well-known clients.")] = True
+    add: Annotated[tuple[ClientDocument, ...], About(text="More copies.")] = ()
+    drop: Annotated[
+        tuple[DocumentUrl, ...], About(text="Client ids that are refused, even if fetchable.")
+    ] = ()
+    allow_hosts: Annotated[
+        tuple[Domain, ...] | None,
+        About(text="The only names documents are fetched from.", default="any public name"),
+    ] = None
+
+
+class SessionSettings(Value, frozen=True):
+    """How long a connection lives."""
+
+    idle_days: Annotated[Days, About(text="Without a tool call.", unit="days")] = 30
+    absolute_days: Annotated[Days, About(text="At most, whatever happens.", unit="days")] = 90
+
+
+class TokenSettings(Value, frozen=True):
+    """Lives of tokens. Revocation does not wait for them: each call looks its session up."""
+
+    access_seconds: Annotated[
+        int,
+        Range(least=360, most=86_400),
+        About(
+            text="Life of an access token. Below 6 minutes some clients refresh before every"
+            " single request.",
+            unit="seconds",
+        ),
+    ] = 900
+    refresh_grace_seconds: Annotated[
+        int,
+        Range(least=0, most=60),
+        About(
+            text="How long a rotated refresh token may be repeated before it counts as stolen.",
+            unit="seconds",
+        ),
+    ] = 30
+
+
+class ConsentSettings(Value, frozen=True):
+    """What people may choose when they let an agent in."""
+
+    until_revoked: Annotated[bool, About(text="Offer a consent that does not expire.")] = False
+    longest_days: Annotated[
+        Days, About(text="Longest consent that can be chosen, and the first choice.", unit="days")
+    ] = 90
+    start: Annotated[Level, About(text="Level that is marked at first.")] = Level.LOW
+
+
+class HostSettings(Value, frozen=True):
+    """A tenant: one public origin with its own people, servers, sessions and log."""
+
+    key: Annotated[HostKey, About(text="The host's permanent name.")]
+    origin: Annotated[
+        str,
+        Shape(form=forms.origin, word="origin"),
+        About(text="Public origin and issuer; plain http on loopback only."),
+    ]
+    name: Annotated[Name, About(text="Name on pages.", same_as="key")] = ""
+    sign_in: Annotated[SignInSettings, About(text="How people sign in.")] = field(
+        default_factory=SignInSettings
+    )
+    people: Annotated[tuple[PersonSettings, ...], About(text="The people of the host.")] = ()
+    operators: Annotated[tuple[OperatorSettings, ...], About(text="Who administers it.")] = ()
+    servers: Annotated[tuple[UpstreamSettings, ...], About(text="MCP servers behind it.")] = ()
+    access: Annotated[
+        tuple[AccessSettings, ...],
+        About(text="Ceilings; without one, nobody can grant anything."),
+    ] = ()
+    relations: Annotated[
+        tuple[Relation, ...], About(text="Relationships that policies may ask about.")
+    ] = ()
+    policy: Annotated[
+        PolicySettings | None, About(text="Own rules.", default="the built-in rules alone")
+    ] = None
+    clients: Annotated[tuple[ClientSettings, ...], About(text="Agents registered beforehand.")] = ()
+    client_documents: Annotated[
+        ClientDocumentSettings, About(text="Agents known by a metadata document.")
+    ] = field(default_factory=ClientDocumentSettings)
+    registration: Annotated[
+        Literal["open", "off"], About(text="Whether agents may register themselves.")
+    ] = "open"
+    private_schemes: Annotated[
+        bool, About(text="Allow redirect URIs with an app's own scheme, such as `cursor:`.")
+    ] = True
+    tool_visibility: Annotated[
+        Literal["allowed", "all"],
+        About(text="Tools a caller is shown: the ones it could call, or all."),
+    ] = "allowed"
+    sessions: Annotated[SessionSettings, About(text="How long connections live.")] = field(
+        default_factory=SessionSettings
+    )
+    tokens: Annotated[TokenSettings, About(text="How long tokens live.")] = field(
+        default_factory=TokenSettings
+    )
+    consent: Annotated[ConsentSettings, About(text="What people may choose.")] = field(
+        default_factory=ConsentSettings
+    )
+
+
+class SettingsFile(Value, frozen=True):
+    """What stands in the file."""
+
+    server: Annotated[ServerSettings, About(text="The process.")] = field(
+        default_factory=ServerSettings
+    )
+    hosts: Annotated[tuple[HostSettings, ...], About(text="The tenants it serves.")] = ()
+
+
+class Settings(Value, frozen=True):
+    """An installation, checked.
+
+    Attributes:
+        server: The process.
+        hosts: The tenants, in the order of the file.
+        warnings: Sentences for the person who starts it; nothing secret in them.
+    """
+
+    server: ServerSettings
+    hosts: tuple[HostSettings, ...]
+    warnings: tuple[str, ...] = ()

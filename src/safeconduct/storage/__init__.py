@@ -1,0 +1,20 @@
+"""Where rows live: transactions, column types, the change feed, and views kept beside it."""
+
+from safeconduct.storage.changes import Change, Epoch, Feed
+from safeconduct.storage.columns import UtcTime, host_column, metadata
+from safeconduct.storage.database import Database, Read, StorageError, Write
+from safeconduct.storage.views import View
+
+__all__ = [
+    "Change",
+    "Database",
+    "Epoch",
+    "Feed",
+    "Read",
+    "StorageError",
+    "UtcTime",
+    "View",
+    "Write",
+    "host_column",
+    "metadata",
+]

@@ -1,0 +1,173 @@
+"""Transactions and nothing else: `Read` can only look, `Write` may change.
+
+SQLite (WAL) by default, PostgreSQL by URL. A function's first parameter says what it may
+do. Leaving a `write` block commits; an exception rolls back. Nobody keeps a transaction
+open while an upstream is slow.
+
+Writers take turns on both stores: what a transaction has read is still true when it writes,
+and revisions become visible in the order in which they are numbered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from sqlalchemy import Executable, Select, event, func, insert, select
+from sqlalchemy.engine import Row
+from sqlalchemy.exc import SQLAlchemyError as StorageError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from safeconduct.core.clock import Clock
+from safeconduct.storage.changes import Change, Feed, changes
+from safeconduct.storage.columns import metadata
+
+__all__ = ["Database", "Read", "StorageError", "Write"]
+
+_BUSY_MILLISECONDS = 10_000
+_WRITERS_LOCK = 0x5AFEC0DC  # an advisory lock's key, the same for every node
+_POSTGRESQL_OPTIONS = (
+    f"-c lock_timeout={_BUSY_MILLISECONDS} -c idle_in_transaction_session_timeout=60000"
+)
+
+
+class Read:
+    """A transaction that can only look."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def all(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+        rows: Sequence[Row[Any]] = (await self._connection.execute(statement)).all()
+        return rows
+
+    async def one_or_none(self, statement: Select[Any]) -> Row[Any] | None:
+        row: Row[Any] | None = (await self._connection.execute(statement)).one_or_none()
+        return row
+
+    async def scalar(self, statement: Select[Any]) -> Any:
+        return (await self._connection.execute(statement)).scalar()
+
+
+class Write(Read):
+    """A transaction that may change; what it changed is announced when it commits."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
+        self.pending: list[Change] = []
+
+    async def execute(self, statement: Executable) -> int:
+        """Run one statement and return the number of rows it touched."""
+        return (await self._connection.execute(statement)).rowcount
+
+    def changed(self, kind: str, host: str, key: str) -> None:
+        """Tell every process, once this commits, that `key` of `host` is not as it was."""
+        self.pending.append(Change(kind, host, key))
+
+
+class Database:
+    """Opens transactions on one store."""
+
+    def __init__(self, url: str, *, feed: Feed, clock: Clock) -> None:
+        """Prepare the engine; nothing is opened yet.
+
+        Args:
+            url: `sqlite+aiosqlite:///path` or `postgresql+psycopg://...`.
+            feed: Told of every commit that changed something.
+            clock: Stamps the changes.
+        """
+        self._feed = feed
+        self._clock = clock
+        self._sqlite = url.startswith("sqlite")
+        self._engine = _engine(url, sqlite=self._sqlite)
+        self._writing = asyncio.Lock()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine itself, for migrations."""
+        return self._engine
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[Read]:
+        async with self._engine.connect() as connection:
+            if not self._sqlite:
+                await connection.execution_options(postgresql_readonly=True)
+            async with connection.begin():
+                yield Read(connection)
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[Write]:
+        """Open the one transaction that may change something now; do not nest them."""
+        revision = 0
+        try:
+            async with self._writing, self._engine.connect() as connection:
+                if self._sqlite:
+                    await connection.execution_options(immediate=True)
+                async with connection.begin():
+                    tx = Write(connection)
+                    if not self._sqlite:
+                        await tx.scalar(select(func.pg_advisory_xact_lock(_WRITERS_LOCK)))
+                    yield tx
+                    if tx.pending:
+                        revision = await self._announce(connection, tx.pending)
+        finally:
+            # Also when the commit failed or was cancelled half-way: it may have happened,
+            # and a needless look into the database is cheaper than a change nobody heard of.
+            if revision:
+                self._feed.committed(revision)
+        if revision:
+            await self._feed.catch_up(self)
+
+    async def catch_up(self) -> None:
+        """Bring every view of this process up to the last commit."""
+        await self._feed.catch_up(self)
+
+    async def create_tables(self) -> None:
+        """Create the tables from the metadata; for tests, which need no history."""
+        async with self._engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def _announce(self, connection: AsyncConnection, pending: list[Change]) -> int:
+        now = self._clock.now()
+        rows = [
+            {"at": now, "kind": change.kind, "host": change.host, "key": change.key}
+            for change in dict.fromkeys(pending)
+        ]
+        await connection.execute(insert(changes), rows)
+        return int((await connection.execute(select(func.max(changes.c.rev)))).scalar_one())
+
+
+def _engine(url: str, *, sqlite: bool) -> AsyncEngine:
+    if not sqlite:
+        return create_async_engine(
+            url,
+            pool_size=10,
+            max_overflow=10,
+            pool_pre_ping=True,
+            connect_args={"options": _POSTGRESQL_OPTIONS},
+        )
+    engine = create_async_engine(url, connect_args={"timeout": _BUSY_MILLISECONDS / 1000})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, see below
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        # A writer takes the lock at once: upgrading a reader later fails under load.
+        immediate = connection.get_execution_options().get("immediate")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine

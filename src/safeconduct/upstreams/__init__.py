@@ -1,0 +1,56 @@
+"""The MCP servers behind a host: what they offer, and how to speak to them."""
+
+from safeconduct.upstreams.catalogue import (
+    CHANGED,
+    NEW,
+    PINNED,
+    Catalogue,
+    Override,
+    Server,
+    Tool,
+    Wanted,
+    accept,
+    observe,
+    remove,
+    save,
+    server_keys,
+    unreachable,
+    wanted,
+)
+from safeconduct.upstreams.classify import Classification, classify
+from safeconduct.upstreams.crawl import LEGACY, MODERN, Crawler, CrawlFailed, Findings
+from safeconduct.upstreams.definitions import HeaderParam, pin
+from safeconduct.upstreams.forward import Forwarder
+from safeconduct.upstreams.sse import EventTooLarge, Splitter, data_of, with_data
+
+__all__ = [
+    "CHANGED",
+    "LEGACY",
+    "MODERN",
+    "NEW",
+    "PINNED",
+    "Catalogue",
+    "Classification",
+    "CrawlFailed",
+    "Crawler",
+    "EventTooLarge",
+    "Findings",
+    "Forwarder",
+    "HeaderParam",
+    "Override",
+    "Server",
+    "Splitter",
+    "Tool",
+    "Wanted",
+    "accept",
+    "classify",
+    "data_of",
+    "observe",
+    "pin",
+    "remove",
+    "save",
+    "server_keys",
+    "unreachable",
+    "wanted",
+    "with_data",
+]

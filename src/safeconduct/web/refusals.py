@@ -1,0 +1,118 @@
+"""Refusals as pages: what happened, why, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ExceptionHandler
+
+from safeconduct.core.errors import Code, GatewayError
+from safeconduct.hosts import Host
+from safeconduct.web.drawing import Drawing
+
+STATUS: Mapping[Code, int] = {
+    Code.UNAUTHENTICATED: 401,
+    Code.INSUFFICIENT_LEVEL: 403,
+    Code.FORBIDDEN: 403,
+    Code.TOOL_CHANGED: 409,
+    Code.UNKNOWN_TOOL: 404,
+    Code.UNKNOWN_HOST: 404,
+    Code.NOT_FOUND: 404,
+    Code.BAD_ORIGIN: 403,
+    Code.INVALID_MESSAGE: 400,
+    Code.INVALID_PARAMS: 422,
+    Code.HEADER_MISMATCH: 400,
+    Code.UNKNOWN_METHOD: 404,
+    Code.UNSUPPORTED_VERSION: 400,
+    Code.NOT_ACCEPTABLE: 406,
+    Code.UNSUPPORTED_MEDIA: 415,
+    Code.METHOD_NOT_ALLOWED: 405,
+    Code.TOO_LARGE: 413,
+    Code.THROTTLED: 429,
+    Code.UPSTREAM_FAILED: 502,
+    Code.UPSTREAM_TIMEOUT: 504,
+    Code.UNAVAILABLE: 503,
+    Code.CONFLICT: 409,
+    Code.INTERNAL: 500,
+}
+_TITLES = {
+    401: "Sign in first",
+    403: "Not allowed",
+    404: "Not here",
+    405: "That does not work here",
+    409: "Too late",
+    413: "Too large",
+    422: "Something is missing",
+    429: "Too many attempts",
+    500: "Something broke on our side",
+    502: "The server behind this did not answer",
+    503: "Not possible right now",
+    504: "The server behind this did not answer",
+}
+_TEXTS = {
+    404: "There is no page at this address.",
+    405: "This address exists, but not for this kind of request.",
+    500: "Nothing was granted or changed by this request unless you see it on your account page.",
+}
+
+
+class ErrorPages:
+    """Draws refusals, for our own pages and for whoever is given `page`."""
+
+    def __init__(self, drawing: Drawing) -> None:
+        self._drawing = drawing
+
+    def page(
+        self,
+        request: Request,
+        status: int,
+        title: str,
+        text: str,
+        next_steps: Sequence[str] | None = None,
+    ) -> Response:
+        """Draw one refusal; all texts are shown as plain text."""
+        host: Host | None = getattr(request.state, "host", None)
+        return self._drawing.page(
+            host, "error.html", status=status, title=title, text=text, next_steps=next_steps or ()
+        )
+
+    def refused(self, request: Request, error: GatewayError) -> Response:
+        """Draw what the gateway meant to refuse."""
+        status = STATUS[error.code]
+        return self.page(request, status, _title(status), error.public)
+
+    def handlers(self) -> dict[int | type[Exception], ExceptionHandler]:
+        """Return what a Starlette application is given for its own refusals."""
+        return {HTTPException: self._http, GatewayError: self._gateway, 500: self._broken}
+
+    async def _http(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
+        if not _reads_html(request):
+            return PlainTextResponse(error.detail, error.status_code, headers)
+        text = _TEXTS.get(error.status_code, error.detail)
+        response = self.page(request, error.status_code, _title(error.status_code), text)
+        response.headers.update(headers)
+        return response
+
+    async def _gateway(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, GatewayError)
+        if not _reads_html(request):
+            return PlainTextResponse(error.public, STATUS[error.code])
+        return self.refused(request, error)
+
+    async def _broken(self, request: Request, _error: Exception) -> Response:
+        if not _reads_html(request):
+            return PlainTextResponse(_title(500), 500)
+        return self.page(request, 500, _title(500), _TEXTS[500])
+
+
+def _title(status: int) -> str:
+    return _TITLES.get(status, "That did not work")
+
+
+def _reads_html(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")

@@ -1,0 +1,136 @@
+"""One request in, one request out: nothing a caller passes can frame or begin another."""
+
+import pytest
+
+from safeconduct.core.errors import Refused
+from safeconduct.egress.requests import Origin, RequestWriter, parse_url
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "line", "host"),
+    [
+        ("http://a.test", Origin(False, "a.test", 80), b" / HTTP/1.1", b"a.test"),
+        ("https://A.test/x?y=1", Origin(True, "a.test", 443), b" /x?y=1 HTTP/1.1", b"a.test"),
+        ("https://a.test:8443/", Origin(True, "a.test", 8443), b" / HTTP/1.1", b"a.test:8443"),
+        ("http://[::1]:9/m", Origin(False, "::1", 9), b" /m HTTP/1.1", b"[::1]:9"),
+    ],
+)
+def test_a_url_becomes_origin_and_head(url: str, origin: Origin, line: bytes, host: bytes) -> None:
+    target = parse_url(url)
+
+    assert target.origin == origin
+    assert target.tail.startswith(line + b"\r\nhost: " + host + b"\r\n")
+
+
+@pytest.mark.requirement("P-24")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/mcp",
+        "ftp://a.test/",
+        "file:///etc/passwd",
+        "http://",
+        "http:///x",
+        "http://user:pw@a.test/",
+        "http://@a.test/",
+        "http://a.test/#f",
+        "http://a.test\\@b.test/",
+        "http://a.test/ x",
+        "http://a.test/\r\nx: y",
+        "http://a.test/é",
+        "http://bücher.test/",
+        "http://a..test/",
+        "http://-a.test/",
+        "http://a.test:0/",
+        "http://a.test:99999/",
+        "http://a.test:x/",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://[fe80::1%25eth0]/",
+        "http://[::1/",
+        "http://%31%32%37.0.0.1/",
+        "http://a.test/" + "x" * 2048,
+    ],
+)
+def test_a_url_that_can_be_read_in_two_ways_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_url(url)
+
+
+def test_a_request_is_written_whole() -> None:
+    target = parse_url("http://a.test/mcp")
+
+    written = RequestWriter().write(target, "POST", [(b"Accept", b"a, b")], b"{}")
+
+    assert written == (
+        b"POST /mcp HTTP/1.1\r\nhost: a.test\r\nuser-agent: safeconduct\r\n"
+        b"accept-encoding: identity\r\nAccept: a, b\r\ncontent-length: 2\r\n\r\n{}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [("POST", b"", True), ("GET", b"", False), ("DELETE", b"", False), ("DELETE", b"x", True)],
+)
+def test_a_length_is_sent_where_a_body_is_or_is_expected(
+    method: str, body: bytes, length: bool
+) -> None:
+    written = RequestWriter().write(parse_url("http://a.test/"), method, [], body)
+
+    assert (b"content-length" in written) is length
+
+
+@pytest.mark.parametrize("method", ["HEAD", "CONNECT", "get", "GET /x HTTP/1.1\r\nx:", "", "TRACE"])
+def test_a_method_that_changes_framing_is_not_sent(method: str) -> None:
+    with pytest.raises(Refused):
+        RequestWriter().write(parse_url("http://a.test/"), method, [], b"")
+
+
+@pytest.mark.requirement("SEC-61")
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"x", b"a\r\nb: c"),
+        (b"x", b"a\nb"),
+        (b"x", b"a\rb"),
+        (b"x", b"a\x00b"),
+        (b"x", b"a\x7f"),
+        (b"x", b"\x1b[0m"),
+        (b"", b"a"),
+        (b"x y", b"a"),
+        (b"x: y", b"a"),
+        (b"x\r\ny", b"a"),
+        (b"x\xe9", b"a"),
+        (b"Host", b"b.test"),
+        (b"content-length", b"0"),
+        (b"Transfer-Encoding", b"chunked"),
+        (b"Connection", b"close"),
+        (b"Accept-Encoding", b"gzip"),
+        (b"User-Agent", b"me"),
+        (b"Expect", b"100-continue"),
+        (b"Upgrade", b"h2c"),
+    ],
+)
+def test_a_header_that_would_frame_or_split_is_refused(header: tuple[bytes, bytes]) -> None:
+    writer = RequestWriter()
+    for _ in range(2):  # a refused name is not remembered as a good one
+        with pytest.raises(Refused):
+            writer.write(parse_url("http://a.test/"), "POST", [(b"ok", b"1"), header], b"")
+
+
+@pytest.mark.parametrize("value", [b"", b"a\tb", b"\xe9\xff", b"=?base64?eA==?="])
+def test_the_values_beside_them_are_sent_as_they_are(value: bytes) -> None:
+    written = RequestWriter().write(parse_url("http://a.test/"), "POST", [(b"x", value)], b"")
+
+    assert b"\r\nx: " + value + b"\r\n" in written
+
+
+def test_the_memory_of_names_is_bounded() -> None:
+    writer = RequestWriter()
+    target = parse_url("http://a.test/")
+
+    for number in range(5000):
+        writer.write(target, "GET", [(b"x-%d" % number, b"1")], b"")
+
+    assert len(writer._names) <= 1024

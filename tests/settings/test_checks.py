@@ -1,0 +1,258 @@
+"""Settings that refer to each other agree, or both places are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.settings.conftest import HOST, Fail, Parse
+
+LINE = 9  # where text appended to HOST begins
+
+
+@pytest.mark.parametrize(
+    ("added", "path", "line", "message"),
+    [
+        (
+            "    access: [{person: bob@acme.test, server: tickets, ceiling: low}]",
+            "hosts[0].access[0].person",
+            LINE,
+            "'bob@acme.test' is not in hosts[0].people (line 6)",
+        ),
+        (
+            "    access: [{person: alice@acme.test, server: tickts, ceiling: low}]",
+            "hosts[0].access[0].server",
+            LINE,
+            "'tickts' is not in hosts[0].servers (line 8); did you mean 'tickets'?",
+        ),
+        (
+            "    access: [{server: tickets, ceiling: low}]",
+            "hosts[0].access[0]",
+            LINE,
+            "must name a person or a group, and not both",
+        ),
+        (
+            "    access: [{person: alice@acme.test, group: g, server: tickets, ceiling: low}]",
+            "hosts[0].access[0]",
+            LINE,
+            "must name a person or a group, and not both",
+        ),
+        (
+            """\
+    access:
+    - {person: alice@acme.test, server: tickets, ceiling: low}
+    - {person: ALICE@acme.test, server: tickets, ceiling: high}""",
+            "hosts[0].access[1]",
+            LINE + 2,
+            "repeats hosts[0].access[0] (line 10)",
+        ),
+        (
+            "      - {key: tickets, url: https://up.test/mcp}",
+            "hosts[0].servers[1].key",
+            LINE,
+            "repeats hosts[0].servers[0].key (line 8)",
+        ),
+        (
+            "      - {key: w, url: https://up.test/mcp, import: [find], tools: {fnd: {}}}",
+            "hosts[0].servers[1].tools",
+            LINE,
+            "'fnd' is not in hosts[0].servers[1].import (line 9); did you mean 'find'?",
+        ),
+        (
+            "      - {key: w, url: http://10.0.0.1/mcp}",
+            "hosts[0].servers[1].url",
+            LINE,
+            "is a private address, and server.allow_private_upstreams is off",
+        ),
+        (
+            "    operators: [{email: root@acme.test, role: admin}]",
+            "hosts[0].operators[0]",
+            LINE,
+            "an operator needs a password: {env: NAME} or {file: PATH}",
+        ),
+        (
+            "    sign_in: {password: false}",
+            "hosts[0].sign_in",
+            LINE,
+            "needs at least one method; write password: true",
+        ),
+        (
+            "    policy: {directory: rules}",
+            "hosts[0].policy.directory",
+            LINE,
+            "there is no such directory beside this file",
+        ),
+        (
+            "    sessions: {idle_days: 91}",
+            "hosts[0].sessions.idle_days",
+            LINE,
+            "must be at most hosts[0].sessions.absolute_days (90)",
+        ),
+        (
+            """\
+    private_schemes: false
+    clients: [{id: cursor, redirect_uris: ['cursor://cb']}]""",
+            "hosts[0].clients[0].redirect_uris[0]",
+            LINE + 1,
+            "has an app's own scheme, and hosts[0].private_schemes is off (line 9)",
+        ),
+        (
+            "    clients: [{id: cursor, redirect_uris: []}]",
+            "hosts[0].clients[0].redirect_uris",
+            LINE,
+            "needs at least one URI",
+        ),
+        (
+            "    client_documents: {add: [{document: {client_id: 'https://a.test/c'}}]}",
+            "hosts[0].client_documents.add[0].document.redirect_uris",
+            LINE,
+            "must be a list of at least one URI",
+        ),
+        (
+            "  - {key: acme, origin: 'https://b.test'}",
+            "hosts[1].key",
+            LINE,
+            "repeats hosts[0].key (line 3)",
+        ),
+        (
+            "  - {key: other, origin: 'HTTP://LOCALHOST:8420'}",
+            "hosts[1].origin",
+            LINE,
+            "repeats hosts[0].origin (line 4)",
+        ),
+    ],
+)
+def test_a_contradiction_names_both_places(
+    refuse: Fail, added: str, path: str, line: int, message: str
+) -> None:
+    (problem,) = refuse(HOST + added + "\n").problems
+
+    assert (problem.path, problem.line, problem.message) == (path, line, message)
+
+
+def test_emails_that_differ_in_case_only_are_the_same_person(refuse: Fail) -> None:
+    text = HOST.replace("    servers:", "      - {email: Alice@ACME.test}\n    servers:")
+
+    (problem,) = refuse(text).problems
+
+    assert problem.path == "hosts[0].people[1].email"
+    assert problem.message == "repeats hosts[0].people[0].email (line 6)"
+
+
+def test_an_upstream_on_this_machine_needs_the_development_switch(
+    read: Parse, refuse: Fail
+) -> None:
+    read(HOST)
+
+    (problem,) = refuse(HOST.replace("upstreams: true", "upstreams: false")).problems
+
+    assert problem.path == "hosts[0].servers[0].url"
+    assert problem.message == (
+        "is on this machine, and server.allow_loopback_upstreams is off (line 1)"
+    )
+
+
+def test_the_switch_may_come_from_the_environment(read: Parse) -> None:
+    text = HOST.replace("server: {allow_loopback_upstreams: true}\n", "")
+
+    assert read(text, {"SAFECONDUCT_ALLOW_LOOPBACK_UPSTREAMS": "true"}).hosts
+
+
+def test_a_private_address_is_reached_only_when_the_installation_says_so(read: Parse) -> None:
+    text = "server: {allow_private_upstreams: true}\n" + HOST.partition("\n")[2].replace(
+        "http://127.0.0.1:9001", "https://10.0.0.1"
+    )
+
+    assert read(text).warnings == ()
+
+
+def test_an_operator_may_have_the_password_of_a_person_but_not_two(
+    read: Parse, refuse: Fail
+) -> None:
+    text = HOST.replace("alice@acme.test,", "alice@acme.test, password: {env: P},")
+    environ = {"P": "long enough"}
+    read(text + "    operators: [{email: alice@acme.test, role: owner}]", environ)
+
+    (problem,) = refuse(
+        text + "    operators: [{email: alice@acme.test, role: owner, password: {env: P}}]", environ
+    ).problems
+
+    assert problem.message == (
+        "this email has a password already at hosts[0].people[0].password (line 6)"
+    )
+
+
+def test_what_is_unwise_is_a_warning_and_not_an_error(read: Parse) -> None:
+    text = HOST.replace("alice@acme.test,", "alice@acme.test, password: {env: P},") + (
+        "      - {key: wiki, url: http://wiki.acme.test/mcp}\n"
+        "    access: [{group: sales, server: wiki, ceiling: low}]\n"
+        "    client_documents: {fetch: false, pinned: false}\n"
+    )
+
+    warnings = read(text, {"P": "short"}).warnings
+
+    assert [warning.partition(": ")[0] for warning in warnings] == [
+        "hosts[0].people[0].password",
+        "hosts[0].servers[1].url",
+        "hosts[0].access[0].group",
+        "hosts[0].client_documents",
+    ]
+    assert read("hosts: []").warnings == ("hosts: there are none, so every request is refused",)
+
+
+@pytest.mark.requirement("A-22")
+def test_mail_never_carries_a_password_in_the_clear(read: Parse, refuse: Fail) -> None:
+    mail = "host: mail.test, sender: gate@mail.test, username: gate, password: {env: P}"
+    environ = {"P": "secret"}
+
+    settings = read(f"server: {{mail: {{{mail}}}}}", environ).server.mail
+    error = refuse(f"server:\n  mail: {{{mail}, security: none}}", environ)
+    nameless = mail.replace("username: gate, ", "")
+    unnamed = refuse(f"server: {{mail: {{{nameless}}}}}", environ)
+
+    assert settings is not None
+    assert (settings.port, settings.security) == (587, "starttls")
+    assert error.problems[0].path == "server.mail.security"
+    assert unnamed.problems[0].path == "server.mail.password"
+
+
+@pytest.mark.requirement("A-17")
+def test_a_token_life_that_makes_clients_refresh_every_call_is_refused(
+    read: Parse, refuse: Fail
+) -> None:
+    assert read(HOST + "    tokens: {access_seconds: 360}\n").hosts[0].tokens.access_seconds == 360
+
+    (problem,) = refuse(HOST + "    tokens: {access_seconds: 359}\n").problems
+
+    assert problem.message == "must be from 360 to 86400"
+
+
+def test_password_sign_in_is_a_switch_or_a_mapping(read: Parse, refuse: Fail) -> None:
+    spelled = read(HOST + "    sign_in: {password: {sign_up: true}}\n").hosts[0].sign_in.password
+
+    assert spelled is not None
+    assert (spelled.sign_up, spelled.minimum_length) == (True, 10)
+    assert "true, false, or a mapping" in str(refuse(HOST + "    sign_in: {password: on}\n"))
+
+
+def test_client_documents_are_added_and_dropped_by_exact_url(read: Parse, refuse: Fail) -> None:
+    added = "{document: {client_id: 'https://a.test/c', redirect_uris: ['http://localhost/cb']}}"
+    drop = "drop: ['https://b.test/c'], allow_hosts: [A.test]"
+
+    (host,) = read(HOST + f"    client_documents: {{add: [{added}], {drop}}}\n").hosts
+    both = refuse(HOST + f"    client_documents: {{add: [{added}], drop: ['https://a.test/c']}}\n")
+
+    assert host.client_documents.add[0].document["client_id"] == "https://a.test/c"
+    assert host.client_documents.drop == ("https://b.test/c",)
+    assert host.client_documents.allow_hosts == ("a.test",)
+    assert "is also in hosts[0].client_documents.drop" in str(both)
+
+
+def test_a_policy_directory_beside_the_file_is_found(read: Parse, tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+
+    (host,) = read(HOST + "    policy: {directory: rules}\n").hosts
+
+    assert host.policy is not None
+    assert host.policy.directory == tmp_path / "rules"
