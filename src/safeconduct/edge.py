@@ -10,12 +10,12 @@ import ipaddress
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from safeconduct.hosts import Hosts
+from safeconduct.hosts import Host, Hosts
 from safeconduct.storage import Database, Feed
 from safeconduct.telemetry import Metrics
 
@@ -94,6 +94,92 @@ class Throttle:
         return self._everything.hit(address, now)
 
 
+class Admitted(NamedTuple):
+    """A request that may come in: its tenant, and the client's address."""
+
+    host: Host
+    address: str
+
+
+class Turned(NamedTuple):
+    """A request that was turned away, with what to say."""
+
+    status: int
+    body: dict[str, str]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+class Door:
+    """Looks at every request once, whichever way it is served afterwards."""
+
+    def __init__(
+        self,
+        *,
+        hosts: Hosts,
+        database: Database,
+        feed: Feed,
+        metrics: Metrics,
+        limits: Limits,
+        trusted_proxies: tuple[Network, ...] = (),
+    ) -> None:
+        """Take what is needed to tell who may come in.
+
+        Args:
+            trusted_proxies: Whose X-Forwarded-For is believed.
+        """
+        self._hosts = hosts
+        self._database = database
+        self._feed = feed
+        self._metrics = metrics
+        self._throttle = Throttle(limits)
+        self._trusted_proxies = trusted_proxies
+
+    @property
+    def behind(self) -> bool:
+        """Whether something changed that this process has not seen; then `catch_up` first."""
+        return self._feed.behind() or self._hosts.stale
+
+    async def catch_up(self) -> None:
+        await self._database.catch_up()
+        if self._hosts.stale:
+            await self._hosts.refresh()
+
+    def admit(self, verb: str, path: str, headers: RawHeaders, peer: str) -> Admitted | Turned:
+        """Find the tenant and count the request."""
+        host = self._hosts.at(_authority(headers))
+        if host is None:
+            return Turned(421, {"error": "host not found"})
+        address = self._address(peer, headers)
+        wait = self._throttle.wait(verb, path, _subscriber(address))
+        if wait:
+            self._metrics.throttled.inc()
+            return Turned(429, _LIMITED, ((b"retry-after", str(wait).encode()),))
+        return Admitted(host, address)
+
+    def _address(self, peer: str, headers: RawHeaders) -> str:
+        """Return the client's address: the peer's, or what trusted proxies say of it."""
+        if not self._trusted_proxies or not self._trusts(peer):
+            return peer
+        stated = [
+            part.strip()
+            for name, value in headers
+            if name == b"x-forwarded-for"
+            for part in value.decode("latin-1").split(",")
+        ]
+        for address in reversed(stated):  # the nearest stranger is the client
+            if not self._trusts(address):
+                return address if _parsed(address) is not None else peer
+            peer = address
+        return peer
+
+    def _trusts(self, address: str) -> bool:
+        parsed = _parsed(address)
+        return parsed is not None and any(parsed in network for network in self._trusted_proxies)
+
+
 class Edge:
     """The outermost ASGI application."""
 
@@ -102,13 +188,9 @@ class Edge:
         app: ASGIApp,
         *,
         mcp: ASGIApp,
-        hosts: Hosts,
-        database: Database,
-        feed: Feed,
+        door: Door,
         metrics: Metrics,
         ready: Callable[[], Awaitable[dict[str, str]]],
-        limits: Limits,
-        trusted_proxies: tuple[Network, ...] = (),
         metrics_for: str = "loopback",
     ) -> None:
         """Take the applications behind.
@@ -116,19 +198,16 @@ class Edge:
         Args:
             app: Pages, OAuth and discovery.
             mcp: The MCP endpoint.
+            door: Looks at every request.
+            metrics: What `/metrics` shows.
             ready: Says what is not ready, by name; nothing when everything is.
-            trusted_proxies: Whose X-Forwarded-For is believed.
             metrics_for: `loopback`, `off` or `public`.
         """
         self._app = app
         self._mcp = mcp
-        self._hosts = hosts
-        self._database = database
-        self._feed = feed
+        self._door = door
         self._metrics = metrics
         self._ready = ready
-        self._throttle = Throttle(limits)
-        self._trusted_proxies = trusted_proxies
         self._metrics_for = metrics_for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,24 +218,15 @@ class Edge:
         if path in {"/healthz", "/readyz", "/metrics"}:
             await self._operations(path, scope, send)
             return
-        if self._feed.behind():
-            await self._database.catch_up()
-        if self._hosts.stale:
-            await self._hosts.refresh()
-        host = self._hosts.at(_authority(scope))
-        if host is None:
-            await _say(send, 421, {"error": "host not found"})
-            return
-        address = self._address(scope)
-        wait = self._throttle.wait(scope["method"], path, _subscriber(address))
-        if wait:
-            self._metrics.throttled.inc()
-            await _say(send, 429, _LIMITED, (b"retry-after", str(wait).encode()))
+        if self._door.behind:
+            await self._door.catch_up()
+        entered = self._door.admit(scope["method"], path, scope["headers"], _peer(scope))
+        if isinstance(entered, Turned):
+            await _say(send, entered.status, entered.body, *entered.headers)
             return
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
-        state["host"], state["ip"] = host, address
-        target = self._mcp if _is_mcp(path) else self._app
-        await target(scope, receive, send)
+        state["host"], state["ip"] = entered
+        await (self._mcp if is_mcp(path) else self._app)(scope, receive, send)
 
     async def _operations(self, path: str, scope: Scope, send: Send) -> None:
         if path == "/healthz":
@@ -175,38 +245,20 @@ class Edge:
         if self._metrics_for == "public":
             return True
         forwarded = any(name in {b"x-forwarded-for", b"forwarded"} for name, _ in scope["headers"])
-        peer = scope["client"][0] if scope.get("client") else ""
-        return self._metrics_for == "loopback" and not forwarded and _is_loopback(peer)
-
-    def _address(self, scope: Scope) -> str:
-        """Return the client's address: the peer's, or what trusted proxies say of it."""
-        peer: str = scope["client"][0] if scope.get("client") else ""
-        if not self._trusted_proxies or not self._trusts(peer):
-            return peer
-        stated = [
-            part.strip()
-            for name, value in scope["headers"]
-            if name == b"x-forwarded-for"
-            for part in value.decode("latin-1").split(",")
-        ]
-        for address in reversed(stated):  # the nearest stranger is the client
-            if not self._trusts(address):
-                return address if _parsed(address) is not None else peer
-            peer = address
-        return peer
-
-    def _trusts(self, address: str) -> bool:
-        parsed = _parsed(address)
-        return parsed is not None and any(parsed in network for network in self._trusted_proxies)
+        return self._metrics_for == "loopback" and not forwarded and _is_loopback(_peer(scope))
 
 
-def _authority(scope: Scope) -> str:
+def _peer(scope: Scope) -> str:
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
+def _authority(headers: RawHeaders) -> str:
     """Return the one Host header, or "" when there are none or several."""
-    found = [value for name, value in scope["headers"] if name == b"host"]
+    found = [value for name, value in headers if name == b"host"]
     return found[0].decode("latin-1") if len(found) == 1 else ""
 
 
-def _is_mcp(path: str) -> bool:
+def is_mcp(path: str) -> bool:
     """Say whether a path is `/mcp` or `/mcp/{server}`, with or without a trailing slash."""
     if not path.startswith("/mcp"):
         return False

@@ -376,6 +376,37 @@ async def test_an_unread_body_makes_the_upstream_wait_and_arrives_whole_later(
         await transport.aclose()
 
 
+@pytest.mark.parametrize(
+    ("idle_seconds", "stalled_seconds", "cut"), [(0.05, 30.0, False), (30.0, 0.05, True)]
+)
+async def test_a_slow_reader_is_not_an_idle_upstream_but_has_its_own_limit(
+    idle_seconds: float, stalled_seconds: float, cut: bool
+) -> None:
+    gone: list[bool] = []
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(OK + b"Content-Length: 2001\r\n\r\n" + b"x" * 2000)
+        gone.append(await peer.gone_within(0.4))
+        await peer.send(b"x")
+        await peer.gone()
+
+    limits = Limits(idle_seconds=idle_seconds, stalled_seconds=stalled_seconds, buffer_bytes=1000)
+    transport = Transport(limits=limits, allow_loopback=True)
+    async with RawServer(script) as server:
+        reply = await transport.exchange(server.url)
+        async with asyncio.timeout(5):
+            while not gone:
+                await asyncio.sleep(0)
+        assert gone == [cut]
+        if cut:
+            with pytest.raises(UpstreamTimeout):
+                await reply.read(LIMIT)
+        else:
+            assert len(await reply.read(LIMIT)) == 2001
+        await transport.aclose()
+
+
 @pytest.mark.requirement("GW-10")
 async def test_pieces_are_passed_on_as_they_arrive(transport: Transport) -> None:
     go_on = asyncio.Event()

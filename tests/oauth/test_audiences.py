@@ -9,9 +9,7 @@ from safeconduct.hosts import Host, Policies
 from safeconduct.oauth import audiences
 from safeconduct.oauth.refusals import OAuthRefused
 
-HOST = Host(
-    key=HostId("acme"), name="Acme", origin="https://acme.test:8420", policies=Policies()
-)
+HOST = Host(key=HostId("acme"), name="Acme", origin="https://acme.test:8420", policies=Policies())
 O = HOST.origin  # noqa: E741  as long as it is in the table below
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeconduct.core.model import Level
 from safeconduct.oauth import names, scopes
 from safeconduct.oauth.parameters import NotParameters, read
-from safeconduct.core.model import Level
 
 
 def test_a_parameter_without_a_value_counts_as_left_out() -> None:
@@ -33,7 +33,9 @@ def test_resource_may_repeat() -> None:
     assert said.fault() is None
 
 
-@pytest.mark.parametrize("text", [b"state=%00", b"state=%0d%0a", b"state=%C2%85", b"state=" + b"x" * 5000])
+@pytest.mark.parametrize(
+    "text", [b"state=%00", b"state=%0d%0a", b"state=%C2%85", b"state=" + b"x" * 5000]
+)
 def test_control_characters_and_long_values_are_faults(text: bytes) -> None:
     """Pitfall 61."""
     assert read(b"state=fine").fault() is None
@@ -56,7 +58,11 @@ def test_the_name_of_an_odd_parameter_is_not_repeated_to_anybody() -> None:
 
 @given(st.dictionaries(st.text(min_size=1, max_size=20), st.text(max_size=50), max_size=60))
 def test_what_is_sent_once_is_read_as_it_was_sent(pairs: dict[str, str]) -> None:
-    said = read(urlencode({name: text.encode("utf-8", "ignore") for name, text in pairs.items()}, errors="ignore").encode())
+    said = read(
+        urlencode(
+            {name: text.encode("utf-8", "ignore") for name, text in pairs.items()}, errors="ignore"
+        ).encode()
+    )
     for name, text in said.values.items():
         assert pairs.get(name, text) == text
         assert text.isprintable() or not any(character < " " for character in text)

@@ -58,7 +58,9 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 def challenge(verifier: str = VERIFIER) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    return (
+        base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    )
 
 
 class Web:
@@ -144,9 +146,7 @@ class World:
                     await upstreams.save(
                         tx,
                         host.key,
-                        Wanted(
-                            key=ServerKey(key), name=key.title(), url=f"https://{key}.test/mcp"
-                        ),
+                        Wanted(key=ServerKey(key), name=key.title(), url=f"https://{key}.test/mcp"),
                     )
             self.alice = await people.create(
                 tx, self.host.key, email="alice@acme.test", name="Alice", at=self.clock.now()
@@ -162,9 +162,7 @@ class World:
         self.trail.close()
         await self.database.close()
 
-    async def ceiling(
-        self, person: Person, level: Level | None, server: str = "ledger"
-    ) -> None:
+    async def ceiling(self, person: Person, level: Level | None, server: str = "ledger") -> None:
         subject = relations.person(person.id)
         async with self.database.write() as tx:
             for any_level in Level:
@@ -172,9 +170,7 @@ class World:
                 await relations.remove(tx, self.host.key, edge)
             if level is not None:
                 edge = relations.ceiling_tuple(ServerKey(server), level, subject)
-                await relations.write(
-                    tx, self.host.key, edge, source="test", at=self.clock.now()
-                )
+                await relations.write(tx, self.host.key, edge, source="test", at=self.clock.now())
 
     def advance(self, **span: float) -> None:
         self.clock.advance(timedelta(**span))
@@ -263,7 +259,8 @@ class World:
         ask = await self.ask(client, person=person, **said)
         return answer_of(await self.allow(ask, level=level, person=person))["code"]
 
-    async def post(self, path: str, *, headers: dict[str, str] | None = None, **said: str | None
+    async def post(
+        self, path: str, *, headers: dict[str, str] | None = None, **said: str | None
     ) -> httpx2.Response:
         body = urlencode({name: value for name, value in said.items() if value is not None})
         return await self.http.post(path, content=body, headers={**FORM, **(headers or {})})

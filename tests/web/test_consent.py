@@ -438,7 +438,7 @@ async def test_tools_are_the_reviewed_ones_with_their_marks(world: World) -> Non
     assert "Waits for review" in row
     assert "Allowed" not in row
     assert "Comment in your name" in row, "the reviewed text, not the changed one"
-    assert "High because of the word “delete”" in page.text
+    assert "High, because of the word “delete”" in page.text
     assert "hidden@" not in text
     assert "key=hidden" not in text
 

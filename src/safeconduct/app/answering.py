@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from starlette.types import ASGIApp
 from safeconduct import edge
 from safeconduct.app.building import Installation
 from safeconduct.app.policies import HostPolicies
+from safeconduct.app.protocol import McpProtocol
 from safeconduct.app.watching import CatalogueWatch
 from safeconduct.egress import Mailer
 from safeconduct.oauth import (
@@ -54,6 +57,7 @@ class Answering(NamedTuple):
     """The application, and what has to be kept going or stopped beside it."""
 
     app: ASGIApp
+    protocol: Callable[..., asyncio.Protocol]
     returns: Returns
     watch: CatalogueWatch
     housekeeping: Housekeeping
@@ -73,14 +77,32 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         exception_handlers=errors.handlers(),
     )
     inner.router.redirect_slashes = False  # a redirect would lose a POST
+    door = _door(parts, metrics)
     app = edge.Edge(
         inner,
         mcp=endpoint,
+        door=door,
+        metrics=metrics,
+        ready=ready,
+        metrics_for=server.metrics,
+    )
+    housekeeping = Housekeeping(parts.database, clock=parts.clock)
+    return Answering(
+        app=app,
+        protocol=functools.partial(McpProtocol, door=door, endpoint=endpoint),
+        returns=returns,
+        watch=watch,
+        housekeeping=housekeeping,
+    )
+
+
+def _door(parts: Installation, metrics: Metrics) -> edge.Door:
+    server = parts.settings.server
+    return edge.Door(
         hosts=parts.hosts,
         database=parts.database,
         feed=parts.feed,
         metrics=metrics,
-        ready=ready,
         limits=edge.Limits(
             sign_in_per_5_minutes=server.rate_limits.sign_in_per_5_minutes,
             sign_up_per_10_minutes=server.rate_limits.sign_up_per_10_minutes,
@@ -92,10 +114,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         trusted_proxies=tuple(
             ipaddress.ip_network(proxy, strict=False) for proxy in server.trusted_proxies
         ),
-        metrics_for=server.metrics,
     )
-    housekeeping = Housekeeping(parts.database, clock=parts.clock)
-    return Answering(app=app, returns=returns, watch=watch, housekeeping=housekeeping)
 
 
 def _road(

@@ -8,10 +8,12 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from safeconduct.app.answering import Answering, answering
 from safeconduct.app.building import Installation, open_installation
@@ -39,6 +41,11 @@ class Gateway:
     def __init__(self, parts: Installation, answers: Answering) -> None:
         self._parts = parts
         self._answers = answers
+
+    @property
+    def protocol(self) -> Callable[..., asyncio.Protocol]:
+        """What speaks HTTP on a connection: MCP messages directly, the rest through ASGI."""
+        return self._answers.protocol
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._answers.app(scope, receive, send)
@@ -147,7 +154,7 @@ def work(settings: Settings, *, sockets: list[socket.socket] | None = None) -> i
 
 async def _work(settings: Settings, sockets: list[socket.socket] | None) -> int:
     async with gateway(settings, apply=sockets is None) as running:
-        server = _Server(_configured(running, settings), running.stop)
+        server = _Server(configured(running, settings), running.stop)
         await server.serve(sockets)
         return 0 if server.started else 2
 
@@ -156,7 +163,7 @@ def _serve_with_workers(settings: Settings, path: Path) -> int:
     """Apply the file once, then let several processes share one listening socket."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_apply(settings))
-    listening = _configured(_no_app, settings).bind_socket()
+    listening = configured(_no_app, settings).bind_socket()
     return Workers(settings.server.workers, path, listening).run()
 
 
@@ -169,12 +176,20 @@ async def _no_app(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise AssertionError("the parent answers nothing")
 
 
-def _configured(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def _protocol(app: Gateway | ASGIApp) -> type[asyncio.Protocol]:
+    """Return what makes a connection's protocol; uvicorn only ever calls it, so a factory will do."""
+    if isinstance(app, Gateway):
+        return cast("type[asyncio.Protocol]", app.protocol)
+    return HttpToolsProtocol
+
+
+def configured(app: Gateway | ASGIApp, settings: Settings) -> uvicorn.Config:
+    """Say how uvicorn serves the gateway."""
     return uvicorn.Config(
         app,
         host=settings.server.listen_host,
         port=settings.server.listen_port,
-        http="httptools",
+        http=_protocol(app),
         loop="none",
         lifespan="off",
         log_config=None,

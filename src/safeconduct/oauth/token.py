@@ -103,18 +103,17 @@ class TokenRequests:
         now = self._clock.now()
         async with self._database.write() as tx:
             first = await store.burn_code(tx, host.key, code, at=now)
-            refused = _wrong(host, code, said, now) if first else invalid_grant(_NO_CODE)
-            if not first:
-                self._record("code.reuse", host, client, code, origin, standing)
-            if refused is not None:
-                # Nobody can use the session any more, or somebody should not.
-                because = "code.refused" if first else "code.reuse"
-                await end_family(tx, host.key, code.session, clock=self._clock, because=because)
-            elif isinstance(standing, Standing):
-                return await self._issue(tx, host, client, standing, code.resource, origin)
-            else:
-                self._refuse(host, client, code, origin, standing)
-        raise refused or invalid_grant(_NO_CODE)
+            refused = invalid_grant(_NO_CODE)
+            if first and isinstance(standing, Standing):
+                wrong = _wrong(host, code, said, now)
+                if wrong is None:
+                    return await self._issue(tx, host, client, standing, code.resource, origin)
+                refused = wrong
+            # Nobody can use the session any more, or somebody did who should not.
+            kind = "token.refused" if first else "code.reuse"
+            self._record(kind, host, client, code, origin, standing)
+            await end_family(tx, host.key, code.session, clock=self._clock, because=kind)
+        raise refused
 
     async def _refresh(self, host: Host, client: Client, said: Parameters, origin: Origin) -> Pair:
         found = store.handle_digest(_needed(said, "refresh_token"), store.REFRESH)
@@ -131,7 +130,7 @@ class TokenRequests:
         standing = await self._standings.of(host, client, token.session)
         async with self._database.write() as tx:
             if isinstance(standing, Fallen):
-                self._refuse(host, client, token, origin, standing)
+                self._record("token.refused", host, client, token, origin, standing)
             elif await self._may_rotate(tx, host, token, now):
                 return await self._issue(tx, host, client, standing, token.resource, origin)
             else:
@@ -213,16 +212,6 @@ class TokenRequests:
                 event, session=handle.session, token_id=token_id(handle.digest), decision="deny"
             )
         )
-
-    def _refuse(
-        self,
-        host: Host,
-        client: Client,
-        handle: AuthorizationCode | Token,
-        origin: Origin,
-        fallen: Fallen,
-    ) -> None:
-        self._record("token.refused", host, client, handle, origin, fallen)
 
 
 def _wrong(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from safeconduct.core.ids import Series
 from safeconduct.core.model import AccessRequest, Decision, HostId, Level, Value
-from safeconduct.core.secrets import new_id as make_id
 from safeconduct.policy.engine import Engine, EngineFailed
 from safeconduct.policy.facts import Facts, document
 
@@ -49,16 +49,16 @@ class Pdp:
         self,
         engines: Callable[[HostId], HostPolicy],
         *,
-        new_id: Callable[[], str] = lambda: make_id("dec"),
+        new_id: Callable[[], str] | None = None,
     ) -> None:
         """Take the policies' source.
 
         Args:
             engines: Finds a host's policy; raises LookupError where there is none.
-            new_id: Names a decision.
+            new_id: Names a decision; by default a series of this process.
         """
         self._engines = engines
-        self._new_id = new_id
+        self._new_id = new_id or Series("dec")
         self._decoder = msgspec.json.Decoder(Answer)
 
     def decide(self, request: AccessRequest, facts: Facts) -> Decision:

@@ -1,6 +1,7 @@
 """The PEP and resource server: MCP messages in, judged, and the upstream's answers out."""
 
 from safeconduct.proxy.deciding import Decider
+from safeconduct.proxy.exchange import Answer
 from safeconduct.proxy.gate import Gate
 from safeconduct.proxy.pipeline import Pipeline
 from safeconduct.proxy.records import Records
@@ -10,6 +11,7 @@ from safeconduct.proxy.routes import McpEndpoint
 from safeconduct.proxy.transport_sessions import TransportSessions
 
 __all__ = [
+    "Answer",
     "Decider",
     "Gate",
     "McpEndpoint",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 from safeconduct.core.errors import Code, Refused
@@ -76,10 +77,10 @@ def parse(
         Refused: If it is not exactly one message we know, said the same way in headers and
             body, in a revision its server speaks.
     """
-    revision = eras.revision_of(exchange.headers)
+    revision = _revision(exchange, admitted.server, progress)
     progress.era = revision.era
     _check_form(exchange, revision)
-    message = read(exchange.body) if exchange.verb == "POST" else _standing(exchange)
+    message = read(exchange.body, revision.era) if exchange.verb == "POST" else _standing(exchange)
     progress.message_id = message.id
     eras.check(revision, exchange.headers, message)
     row = _row(message, revision)
@@ -100,6 +101,23 @@ def parse(
         revision=revision,
         upstream_session=_upstream_session(exchange, admitted, message, revision, transports),
     )
+
+
+def _revision(exchange: Exchange, server: Server, progress: Progress) -> Revision:
+    """Return the claimed revision; a refusal names those of this server, under the request's id."""
+    try:
+        return eras.revision_of(exchange.headers)
+    except UnsupportedVersion as error:
+        with contextlib.suppress(Refused):  # what cannot be read has no id to answer under
+            progress.message_id = read(exchange.body).id
+        raise UnsupportedVersion(error.requested, _best_versions(server)) from error
+
+
+def _best_versions(server: Server) -> tuple[str, ...]:
+    """Return what `server/discover` would say, or what `initialize` offers where it is all."""
+    if not server.eras:
+        return eras.VERSIONS
+    return eras.MODERN_VERSIONS if MODERN in server.eras else eras.LEGACY_VERSIONS
 
 
 def _check_form(exchange: Exchange, revision: Revision) -> None:

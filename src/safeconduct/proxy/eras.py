@@ -47,7 +47,8 @@ class Headers:
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
         self._first: dict[bytes, bytes] = {}
         self.params: dict[bytes, bytes] = {}
-        for name, value in raw:
+        for name, padded in raw:
+            value = padded.strip(b" \t")  # the parser leaves blanks; RFC 9110 section 5.5 does not
             if name.startswith(b"mcp-param-"):
                 if name in self.params:
                     raise _mismatch(f"The header {name.decode('latin-1')} is there twice")
@@ -191,7 +192,7 @@ def _check_routing(headers: Headers, message: Message) -> None:
     elif method != message.method:
         raise _mismatch("The header Mcp-Method does not equal the body's method")
     row = METHODS.get(message.method)
-    if row is None or not row.names or message.form != "request":
+    if row is None or not row.names or MODERN not in row.eras or message.form != "request":
         return
     name = headers.get(b"mcp-name")
     if name is None:

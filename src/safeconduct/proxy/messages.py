@@ -107,8 +107,12 @@ class Message(Value, frozen=True):
         return arguments if isinstance(arguments, dict) else None
 
 
-def read(raw: bytes) -> Message:
+def read(raw: bytes, era: Era | None = None) -> Message:
     """Read a client's message (JSON-RPC 2.0 sections 4 and 5; MCP: no batches).
+
+    Args:
+        raw: The body.
+        era: Where the method must exist for its parameters to mean anything; None for any.
 
     Raises:
         Refused: With the reason, if it is not exactly one message.
@@ -123,10 +127,10 @@ def read(raw: bytes) -> Message:
         raise _invalid("The body is not a JSON-RPC 2.0 message")
     if "method" not in value:
         return _response(value, raw)
-    return _call(value, raw)
+    return _call(value, raw, era)
 
 
-def _call(value: JSON, raw: bytes) -> Message:
+def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
     method = value["method"]
     if not isinstance(method, str) or not method or len(method) > _MAX_NAME:
         raise _invalid("The method is not a text")
@@ -142,7 +146,7 @@ def _call(value: JSON, raw: bytes) -> Message:
         id=_message_id(value["id"]),
         method=method,
         params=params,
-        name=_name(method, params),
+        name=_name(method, params, era),
         raw=raw,
     )
 
@@ -162,9 +166,9 @@ def _message_id(value: object) -> MessageId:
     return value
 
 
-def _name(method: str, params: JSON) -> str:
+def _name(method: str, params: JSON, era: Era | None) -> str:
     row = METHODS.get(method)
-    if row is None or not row.names:
+    if row is None or not row.names or (era is not None and era not in row.eras):
         return ""
     name = params.get(row.names)
     if not isinstance(name, str) or not name or len(name) > _MAX_NAME:

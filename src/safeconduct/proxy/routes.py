@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from safeconduct.core.errors import Code, Refused
+from safeconduct.core.ids import Series
 from safeconduct.core.model import ServerKey
-from safeconduct.core.secrets import new_id
 from safeconduct.hosts import Host
 from safeconduct.proxy import refusals
 from safeconduct.proxy.eras import Headers
@@ -28,80 +28,91 @@ _A_MOMENT_SECONDS = 0.1
 
 
 class McpEndpoint:
-    """Serves `/mcp` and `/mcp/{server}`."""
+    """Serves `/mcp` and `/mcp/{server}`, as an ASGI application or for a protocol class."""
 
     def __init__(self, pipeline: Pipeline, *, max_body_bytes: int = 4 * 1024 * 1024) -> None:
         self._pipeline = pipeline
-        self._max_body_bytes = max_body_bytes
+        self._next_id = Series("req")
+        self.max_body_bytes = max_body_bytes
+
+    async def answer(
+        self,
+        host: Host,
+        *,
+        verb: str,
+        path: str,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        ip: str,
+        began: float,
+    ) -> Answer:
+        """Take one request along the road; `headers` have lower-case names."""
+        if len(body) > self.max_body_bytes:
+            return refusals.answer(_too_large(self.max_body_bytes), era=None, message_id=None)
+        try:
+            read = Headers(headers)
+        except Refused as error:
+            return refusals.answer(error, era=None, message_id=None)
+        return await self._pipeline.handle(
+            Exchange(
+                id=self._next_id(),
+                host=host,
+                server=server_in(path),
+                typed=path,
+                verb=verb,
+                headers=read,
+                body=body,
+                ip=ip,
+                began=began,
+            )
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        try:
-            exchange = await self._exchange(scope, receive, began)
-        except Refused as error:
-            await _send_whole(send, refusals.answer(error, era=None, message_id=None))
-            return
-        if exchange is None:  # gone before the message was complete
+        body = await self._body(receive) if scope["method"] == "POST" else b""
+        if body is None:  # gone before the message was complete
             return
         watch = _Watch(receive)
         try:
-            answer = await self._pipeline.handle(exchange)
+            answer = await self.answer(
+                scope["state"]["host"],
+                verb=scope["method"],
+                path=scope["path"],
+                headers=scope["headers"],
+                body=body,
+                ip=scope["state"]["ip"],
+                began=began,
+            )
             if isinstance(answer.body, bytes):
                 await _send_whole(send, answer)
             else:
                 watch.now()
                 await _send_stream(send, answer, answer.body)
+        except asyncio.CancelledError:
+            if not watch.gone:  # somebody else ends us
+                raise
         finally:
             watch.over()
 
-    async def _exchange(self, scope: Scope, receive: Receive, began: float) -> Exchange | None:
-        path: str = scope["path"]
-        host: Host = scope["state"]["host"]
-        headers = Headers(scope["headers"])
-        body = b""
-        if scope["method"] == "POST":
-            read = await self._body(receive)
-            if read is None:
-                return None
-            body = read
-        return Exchange(
-            id=new_id("req"),
-            host=host,
-            server=server_in(path),
-            typed=path,
-            verb=scope["method"],
-            headers=headers,
-            body=body,
-            ip=scope["state"]["ip"],
-            began=began,
-        )
-
     async def _body(self, receive: Receive) -> bytes | None:
-        """Return the whole body, or None if the client went away."""
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body", False) and len(body) <= self._max_body_bytes:
-            return body
-        parts, size = [body], len(body)
-        while message.get("more_body", False) and size <= self._max_body_bytes:
+        """Return the body, or as much as shows that it is too large; None if nobody is there."""
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more and size <= self.max_body_bytes:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-        if size > self._max_body_bytes:
-            raise Refused(
-                Code.TOO_LARGE, f"The message is larger than {self._max_body_bytes} bytes."
-            )
+            more = message.get("more_body", False)
         return b"".join(parts)
 
 
 class _Watch:
-    """Cancels the task it was made in when the client hangs up."""
+    """Cancels the task it was made in when the client hangs up; `gone` says that it did."""
 
     def __init__(self, receive: Receive) -> None:
+        self.gone = False
         self._receive = receive
         self._owner = asyncio.current_task()
         self._watching: asyncio.Task[None] | None = None
@@ -121,9 +132,14 @@ class _Watch:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
+                self.gone = True
                 if self._owner is not None:
                     self._owner.cancel()
                 return
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused(Code.TOO_LARGE, f"The message is larger than {limit} bytes.")
 
 
 def server_in(path: str) -> ServerKey | None:

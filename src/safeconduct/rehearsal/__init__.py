@@ -7,22 +7,22 @@ it stands outside the gateway and knows only what anybody outside may know.
 
 from safeconduct.rehearsal.browser import Browser, Unexpected
 from safeconduct.rehearsal.grants import obtain_token
-from safeconduct.rehearsal.installation import Installation, free_port, is_free
 from safeconduct.rehearsal.pages import Missing, Page
 from safeconduct.rehearsal.person import Person
 from safeconduct.rehearsal.programs import NotStarted, Program, Programs
+from safeconduct.rehearsal.trial import Trial, free_port, is_free
 from safeconduct.rehearsal.wire import Answer, exchange, get, post_json
 
 __all__ = [
     "Answer",
     "Browser",
-    "Installation",
     "Missing",
     "NotStarted",
     "Page",
     "Person",
     "Program",
     "Programs",
+    "Trial",
     "Unexpected",
     "exchange",
     "free_port",

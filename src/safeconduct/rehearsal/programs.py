@@ -41,6 +41,10 @@ class Program(Value, frozen=True):
     def pid(self) -> int:
         return self.process.pid
 
+    def at(self, url: str) -> Program:
+        """Return the same program, known to serve at an address."""
+        return Program(name=self.name, url=url, process=self.process, log=self.log)
+
     def last_words(self) -> str:
         """Return the end of what it said on standard error."""
         said = self.log.read_bytes() if self.log.exists() else b""
@@ -91,8 +95,7 @@ class Programs:
         self._stack.push_async_callback(_end, process)
         program = Program(name=name, url="", process=process, log=log)
         if announces:
-            url = await _announcement(program)
-            program = Program(name=name, url=url, process=process, log=log)
+            program = program.at(await _announcement(program))
         self._running.append(program)
         return program
 

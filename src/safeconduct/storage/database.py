@@ -28,7 +28,7 @@ from safeconduct.storage.columns import metadata
 __all__ = ["Database", "Read", "StorageError", "Write"]
 
 _BUSY_MILLISECONDS = 10_000
-_WRITERS_LOCK = 0x5AFEC0DC  # an advisory lock's key, the same for every node
+WRITERS_LOCK = 0x5AFEC0DC  # an advisory lock's key, the same for every node
 _POSTGRESQL_OPTIONS = (
     f"-c lock_timeout={_BUSY_MILLISECONDS} -c idle_in_transaction_session_timeout=60000"
 )
@@ -109,7 +109,7 @@ class Database:
                 async with connection.begin():
                     tx = Write(connection)
                     if not self._sqlite:
-                        await tx.scalar(select(func.pg_advisory_xact_lock(_WRITERS_LOCK)))
+                        await tx.scalar(select(func.pg_advisory_xact_lock(WRITERS_LOCK)))
                     yield tx
                     if tx.pending:
                         revision = await self._announce(connection, tx.pending)

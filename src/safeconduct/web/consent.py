@@ -255,7 +255,7 @@ class ConsentPages:
             now=self._clock.now(),
             fixed=visit.ask.server is not None,
             error=None if error is None else error.public,
-            wrong=_field(error),
+            wrong=_field(error, entered),
         )
 
     def _page(self, visit: Visit, template: str, *, status: int, **values: object) -> Response:
@@ -291,7 +291,7 @@ def _level(fields: dict[str, str]) -> Level:
     try:
         return Level.parse(fields.get("level", ""))
     except ValueError as error:
-        raise Refused(Code.INVALID_PARAMS, "Choose a trust level.") from error
+        raise Refused(Code.FORBIDDEN, "Choose a trust level.") from error
 
 
 def _entered(fields: dict[str, str], *, default: str) -> Entered:
@@ -303,10 +303,10 @@ def _entered(fields: dict[str, str], *, default: str) -> Entered:
     )
 
 
-def _field(error: GatewayError | None) -> str | None:
+def _field(error: GatewayError | None, entered: Entered) -> str | None:
     """Return the id of the control an error is about."""
     if error is None:
         return None
-    if error.code is Code.FORBIDDEN or "level" in error.public:
+    if error.code is Code.FORBIDDEN:
         return "level-low"
-    return "until" if "time" in error.public else "duration"
+    return "until" if entered.duration == durations.CUSTOM else "duration"

@@ -22,6 +22,7 @@ STATUS: Mapping[Code, int] = {
     Code.UNKNOWN_HOST: 404,
     Code.NOT_FOUND: 404,
     Code.BAD_ORIGIN: 403,
+    Code.PARSE_ERROR: 400,
     Code.INVALID_MESSAGE: 400,
     Code.INVALID_PARAMS: 422,
     Code.HEADER_MISMATCH: 400,

@@ -21,13 +21,13 @@ _ASK_AGAIN_SECONDS = 0.1
 _PASSWORD_BYTES = 9
 
 
-class Installation:
+class Trial:
     """Files of one installation in one directory that only its owner may enter."""
 
     def __init__(self, directory: Path, *, port: int) -> None:
-        self._directory = directory.absolute()
+        self.directory = directory.absolute()
         self.port = port
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @property
     def origin(self) -> str:
@@ -35,11 +35,11 @@ class Installation:
 
     @property
     def config(self) -> Path:
-        return self._directory / "safeconduct.yaml"
+        return self.directory / "safeconduct.yaml"
 
     @property
     def data(self) -> Path:
-        return self._directory / "gateway"
+        return self.directory / "gateway"
 
     @property
     def audit(self) -> Path:
@@ -47,11 +47,11 @@ class Installation:
 
     @property
     def logs(self) -> Path:
-        return self._directory / "logs"
+        return self.directory / "logs"
 
     def password(self, who: str) -> tuple[str, dict[str, str]]:
         """Return a person's password, made up once, and the reference that names it."""
-        path = self._directory / "secrets" / who
+        path = self.directory / "secrets" / who
         path.parent.mkdir(mode=0o700, exist_ok=True)
         if not path.exists():
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,0 +1,116 @@
+"""Reads a server's tools into the catalogue, on somebody's word, and says what was found.
+
+The network comes first and the transaction after it, so that nothing is locked while a server
+is slow. What cannot be read is noted beside the server and is no failure of the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from safeconduct.app.plan import Imported
+from safeconduct.audit import Event, Trail
+from safeconduct.core.clock import Clock
+from safeconduct.core.errors import GatewayError
+from safeconduct.core.model import HostId, Level, ServerKey
+from safeconduct.storage import Database, Write
+from safeconduct.upstreams import (
+    Catalogue,
+    Crawler,
+    Findings,
+    Server,
+    Wanted,
+    observe,
+    unreachable,
+    wanted,
+)
+
+_PATIENCE_SECONDS = 20.0
+
+
+class Importer:
+    """Reads one server at a time."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Clock,
+        trail: Trail,
+        crawler: Crawler,
+        catalogue: Catalogue,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._trail = trail
+        self._crawler = crawler
+        self._catalogue = catalogue
+        self._patience_seconds = patience_seconds
+
+    async def read(self, host: HostId, key: ServerKey) -> Imported | None:
+        """Ask a server for its tools and compare them with what was reviewed.
+
+        Returns:
+            What was found, or None if the host has no such server (any more).
+        """
+        async with self._database.read() as tx:
+            about = await wanted(tx, host, key)
+        if about is None:
+            return None
+        found = await self._crawled(about.url)
+        async with self._database.write() as tx:
+            # It may have been changed or removed while it was talking to us.
+            if await wanted(tx, host, key) != about:
+                return None
+            if isinstance(found, str):
+                await unreachable(tx, host, key, problem=found, at=self._clock.now())
+                return Imported(host=host, server=key, problem=found)
+            quarantined = await self._observed(tx, host, about, found)
+        server = await self._catalogue.get(host, key)
+        return None if server is None else _counted(server, tuple(quarantined))
+
+    async def _crawled(self, url: str) -> Findings | str:
+        """Return what a server offers, or one sentence about why it cannot be read."""
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                return await self._crawler.crawl(url)
+        except GatewayError as error:
+            return error.public
+        except TimeoutError:
+            return f"it took longer than {self._patience_seconds:.0f} seconds"
+
+    async def _observed(self, tx: Write, host: HostId, about: Wanted, found: Findings) -> list[str]:
+        quarantined = await observe(
+            tx,
+            host,
+            about,
+            eras=found.eras,
+            spellings=found.spellings,
+            at=self._clock.now(),
+        )
+        for name in quarantined:
+            self._trail.append(
+                Event(
+                    kind="tool.changed",
+                    host=host,
+                    server=about.key,
+                    resource_kind="tool",
+                    resource=name,
+                )
+            )
+        return quarantined
+
+
+def _counted(server: Server, quarantined: tuple[str, ...]) -> Imported:
+    offered = [tool.level for tool in server.tools.values() if tool.offered]
+    return Imported(
+        host=server.host,
+        server=server.key,
+        eras=server.eras,
+        low=offered.count(Level.LOW),
+        medium=offered.count(Level.MEDIUM),
+        high=offered.count(Level.HIGH),
+        held_back=len(server.tools) - len(offered),
+        quarantined=quarantined,
+    )

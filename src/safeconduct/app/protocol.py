@@ -1,0 +1,212 @@
+"""HTTP/1.1 on one connection: MCP messages go to the road directly, the rest through ASGI.
+
+An extra layer costs more than most steps of the road, and an answer in two writes costs a
+system call, so requests to the MCP endpoint skip ASGI. Everything around them - parsing,
+pipelining, keep-alive, graceful shutdown - is uvicorn's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+from safeconduct.edge import Door, Turned, is_mcp
+from safeconduct.proxy import Answer, McpEndpoint
+
+_log = logging.getLogger(__name__)
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE = b"connection: close\r\n"
+_BROKEN = Answer(500, ((b"content-type", b"text/plain"),), b"Internal Server Error")
+
+
+class McpProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with a shorter way for MCP messages."""
+
+    def __init__(self, *, door: Door, endpoint: McpEndpoint, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._door = door
+        self._endpoint = endpoint
+
+    def on_headers_complete(self) -> None:
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        if not is_mcp(path) or "%" in path or self.parser.should_upgrade():
+            super().on_headers_complete()
+            return
+        self.scope["path"] = path
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        version = self.parser.get_http_version()
+        before = self.cycle
+        self.cycle = _Cycle(
+            door=self._door,
+            endpoint=self._endpoint,
+            chunked=version != "1.0",
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if isinstance(self.cycle, _Cycle):
+            self.cycle.hang_up()
+
+
+class _Cycle(RequestResponseCycle):
+    """One request to the MCP endpoint and its answer, written in as few pieces as it can be."""
+
+    def __init__(
+        self, *, door: Door, endpoint: McpEndpoint, chunked: bool, **uvicorns: Any
+    ) -> None:
+        super().__init__(**uvicorns)
+        self._door = door
+        self._endpoint = endpoint
+        self._chunked = chunked
+        self._began = time.perf_counter()
+        self._task: asyncio.Task[Any] | None = None
+
+    def hang_up(self) -> None:
+        """End the call: the client is gone, and so is the reason for it."""
+        if self._task is not None and not self.response_complete:
+            self._task.cancel()
+
+    async def run_asgi(self, app: object) -> None:
+        """Answer the request; the name is uvicorn's, no ASGI is involved."""
+        self._task = asyncio.current_task()
+        try:
+            answer = await self._answer()
+            if answer is None:
+                return
+            if isinstance(answer.body, bytes):
+                self._write(self._head(answer, len(answer.body)) + self._shown(answer.body))
+            else:
+                await self._stream(answer, answer.body)
+            self._complete()
+        except asyncio.CancelledError:
+            if not self.disconnected:
+                self.transport.close()
+            raise
+        except Exception:  # noqa: BLE001  the last line of defence: one request, not the process
+            _log.exception("a request to the MCP endpoint failed")
+            self._fail()
+        finally:
+            self.on_response = _nothing
+
+    async def _answer(self) -> Answer | None:
+        """Return the answer, or None if the client went away before it had asked."""
+        body = await self._whole_body()
+        if body is None:
+            return None
+        if self._door.behind:
+            await self._door.catch_up()
+        scope = self.scope
+        verb, path, headers = scope["method"], scope["path"], list(scope["headers"])
+        client = scope["client"]
+        entered = self._door.admit(verb, path, headers, client[0] if client else "")
+        if isinstance(entered, Turned):
+            return _turned(entered)
+        return await self._endpoint.answer(
+            entered.host,
+            verb=verb,
+            path=path,
+            headers=headers,
+            body=body,
+            ip=entered.address,
+            began=self._began,
+        )
+
+    async def _whole_body(self) -> bytes | None:
+        if self.more_body and self.waiting_for_100_continue:
+            self._write(_CONTINUE)
+            self.waiting_for_100_continue = False
+        while self.more_body and not self.disconnected:
+            if len(self.body) > self._endpoint.max_body_bytes:
+                self.keep_alive = False  # the rest of the body is not worth reading
+                break
+            self.flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        return None if self.disconnected else bytes(self.body)
+
+    def _head(self, answer: Answer, length: int | None) -> bytes:
+        lines = [STATUS_LINE[answer.status]]
+        for name, value in (*self.default_headers, *answer.headers):
+            lines += (name, b": ", value, b"\r\n")
+        if length is not None:
+            lines.append(b"content-length: %d\r\n" % length)
+        elif self._chunked:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if not self.keep_alive:
+            lines.append(_CLOSE)
+        lines.append(b"\r\n")
+        self.response_started = True
+        return b"".join(lines)
+
+    def _shown(self, body: bytes) -> bytes:
+        return b"" if self.scope["method"] == "HEAD" else body
+
+    async def _stream(self, answer: Answer, events: AsyncGenerator[bytes]) -> None:
+        if not self._chunked:
+            self.keep_alive = False  # HTTP/1.0: the end of the body is the end of the connection
+        try:
+            self._write(self._head(answer, None))
+            async for event in events:
+                if event:
+                    self._write(b"%x\r\n%b\r\n" % (len(event), event) if self._chunked else event)
+                    if self.flow.write_paused:
+                        await self.flow.drain()
+        finally:
+            await events.aclose()
+        if self._chunked:
+            self._write(b"0\r\n\r\n")
+
+    def _write(self, data: bytes) -> None:
+        if not self.disconnected:
+            self.transport.write(data)
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+    def _fail(self) -> None:
+        if self.response_started:
+            self.transport.close()
+            return
+        self.keep_alive = False
+        body = _BROKEN.body if isinstance(_BROKEN.body, bytes) else b""
+        self._write(self._head(_BROKEN, len(body)) + body)
+        self._complete()
+
+
+def _turned(turned: Turned) -> Answer:
+    headers = ((b"content-type", b"application/json"), *turned.headers)
+    return Answer(turned.status, headers, json.dumps(turned.body).encode())
+
+
+def _nothing() -> None:
+    """Stand in for uvicorn's callback once a request is over, so that no cycle keeps it."""

@@ -1,0 +1,380 @@
+"""Brings an installation to what its configuration file says, or says what that would change.
+
+Each host is one transaction: compared again inside it, written down, changed, and whatever
+access nothing carries any more ended with it. Applying the same file twice changes nothing
+the second time. Servers are read afterwards; one that does not answer is a warning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from safeconduct import consent as consents
+from safeconduct import hosts
+from safeconduct.app.comparing import (
+    compare_clients,
+    compare_host,
+    compare_operators,
+    compare_people,
+    compare_servers,
+)
+from safeconduct.app.edges import compare_edges
+from safeconduct.app.endings import (
+    HOST_REMOVED,
+    WORDS,
+    Ending,
+    all_endings,
+    endings,
+    future_of,
+)
+from safeconduct.app.importing import Importer
+from safeconduct.app.moves import Doing, Move, Mover
+from safeconduct.app.plan import Imported, Plan, Step
+from safeconduct.app.present import Present, read_present
+from safeconduct.app.rules import Rules, read_rules
+from safeconduct.app.targets import Target, target_of
+from safeconduct.audit import Event, Trail
+from safeconduct.core.clock import Clock
+from safeconduct.core.errors import Code, Refused
+from safeconduct.core.model import ClientId, HostId, ServerKey
+from safeconduct.hosts import Host
+from safeconduct.oauth import Clients
+from safeconduct.oauth.revocations import end_family
+from safeconduct.policy import BundleError
+from safeconduct.sessions import Session
+from safeconduct.settings import HostSettings, Settings
+from safeconduct.signin import Passwords
+from safeconduct.storage import Database, Read, Write
+from safeconduct.upstreams import Catalogue, Crawler
+
+if TYPE_CHECKING:
+    from safeconduct.app.building import Installation
+
+_AT_ONCE = 4
+_EVENT_BYTES = 64 * 1024
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What one host needs."""
+
+    moves: tuple[Move, ...]
+    ends: tuple[Ending, ...]
+    present: Present
+    fresh: tuple[ServerKey, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return (*(move.step for move in self.moves), *map(self._ending, self.ends))
+
+    def _ending(self, ending: Ending) -> Step:
+        what = ending.what
+        emails = {each.id: each.email for each in self.present.people.values()}
+        who = emails.get(what.subject, what.subject)
+        return Step(
+            host=what.host,
+            noun="session" if isinstance(what, Session) else "consent",
+            key=what.id,
+            action="remove",
+            what=(f"of {who} on {what.server} ends: {WORDS[ending.because]}",),
+        )
+
+
+class Provisioner:
+    """Plans and applies configurations."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Clock,
+        trail: Trail,
+        passwords: Passwords,
+        crawler: Crawler,
+        catalogue: Catalogue,
+        clients: Clients,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._trail = trail
+        self._passwords = passwords
+        self._catalogue = catalogue
+        self._clients = clients
+        self._importer = Importer(
+            database, clock=clock, trail=trail, crawler=crawler, catalogue=catalogue
+        )
+
+    @classmethod
+    def of(cls, parts: Installation) -> Provisioner:
+        """Take the collaborators from an open installation."""
+        return cls(
+            parts.database,
+            clock=parts.clock,
+            trail=parts.trail,
+            passwords=parts.passwords,
+            crawler=parts.crawler,
+            catalogue=parts.catalogue,
+            clients=parts.clients,
+        )
+
+    async def plan(self, settings: Settings, *, prune: bool = False) -> Plan:
+        """Say what applying would change; nothing is written.
+
+        Raises:
+            Refused, BundleError: If it could not be applied.
+        """
+        targets = await _targets(settings)
+        await self._database.catch_up()
+        async with self._database.read() as tx:
+            stored = await _checked(tx, targets)
+            drafts = [await self._drafted(tx, target) for target in targets]
+            if prune:
+                drafts += [await self._farewell(tx, host) for host in _beyond(stored, targets)]
+        return _plan(drafts, () if prune else _left_alone(stored, targets))
+
+    async def apply(
+        self,
+        settings: Settings,
+        *,
+        crawl: bool = True,
+        prune: bool = False,
+        by: str = "configuration",
+        told: Told | None = None,
+    ) -> Plan:
+        """Make the installation what the file says; returns what was done.
+
+        Args:
+            settings: The configuration.
+            crawl: Read servers that are new, changed, or were never read.
+            prune: Remove hosts that the file does not name; without it they stay.
+            by: Who wants it, as the record shall name them.
+            told: Told in a word what takes long, as it begins.
+
+        Raises:
+            Refused, BundleError: If it cannot be applied; what was done for the hosts before
+                the one at fault stays done.
+        """
+        targets = await _targets(settings)
+        await self._database.catch_up()
+        async with self._database.read() as tx:
+            stored = await _checked(tx, targets)
+            foreseen = [await self._drafted(tx, target) for target in targets]
+        hashes = await self._hashes(foreseen, told)
+        drafts = [await self._settled(target, hashes, by=by) for target in targets]
+        if prune:
+            drafts += [await self._removed(host, by=by) for host in _beyond(stored, targets)]
+        imported = await self._read(targets, drafts, told) if crawl else ()
+        done = _plan(drafts, () if prune else _left_alone(stored, targets))
+        unread = tuple(str(each) for each in imported if each.problem is not None)
+        return msgspec.structs.replace(done, imported=imported, warnings=(*done.warnings, *unread))
+
+    async def _drafted(self, tx: Read, target: Target) -> Draft:
+        """Compare one host with its target, as the transaction sees it."""
+        host = target.host
+        present = await read_present(tx, host.key, at=self._clock.now(), target=target)
+        mover = Mover(host=host.key)
+        compare_host(mover, present, target)
+        fresh = compare_servers(mover, present, target)
+        warnings = compare_people(mover, present, target)
+        compare_operators(mover, present, target)
+        compare_clients(mover, present, target, await self._digests(host, target))
+        edges = compare_edges(mover, present, target)
+        ends = endings(present, future_of(present, target, edges))
+        return Draft(
+            moves=tuple(mover.made),
+            ends=tuple(ends),
+            present=present,
+            fresh=tuple(fresh),
+            warnings=tuple(f"{host.key}: {warning}" for warning in warnings),
+        )
+
+    async def _digests(self, host: Host, target: Target) -> dict[ClientId, str | None]:
+        found = {}
+        for key in target.clients:
+            entry = await self._clients.known(host, key)
+            found[key] = None if entry is None else entry.secret_digest
+        return found
+
+    async def _hashes(self, drafts: list[Draft], told: Told | None) -> dict[str, str]:
+        """Hash the passwords that will be set, before any transaction: each takes a while."""
+        needed = {
+            f"{move.step.host}/{move.hashed}": move.secret
+            for draft in drafts
+            for move in draft.moves
+            if move.secret is not None
+        }
+        hashes = {}
+        for count, (name, secret) in enumerate(needed.items(), 1):
+            if told is not None:
+                told(f"password {count} of {len(needed)}")
+            hashes[name] = await self._passwords.hash(secret.reveal())
+        return hashes
+
+    async def _settled(self, target: Target, hashes: dict[str, str], *, by: str) -> Draft:
+        """Bring one host to its target, in one transaction."""
+        key = target.host.key
+        async with self._database.write() as tx:
+            draft = await self._drafted(tx, target)
+            own = {
+                name.removeprefix(f"{key}/"): each
+                for name, each in hashes.items()
+                if name.startswith(f"{key}/")
+            }
+            if any(move.secret and move.hashed not in own for move in draft.moves):
+                raise Refused(
+                    Code.CONFLICT, f"Host {key} was changed meanwhile, so nothing was. Try again."
+                )
+            self._record(key, draft, by=by)
+            doing = Doing(
+                tx=tx,
+                host=key,
+                at=self._clock.now(),
+                clients=self._clients,
+                hashes=own,
+                ids=draft.present.ids,
+            )
+            for move in draft.moves:
+                await move.act(doing)
+            await self._end(tx, draft.ends)
+        return draft
+
+    async def _farewell(self, tx: Read, host: HostId) -> Draft:
+        present = await read_present(tx, host, at=self._clock.now(), target=None)
+        mover = Mover(host=host)
+
+        async def act(doing: Doing) -> None:
+            await hosts.remove(doing.tx, host)
+
+        mover.add("host", host, "remove", ("is taken out of service",), act)
+        return Draft(
+            moves=tuple(mover.made),
+            ends=tuple(all_endings(present, because=HOST_REMOVED)),
+            present=present,
+        )
+
+    async def _removed(self, host: HostId, *, by: str) -> Draft:
+        async with self._database.write() as tx:
+            draft = await self._farewell(tx, host)
+            self._record(host, draft, by=by)
+            await self._end(tx, draft.ends)
+            await hosts.remove(tx, host)
+        return draft
+
+    def _record(self, host: HostId, draft: Draft, *, by: str) -> None:
+        """Write down what is about to happen, in records that are not too large."""
+        for steps in _portions(map(str, draft.steps)):
+            self._trail.append(
+                Event(kind="configuration.applied", host=host, detail={"by": by, "steps": steps})
+            )
+        for ending in draft.ends:
+            what = ending.what
+            session = isinstance(what, Session)
+            self._trail.append(
+                Event(
+                    kind="session.ended" if session else "consent.ended",
+                    host=what.host,
+                    subject=what.subject,
+                    client=what.client,
+                    server=what.server,
+                    session=what.id if isinstance(what, Session) else None,
+                    consent=None if isinstance(what, Session) else what.id,
+                    reason=ending.because,
+                    detail={"by": by},
+                )
+            )
+
+    async def _end(self, tx: Write, ends: Iterable[Ending]) -> None:
+        for ending in ends:
+            what, because = ending.what, ending.because
+            if isinstance(what, Session):
+                await end_family(tx, what.host, what.id, clock=self._clock, because=because)
+            else:
+                await consents.end(tx, what, at=self._clock.now(), because=because)
+
+    async def _read(
+        self, targets: list[Target], drafts: list[Draft], told: Told | None
+    ) -> tuple[Imported, ...]:
+        """Read the servers that need it, a few at a time."""
+        chosen: dict[tuple[HostId, ServerKey], None] = {}
+        for target, draft in zip(targets, drafts, strict=False):
+            fresh = set(draft.fresh)
+            for server in await self._catalogue.every(target.host.key):
+                if server.key in fresh or not server.eras or server.problem is not None:
+                    chosen[target.host.key, server.key] = None
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(host: HostId, server: ServerKey) -> Imported | None:
+            async with turns:
+                if told is not None:
+                    told(f"tools of {server}")
+                return await self._importer.read(host, server)
+
+        found = await asyncio.gather(*(one(host, server) for host, server in chosen))
+        return tuple(each for each in found if each is not None)
+
+
+async def _targets(settings: Settings) -> list[Target]:
+    return [target_of(said, await _rules(said)) for said in settings.hosts]
+
+
+async def _rules(said: HostSettings) -> Rules:
+    if said.policy is None:
+        return Rules()
+    try:
+        return await asyncio.to_thread(read_rules, said.policy.directory)
+    except BundleError as error:
+        raise BundleError(f"The rules of host {said.key} cannot be used: {error.public}") from error
+
+
+async def _checked(tx: Read, targets: list[Target]) -> list[Host]:
+    """Read the hosts there are, and refuse an origin that another of them still has."""
+    stored = await hosts.every(tx)
+    for target in targets:
+        for other in stored:
+            if other.origin == target.host.origin and other.key != target.host.key:
+                raise Refused(
+                    Code.CONFLICT,
+                    f"Host {other.key} has the origin {other.origin} already. Give that host "
+                    f"another one first, or use its key instead of {target.host.key}.",
+                )
+    return stored
+
+
+def _beyond(stored: list[Host], targets: list[Target]) -> list[HostId]:
+    named = {target.host.key for target in targets}
+    return [host.key for host in stored if host.key not in named]
+
+
+def _left_alone(stored: list[Host], targets: list[Target]) -> tuple[str, ...]:
+    return tuple(
+        f"{key}: the host is not in the file and stays in service; --prune would remove it"
+        for key in _beyond(stored, targets)
+    )
+
+
+def _plan(drafts: list[Draft], warnings: tuple[str, ...]) -> Plan:
+    return Plan(
+        steps=tuple(step for draft in drafts for step in draft.steps),
+        warnings=(*warnings, *(each for draft in drafts for each in draft.warnings)),
+    )
+
+
+def _portions(sentences: Iterable[str]) -> Iterator[list[str]]:
+    portion: list[str] = []
+    size = 0
+    for sentence in sentences:
+        size += len(sentence.encode())
+        if portion and size > _EVENT_BYTES:
+            yield portion
+            portion, size = [], len(sentence.encode())
+        portion.append(sentence)
+    if portion:
+        yield portion

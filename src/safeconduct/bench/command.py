@@ -1,0 +1,56 @@
+"""The command. What it runs is imported when it runs, so that `--help` need not wait for it."""
+
+# ruff: noqa: PLC0415  imports inside functions: see above
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+_MISSED, _OUR_FAULT = 1, 2
+
+
+def bench(
+    *,
+    seconds: Annotated[
+        float, typer.Option(min=0.5, max=60, help="Time of each measurement.")
+    ] = 5.0,
+    connections: Annotated[int, typer.Option(min=1, max=512, help="How many at once.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="How often each is measured.")] = 3,
+    era: Annotated[
+        Literal["modern", "legacy"], typer.Option(help="Which protocol era to speak.")
+    ] = "modern",
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 if a budget is missed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure a governed call against a bare one and against nginx."""
+    from safeconduct.bench.load import LoadFailed
+    from safeconduct.bench.report import as_data, held, show
+    from safeconduct.bench.run import Wanted, measure
+    from safeconduct.rehearsal import Missing, NotStarted, Unexpected
+
+    wanted = Wanted(era=era, seconds=seconds, connections=connections, rounds=rounds)
+    progress = Console(stderr=True, highlight=False)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="safeconduct-bench-") as directory,
+            progress.status("starting") as status,
+        ):
+            found = asyncio.run(measure(wanted, Path(directory), tell=status.update))
+    except (NotStarted, Unexpected, Missing, LoadFailed, OSError) as error:
+        typer.echo(f"The benchmark could not run: {error}", err=True)
+        raise typer.Exit(_OUR_FAULT) from None
+    if as_json:
+        typer.echo(json.dumps(as_data(found)))
+    else:
+        show(Console(highlight=False), found)
+    if check and not held(found):
+        raise typer.Exit(_MISSED)

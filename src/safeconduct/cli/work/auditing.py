@@ -1,0 +1,194 @@
+"""Reads, hands on and proves the audit trail. Needs no database and no running gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from safeconduct.audit import Filters, Link, Tail, export, follow, latest, read, verify
+from safeconduct.cli.failures import USERS, Failed
+from safeconduct.cli.output import Out, complain
+from safeconduct.cli.work.installations import settings_of
+from safeconduct.core.clock import SystemClock
+from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId
+
+_AGO = re.compile(r"([0-9]{1,6})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DECISIONS = frozenset({"allow", "deny", "error", "pending"})
+_SHOWN = ("subject_email", "subject", "client", "server", "resource", "decision", "reason")
+_MOST_ANCHOR_BYTES = 1024 * 1024
+
+
+class _Anchors(msgspec.Struct, frozen=True):
+    """What is read back of an earlier verification."""
+
+    ends: tuple[Link, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where the trail is, and whose part of it is asked for."""
+
+    config: Path
+    data_dir: Path | None
+    host: str | None
+
+    def directory(self) -> Path:
+        """Return the trail's directory.
+
+        Raises:
+            Failed: If there is none.
+        """
+        data_dir = self.data_dir or settings_of(self.config).server.data_dir
+        found = data_dir / "audit"
+        if not found.is_dir():
+            raise Failed(f"There is no audit trail in {data_dir}. Name another with --data-dir.")
+        return found
+
+    def one_host(self) -> HostId:
+        """Return the host that was named, or the only one there is.
+
+        Raises:
+            Failed: If there are several; one tenant's records are not shown with another's.
+        """
+        if self.host is not None:
+            return HostId(self.host)
+        if self.data_dir is None:
+            known = {host.key for host in settings_of(self.config).hosts}
+        else:
+            known = {str(each["host"]) for each in read(self.directory(), limit=None)} - {""}
+        if len(known) != 1:
+            names = ", ".join(sorted(known)) or "none"
+            raise Failed(f"Name one host with --host; there are: {names}")
+        return HostId(known.pop())
+
+
+def filters(
+    kind: str | None,
+    subject: str | None,
+    agent: str | None,
+    server: str | None,
+    decision: str | None,
+    since: str | None,
+    until: str | None,
+) -> Filters:
+    """Put the filters together.
+
+    Raises:
+        Failed: If one could never fit.
+    """
+    if decision is not None and decision not in _DECISIONS:
+        raise Failed(f"--decision is one of: {', '.join(sorted(_DECISIONS))}")
+    return Filters(
+        kind=kind,
+        subject=None if subject is None else SubjectId(subject),
+        client=None if agent is None else ClientId(agent),
+        server=None if server is None else ServerKey(server),
+        decision=decision,
+        since=_moment("--since", since),
+        until=_moment("--until", until),
+    )
+
+
+def tail(
+    place: Place, chosen: Filters, *, lines: int, follow: bool, as_json: bool
+) -> None:
+    """Show the newest records, and with `follow` what comes after them."""
+    directory = place.directory()
+    chosen["host"] = place.one_host()
+    # The place is taken first: what is written meanwhile may show twice, but never not at all.
+    after = Tail.at_end(directory)
+    for record in latest(directory, limit=lines, **chosen) if lines else []:
+        _show(record, as_json=as_json)
+    if follow:
+        asyncio.run(_follow(directory, after, chosen, as_json=as_json))
+
+
+async def _follow(directory: Path, after: Tail, chosen: Filters, *, as_json: bool) -> None:
+    async for record in follow(directory, tail=after, **chosen):
+        _show(record, as_json=as_json)
+        sys.stdout.flush()
+
+
+def export_to(
+    output: Path | None,
+    place: Place,
+    chosen: Filters,
+    *,
+    fmt: Literal["jsonl", "csv"],
+    as_json: bool,
+) -> None:
+    """Write records to standard output, or to a file that only its owner may read."""
+    directory = place.directory()
+    chosen["host"] = place.one_host()
+    if output is None:
+        export(directory, sys.stdout.buffer, fmt, **chosen)
+        sys.stdout.buffer.flush()
+        return
+    # A new file: never what a link of somebody else's leads to, and nothing is overwritten.
+    handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        count = export(directory, stream, fmt, **chosen)
+    Out(as_json=as_json).sentence(
+        f"{count} records are in {output}.", records=count, file=str(output)
+    )
+
+
+def verify_at(place: Place, *, anchors: Path | None, as_json: bool) -> int:
+    """Prove the trail; returns the exit code, which is 1 when something does not hold."""
+    directory = place.directory()
+    out = Out(as_json=as_json)
+    known = () if anchors is None else _anchors(anchors)
+    with out.progress("Reading the trail"):
+        found = verify(directory, anchors=known)
+    for problem in found.problems:
+        at = f"{problem.file}:{problem.line}" if problem.line else problem.file
+        complain(f"{at}: {problem.kind}: {problem.message}")
+    verdict = "The trail is whole" if found.whole else f"{len(found.problems)} things do not hold"
+    out.sentence(
+        f"{verdict}: {found.records} records in {found.segments} segments.",
+        whole=found.whole,
+        **msgspec.to_builtins(found),
+    )
+    return 0 if found.whole else USERS
+
+
+def _anchors(file: Path) -> tuple[Link, ...]:
+    with file.open("rb") as stream:
+        raw = stream.read(_MOST_ANCHOR_BYTES)
+    try:
+        return msgspec.json.decode(raw, type=_Anchors).ends
+    except msgspec.MsgspecError as error:
+        raise Failed(f"{file}: this is not what `audit verify --json` printed") from error
+
+
+def _show(record: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(record) + "\n")
+        return
+    said = [f"{name}={record[name]}" for name in _SHOWN if record.get(name) is not None]
+    detail = record.get("detail")
+    if isinstance(detail, dict) and "by" in detail:
+        said.append(f"by={detail['by']}")
+    Out(as_json=False).line(f"{record['ts'][:23]}Z {record['kind']} {' '.join(said)}".rstrip())
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if ago := _AGO.fullmatch(text):
+        return SystemClock().now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Failed(f"{option} is a time such as 2026-11-21T12:00Z, or 15m, 2h, 7d ago") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -1,0 +1,56 @@
+"""Plans and applies the configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from safeconduct.app import Provisioner
+from safeconduct.app.plan import Plan
+from safeconduct.cli.output import Out, warn
+from safeconduct.cli.work.installations import opened, run, settings_of, user
+from safeconduct.settings import Settings
+
+
+def plan(config: Path, *, prune: bool, as_json: bool) -> None:
+    """Show what would change."""
+    settings = settings_of(config)
+    out = Out(as_json=as_json)
+    with out.progress("Comparing"):
+        found = run(lambda: _planned(settings, prune=prune))
+    _show(out, found)
+
+
+def apply(config: Path, *, prune: bool, crawl: bool, as_json: bool) -> None:
+    """Change it, and show what was changed."""
+    settings = settings_of(config)
+    out = Out(as_json=as_json)
+    with out.progress("Applying") as told:
+        done = run(lambda: _applied(settings, prune=prune, crawl=crawl, told=told))
+    _show(out, done)
+
+
+async def _planned(settings: Settings, *, prune: bool) -> Plan:
+    async with opened(settings) as parts:
+        return await Provisioner.of(parts).plan(settings, prune=prune)
+
+
+async def _applied(
+    settings: Settings, *, prune: bool, crawl: bool, told: Callable[[str], None]
+) -> Plan:
+    async with opened(settings) as parts:
+        provisioner = Provisioner.of(parts)
+        return await provisioner.apply(settings, crawl=crawl, prune=prune, by=user(), told=told)
+
+
+def _show(out: Out, found: Plan) -> None:
+    for warning in found.warnings:
+        warn(warning)
+    if out.as_json:
+        out.value(found.as_json())
+        return
+    for line in str(found).splitlines():
+        out.line(line)
+    for imported in found.imported:
+        if imported.problem is None:
+            out.line(str(imported))

@@ -1,0 +1,135 @@
+"""Opens what a command works on: the file, the installation, one host of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from safeconduct.app import Installation, open_installation
+from safeconduct.cli.failures import OURS, Failed
+from safeconduct.cli.output import Out, warn
+from safeconduct.core.model import HostId
+from safeconduct.hosts import Host
+from safeconduct.people import Person, by_email
+from safeconduct.settings import Settings, SettingsError, load
+from safeconduct.storage import StorageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What every command was given."""
+
+    config: Path
+    as_json: bool = False
+    host: str | None = None
+
+    @property
+    def out(self) -> Out:
+        return Out(as_json=self.as_json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """An open installation and the one host a command is about."""
+
+    parts: Installation
+    host: Host
+    by: str
+
+    async def person(self, email: str) -> Person:
+        """Return the person of an address.
+
+        Raises:
+            Failed: If the host knows nobody of that address.
+        """
+        async with self.parts.database.read() as tx:
+            found = await by_email(tx, self.host.key, email)
+        if found is None:
+            raise Failed(
+                f"Host {self.host.key} knows nobody by that address. "
+                "See who there is: safeconduct people list"
+            )
+        return found[0]
+
+
+def settings_of(config: Path) -> Settings:
+    """Read the configuration file.
+
+    Raises:
+        Failed: With everything that is wrong with it.
+    """
+    try:
+        settings = load(config, os.environ)
+    except SettingsError as error:
+        raise Failed(str(error)) from error
+    for warning in settings.warnings:
+        warn(warning)
+    return settings
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run what waits for things, to its end.
+
+    Raises:
+        Failed: If the database does not answer.
+    """
+
+    async def running() -> T:
+        return await work()
+
+    try:
+        return asyncio.run(running())
+    except StorageError as error:
+        raise Failed(
+            "The database does not answer or refuses. See: safeconduct doctor", exit_code=OURS
+        ) from error
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Installation]:
+    """Open the installation, beside a running gateway or without one."""
+    async with open_installation(settings) as parts:
+        yield parts
+
+
+@asynccontextmanager
+async def at_desk(asked: Asked) -> AsyncIterator[Desk]:
+    """Open the installation and find the host.
+
+    Raises:
+        Failed: If there are several and none was named, or no such one.
+    """
+    async with opened(settings_of(asked.config)) as parts:
+        yield Desk(parts=parts, host=chosen(parts.hosts.every(), asked.host), by=user())
+
+
+def chosen(hosts: tuple[Host, ...], key: str | None) -> Host:
+    """Return the host that was named, or the only one."""
+    known = ", ".join(host.key for host in hosts)
+    if not hosts:
+        raise Failed("There is no host yet. Create what the file says: safeconduct apply")
+    if key is None:
+        if len(hosts) > 1:
+            raise Failed(f"There are several hosts. Name one with --host: {known}")
+        return hosts[0]
+    found = next((host for host in hosts if host.key == HostId(key)), None)
+    if found is None:
+        raise Failed(f"There is no host {key}. There are: {known}")
+    return found
+
+
+def user() -> str:
+    """Name the operating system's user, by the process's own id: variables can be made up."""
+    uid = os.getuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

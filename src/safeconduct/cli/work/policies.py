@@ -1,0 +1,147 @@
+"""Checks rules, runs their tests, and decides single questions for whoever writes rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from safeconduct.app.rules import own_failures
+from safeconduct.cli.failures import USERS, Failed
+from safeconduct.cli.output import Out, complain
+from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
+from safeconduct.core.model import AccessRequest, Caller, Level, Resource, Value
+from safeconduct.policy import Bundle, BundleError, Embedded, Facts, HostPolicy, Pdp
+from safeconduct.policy.checks import tests_of
+
+_MOST_BYTES = 1024 * 1024
+_REQUEST = ("caller", "action", "resource", "arguments")
+_LEVELS = (("consent", "level"), ("tool", "level"))
+_EVERYBODY = "See the input of any decision in the documentation of policies."
+
+
+class _Request(Value, frozen=True):
+    """The request's part of a facts file, spelled as rules see it."""
+
+    caller: Caller
+    action: str
+    resource: Resource
+    arguments: dict[str, Any] = {}
+
+
+def check(directory: Path, *, as_json: bool) -> None:
+    """Judge and compile a directory."""
+    bundle = _bundle(directory)
+    own = [path for path, _ in bundle.modules if path.startswith("host/")]
+    Out(as_json=as_json).sentence(
+        f"{len(own)} files may be used; with the built-in rules they are bundle {bundle.digest}.",
+        files=own,
+        bundle=bundle.digest,
+    )
+
+
+def test(directory: Path, *, as_json: bool) -> int:
+    """Run a directory's tests; returns the exit code."""
+    bundle = _bundle(directory)
+    failures = own_failures(bundle)
+    try:
+        tests = [name for place, name in tests_of(bundle) if place.startswith("host/")]
+    except BundleError:  # among the failures already
+        tests = []
+    for failure in failures:
+        complain(f"{failure.test or 'rules'}: {failure.message}")
+    Out(as_json=as_json).sentence(
+        f"{len(tests)} tests, {len(failures)} failures.",
+        tests=tests,
+        failures=msgspec.to_builtins(failures),
+    )
+    return USERS if failures else 0
+
+
+def evaluate(facts: Path, *, directory: Path | None, as_json: bool) -> None:
+    """Decide what a file describes."""
+    request, known = _question(facts)
+    bundle = Bundle.shipped() if directory is None else _bundle(directory)
+    policy = HostPolicy(engine=Embedded(bundle), bundle=bundle.digest)
+    decision = Pdp(lambda _: policy).decide(request, known)
+    levels = {
+        "required_level": decision.required_level and decision.required_level.word,
+        "effective_level": decision.effective_level and decision.effective_level.word,
+    }
+    out = Out(as_json=as_json)
+    out.sentence(
+        f"{'Allowed' if decision.allow else 'Denied'}: {decision.reason}",
+        allow=decision.allow,
+        reason=decision.reason,
+        message=decision.message,
+        step_up=decision.step_up,
+        bundle=decision.bundle,
+        **levels,
+    )
+    if not as_json:
+        out.line(f"Message: {decision.message or '-'}")
+        for name, word in levels.items():
+            out.line(f"{name.replace('_', ' ').capitalize()}: {word or '-'}")
+        if decision.step_up:
+            out.line("The person could allow it by consenting again.")
+
+
+def _bundle(directory: Path) -> Bundle:
+    try:
+        return Bundle.shipped().with_directory(directory)
+    except BundleError as error:
+        raise Failed(f"These rules cannot be used: {error.public}") from error
+
+
+def _question(file: Path) -> tuple[AccessRequest, Facts]:
+    members = _members(file)
+    try:
+        request = msgspec.convert(
+            {name: members.pop(name) for name in _REQUEST if name in members}, _Request
+        )
+        _read_levels(members)
+        facts = msgspec.convert(members, Facts)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise Failed(f"{file}: {error}. {_EVERYBODY}") from error
+    return (
+        AccessRequest(
+            caller=request.caller,
+            action=request.action,
+            resource=request.resource,
+            arguments=request.arguments,
+        ),
+        facts,
+    )
+
+
+def _members(file: Path) -> dict[str, Any]:
+    with file.open("rb") as stream:
+        raw = stream.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
+        raise Failed(f"{file}: more than {_MOST_BYTES} bytes")
+    try:
+        text = raw.decode()
+        found = parse(raw) if file.suffix == ".json" else _yaml(text)
+    except (StrictJSONError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
+        raise Failed(f"{file}: this is neither YAML nor JSON that can be read") from error
+    if not isinstance(found, dict):
+        raise Failed(f"{file}: write a mapping with the members of a decision's input")
+    return found
+
+
+def _yaml(text: str) -> Any:
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+        raise ValueError("aliases are not allowed")
+    return parse(canonical_bytes(yaml.safe_load(text)))
+
+
+def _read_levels(members: dict[str, Any]) -> None:
+    """Turn the words for levels, as rules see them, into levels."""
+    for outer, inner in _LEVELS:
+        holder = members.get(outer)
+        if isinstance(holder, dict) and inner in holder:
+            holder[inner] = int(Level.parse(str(holder[inner])))
+    if members.get("ceiling") is not None:
+        members["ceiling"] = int(Level.parse(str(members["ceiling"])))

@@ -1,0 +1,31 @@
+"""Serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safeconduct.app import serve as serve_installation
+from safeconduct.cli.failures import OURS, Failed
+from safeconduct.cli.output import Out
+from safeconduct.cli.work.installations import settings_of
+from safeconduct.storage import StorageError
+
+
+def serve(config: Path, *, as_json: bool) -> int:
+    """Serve until told to stop; returns the exit code."""
+    settings = settings_of(config)
+    addresses = [host.origin for host in settings.hosts]
+    out = Out(as_json=as_json)
+    with_hosts = f" for {', '.join(addresses)}" if addresses else ""
+    out.sentence(
+        f"Serving on {settings.server.listen}{with_hosts}; Ctrl-C ends it.",
+        listen=settings.server.listen,
+        origins=addresses,
+    )
+    out.flush()
+    try:
+        return serve_installation(settings, path=config)
+    except StorageError as error:
+        raise Failed(
+            "The database does not answer or refuses. See: safeconduct doctor", exit_code=OURS
+        ) from error

@@ -1,0 +1,77 @@
+"""What tests of many packages share: a clock that stands still, and a store that is open."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from safeconduct.core.clock import ManualClock
+from safeconduct.storage import Database, Epoch, Feed
+from tests.fixtures.postgres import Postgres, postgres
+from tests.fixtures.tables import complete_metadata
+
+__all__ = ["postgres"]  # a fixture is found by its name here
+
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def epoch(tmp_path: Path) -> Iterator[Epoch]:
+    epoch = Epoch(tmp_path / "epoch")
+    yield epoch
+    epoch.close()
+
+
+@pytest.fixture
+def feed(epoch: Epoch) -> Feed:
+    return Feed(epoch)
+
+
+@pytest.fixture(scope="module")
+def module_postgres(postgres: Postgres) -> str:
+    """The URL of a database that this module's tests share one after the other."""
+    return postgres.create()
+
+
+@pytest.fixture(params=["sqlite", POSTGRESQL])
+def store(request: pytest.FixtureRequest) -> str:
+    """Which store the test runs on; tests that ask for it run once on each."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, store: str, tmp_path: Path) -> str:
+    """The URL of an empty database."""
+    if store == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/t.db"
+    found: str = request.getfixturevalue("module_postgres")
+    return found
+
+
+@pytest.fixture
+async def database(url: str, store: str, feed: Feed, clock: ManualClock) -> AsyncIterator[Database]:
+    """An open store with all tables and nothing in them, on SQLite and on PostgreSQL."""
+    complete_metadata()
+    database = Database(url, feed=feed, clock=clock)
+    if store == "postgresql":
+        await empty(database)
+    await database.create_tables()
+    await feed.start(database)
+    yield database
+    await database.close()
+
+
+async def empty(database: Database) -> None:
+    """Drop everything in a PostgreSQL database."""
+    async with database.engine.begin() as connection:
+        await connection.execute(text("DROP SCHEMA public CASCADE"))
+        await connection.execute(text("CREATE SCHEMA public"))

@@ -1,0 +1,232 @@
+"""The authorization endpoint: who may ask, and where a refusal may go."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from safeconduct.core.model import ClientId, Level
+from safeconduct.oauth import set_blocked
+from tests.oauth.world import LEDGER, NATIVE, ORIGIN, WEB, World, answer_of, challenge
+
+
+@pytest.mark.requirement("T-09", "AS-01")
+@pytest.mark.parametrize("path", ["/oauth/authorize", "/authorize"])
+async def test_a_request_leads_to_the_persons_decision(world: World, path: str) -> None:
+    client = await world.register()
+    query = urlencode(
+        {
+            "response_type": "code",
+            "client_id": client,
+            "redirect_uri": NATIVE,
+            "code_challenge": challenge(),
+            "code_challenge_method": "S256",
+        }
+    )
+    answer = await world.http.get(f"{path}?{query}")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(f"{ORIGIN}/consent?request=ask_")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"  # pitfall 21
+
+
+async def test_asking_twice_makes_two_asks_and_uses_nothing_up(world: World) -> None:
+    """Some clients try the address themselves before they open the browser."""
+    client = await world.register()
+    first = await world.authorize(client)
+    second = await world.authorize(client)
+    assert first.headers["location"] != second.headers["location"]
+    ask = await world.ask(client)
+    assert (
+        await world.redeem(client, answer_of(await world.allow(ask))["code"])
+    ).status_code == 200
+
+
+@pytest.mark.requirement("AS-05")
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"client_id": None},
+        {"client_id": "sc_client_unknown"},
+        {"client_id": "https://unknown.example/client.json"},
+        {"client_id": "https://127.0.0.1/client.json"},
+        {"client_id": "x" * 3000},
+        {"redirect_uri": "https://evil.example/cb"},
+        {"redirect_uri": "http://127.0.0.1:33713/other"},
+        {"redirect_uri": "http://localhost:33713/callback"},
+        {"redirect_uri": "https://evil.example/cb", "response_type": "token"},
+        {"redirect_uri": "javascript:alert(1)"},
+        {"redirect_uri": "x" * 5000},
+    ],
+)
+async def test_until_client_and_address_are_proven_nothing_is_redirected(
+    world: World, said: dict[str, str | None]
+) -> None:
+    """Pitfalls 1 and 3; RFC 6749 section 4.1.2.1."""
+    client = await world.register()
+    answer = await world.authorize(client, **said)
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+    assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
+async def test_a_doubled_client_or_address_is_not_redirected(world: World, name: str) -> None:
+    """Pitfalls 3 and 12."""
+    client = await world.register()
+    query = f"response_type=code&client_id={client}&redirect_uri={quote(NATIVE)}"
+    value = client if name == "client_id" else quote(NATIVE)
+    answer = await world.http.get(f"/oauth/authorize?{query}&{name}={value}")
+    assert answer.status_code == 400
+
+
+async def test_the_page_for_an_unknown_client_says_how_to_make_it_forget(world: World) -> None:
+    answer = await world.authorize("sc_client_gone")
+    for words in ("Claude Code: /mcp", "codex mcp logout", "~/.mcp-auth"):
+        assert words in answer.text
+
+
+async def test_a_blocked_client_is_told_so_on_our_page(world: World) -> None:
+    client = await world.register()
+    async with world.database.write() as tx:
+        await set_blocked(tx, world.host.key, ClientId(client), blocked=True)
+    answer = await world.authorize(client)
+    assert answer.status_code == 403
+    assert "location" not in answer.headers
+
+
+@pytest.mark.requirement("T-05", "AS-04", "AS-06", "AS-13", "T-09")
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ({"response_type": None}, "invalid_request"),
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"response_type": "code id_token"}, "unsupported_response_type"),
+        ({"response_mode": "fragment"}, "invalid_request"),
+        ({"request": "e30.e30."}, "request_not_supported"),
+        ({"request_uri": "https://evil.example/r"}, "request_uri_not_supported"),
+        ({"code_challenge": None, "code_challenge_method": None}, "invalid_request"),
+        ({"code_challenge_method": None}, "invalid_request"),
+        ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"code_challenge_method": "s256"}, "invalid_request"),
+        ({"code_challenge": "a" * 42}, "invalid_request"),
+        ({"code_challenge": "a" * 44}, "invalid_request"),
+        ({"code_challenge": "a" * 42 + "="}, "invalid_request"),
+        ({"scope": "mcp\x00"}, "invalid_request"),
+        ({"prompt": "none"}, "login_required"),
+        ({"prompt": "none consent"}, "invalid_request"),
+        ({"resource": "https://evil.example/mcp"}, "invalid_target"),
+        ({"resource": f"{ORIGIN}/mcp/nobody"}, "invalid_target"),
+        ({"resource": f"{ORIGIN}/mcp2"}, "invalid_target"),
+        ({"resource": ORIGIN}, "invalid_target"),
+    ],
+)
+@pytest.mark.parametrize("secret", ["none", "client_secret_basic"])
+async def test_every_refusal_after_that_goes_back_with_issuer_and_state(
+    world: World, said: dict[str, str | None], error: str, secret: str
+) -> None:
+    """Pitfalls 5, 10 and 14; RFC 9207 section 2. PKCE is asked of confidential clients too."""
+    client = await world.register(token_endpoint_auth_method=secret)
+    answer = await world.authorize(client, **said)
+
+    assert answer.status_code == 303
+    location = answer.headers["location"]
+    assert location.startswith(f"{NATIVE}?error={error}&error_description=")
+    assert "+" not in location
+    got = answer_of(location)
+    assert got["iss"] == ORIGIN
+    assert got["state"] == "s t&te"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_repeated_parameter_is_refused(world: World) -> None:
+    """Pitfall 12."""
+    client = await world.register()
+    query = urlencode({"response_type": "code", "client_id": client, "redirect_uri": NATIVE})
+    answer = await world.http.get(f"/oauth/authorize?{query}&scope=mcp&scope=mcp")
+    got = answer_of(answer.headers["location"])
+    assert got["error"] == "invalid_request"
+    assert "state" not in got
+
+
+async def test_without_a_state_none_comes_back(world: World) -> None:
+    """Pitfall 10."""
+    client = await world.register()
+    for state in (None, ""):
+        refused = await world.authorize(client, state=state, response_type="token")
+        assert "state" not in answer_of(refused.headers["location"])
+        got = answer_of(await world.allow(await world.ask(client, state=state)))
+        assert got.keys() == {"code", "iss"}
+        assert got["iss"] == ORIGIN
+
+
+async def test_a_client_with_one_address_may_leave_it_out(world: World) -> None:
+    client = await world.register()
+    ask = await world.ask(client, redirect_uri=None)
+    assert ask.redirect_uri == NATIVE
+    several = await world.register(NATIVE, WEB)
+    assert (await world.authorize(several, redirect_uri=None)).status_code == 400
+
+
+@pytest.mark.requirement("AS-13", "T-11", "C-17", "C-18")
+async def test_the_resource_fixes_the_server_suggests_one_or_lets_the_person_choose(
+    world: World,
+) -> None:
+    client = await world.register()
+    fixed = await world.ask(client, resource=f"{ORIGIN.upper()}/mcp/ledger/")
+    assert (fixed.resource, fixed.server, fixed.suggested) == (LEDGER, "ledger", None)
+    for resource in (None, f"{ORIGIN}/mcp", f"{ORIGIN}/mcp/"):
+        free = await world.ask(client, resource=resource)
+        assert (free.resource, free.server, free.suggested) == (f"{ORIGIN}/mcp", None, None)
+    for upstream, server in (("https://notes.test/mcp", "notes"), ("https://x.test/", None)):
+        resource = f"{ORIGIN}/mcp?{urlencode({'upstream_mcp': upstream})}"
+        suggested = await world.ask(client, resource=resource)
+        assert (suggested.server, suggested.suggested) == (None, server)
+        assert suggested.resource == f"{ORIGIN}/mcp"
+
+
+async def test_several_resources_are_refused_unless_they_are_one(world: World) -> None:
+    """Pitfall 12."""
+    client = await world.register()
+    query = urlencode(
+        {
+            "response_type": "code",
+            "client_id": client,
+            "redirect_uri": NATIVE,
+            "code_challenge": challenge(),
+            "code_challenge_method": "S256",
+            "resource": [LEDGER, f"{LEDGER}/"],
+        },
+        doseq=True,
+    )
+    answer = await world.http.get(f"/oauth/authorize?{query}")
+    assert "/consent?" in answer.headers["location"]
+    answer = await world.http.get(f"/oauth/authorize?{query}&resource={quote(ORIGIN)}%2Fmcp")
+    assert answer_of(answer.headers["location"])["error"] == "invalid_target"
+
+
+async def test_what_clients_add_out_of_habit_is_tolerated(world: World) -> None:
+    client = await world.register()
+    ask = await world.ask(
+        client,
+        scope="mcp offline_access tools:call mcp:medium",
+        prompt="consent select_account sing",
+        login_hint="alice@acme.test",
+        nonce="x",
+    )
+    assert ask.level is Level.MEDIUM
+    assert ask.request.prompt == ("consent", "select_account")
+
+
+async def test_waiting_asks_are_bounded_and_purged(world: World) -> None:
+    """Pitfall 35; the world allows twenty of a host."""
+    client = await world.register()
+    for _ in range(20):
+        assert "/consent?" in (await world.authorize(client)).headers["location"]
+    full = await world.authorize(client)
+    assert answer_of(full.headers["location"])["error"] == "temporarily_unavailable"
+
+    world.advance(minutes=11)
+    assert "/consent?" in (await world.authorize(client)).headers["location"]
