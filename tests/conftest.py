@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import text
 
 from safeconduct.core.clock import ManualClock
@@ -15,6 +16,8 @@ from tests.fixtures.tables import complete_metadata
 
 __all__ = ["postgres"]  # a fixture is found by its name here
 
+settings.register_profile("shared", deadline=None)  # a busy machine is no counterexample
+settings.load_profile("shared")
 POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
 

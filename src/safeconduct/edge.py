@@ -75,10 +75,10 @@ class Throttle:
         self._mcp = Window(limits.mcp_per_minute, 60)
         self._by_path = {
             "/login": Window(limits.sign_in_per_5_minutes, 300),
-            "/login/sign-up": Window(limits.sign_up_per_10_minutes, 600),
+            "/login/create": Window(limits.sign_up_per_10_minutes, 600),
             "/oauth/register": Window(limits.register_per_minute, 60),
         }
-        self._by_path["/login/forgot"] = self._by_path["/login/sign-up"]
+        self._by_path["/login/forgot"] = self._by_path["/login/create"]
         self._by_path["/register"] = self._by_path["/oauth/register"]
 
     def wait(self, method: str, path: str, address: str) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, String, Table, insert, select, update
+from sqlalchemy import BigInteger, Column, String, Table, insert, or_, select, type_coerce, update
 from sqlalchemy.engine import Row
 
 from safeconduct.core.clock import Clock
@@ -195,6 +195,20 @@ async def live(
             statement = statement.where(column == value)
     rows = await tx.all(statement.order_by(_sessions.c.opened_at.desc()))
     return [found for found in map(_session, rows) if found.live_at(at.timestamp())]
+
+
+async def run_out(tx: Read, *, at: datetime, most: int = 1000) -> list[Session]:
+    """Return sessions of any host that passed a limit and were not ended yet."""
+    idle_since = _sessions.c.used_at + _sessions.c.idle_seconds * 1_000_000
+    statement = (
+        select(_sessions)
+        .where(
+            _sessions.c.ended_at.is_(None),
+            or_(_sessions.c.ends_at <= at, type_coerce(idle_since, UtcTime) <= at),
+        )
+        .limit(most)
+    )
+    return [_session(row) for row in await tx.all(statement)]
 
 
 async def _load(tx: Read, key: tuple[str, str]) -> Session | None:

@@ -1,21 +1,22 @@
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import empty
 from tests.oauth.world import World, world_at
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    """The store under test; another one may be named, empty, in the environment."""
-    return os.environ.get("SAFECONDUCT_TEST_DATABASE", f"sqlite+aiosqlite:///{tmp_path}/t.db")
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with world_at(tmp_path, f"sqlite+aiosqlite:///{tmp_path}/t.db") as opened:
+        yield opened
 
 
 @pytest.fixture
-async def world(tmp_path: Path, database_url: str) -> AsyncIterator[World]:
-    async with world_at(tmp_path, database_url) as opened:
+async def racing(tmp_path: Path, url: str, store: str) -> AsyncIterator[World]:
+    """The same world on each store: what is decided by a row must be decided by both."""
+    async with world_at(tmp_path, url, before=empty if store == "postgresql" else None) as opened:
         yield opened

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -13,6 +14,10 @@ from tests.oauth.world import ORIGIN, VERIFIER, WEB, World
 
 AGENT = "https://agent.example/client.json"
 JWKS = "https://agent.example/jwks.json"
+
+
+def b64(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 class Signer:
@@ -115,7 +120,7 @@ async def test_only_the_documents_asymmetric_keys_count(world: World) -> None:
     """Pitfall 23: alg none and HS256, another key under the same kid, no key at all."""
     signer = Signer(world)
     stranger = ECKey.generate_key("P-256", parameters={"kid": "k1"})
-    symmetric = OctKey.import_key(signer.key.as_pem(private=False))
+    symmetric = OctKey.import_key("k" * 32)
     rsa = RSAKey.generate_key(2048, parameters={"kid": "k1"})
     head, body, _ = signer.assertion().split(".")
     for assertion in (
@@ -125,6 +130,8 @@ async def test_only_the_documents_asymmetric_keys_count(world: World) -> None:
         f"eyJhbGciOiJub25lIn0.{body}.",
         f"{head}.{body}.",
         "x.y.z",
+        f"{b64('[' * 1200)}.{body}.x",
+        f"{head}.{b64('[' * 1200)}.x",
         "é",
     ):
         assert await signer.redeem(assertion) == (401, "invalid_client")
@@ -155,6 +162,8 @@ async def test_without_the_keys_nobody_is_proven(world: World) -> None:
     del world.web.documents[JWKS]
     assert await signer.redeem(signer.assertion()) == (401, "invalid_client")
     world.web.documents[JWKS] = (b"[]", None)
+    assert await signer.redeem(signer.assertion()) == (401, "invalid_client")
+    world.web.documents[JWKS] = (b'{"keys":' + b"[" * 5000, None)
     assert await signer.redeem(signer.assertion()) == (401, "invalid_client")
     world.web.publish(JWKS, {"keys": "x"})
     assert await signer.redeem(signer.assertion()) == (401, "invalid_client")

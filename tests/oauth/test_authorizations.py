@@ -82,13 +82,13 @@ async def test_an_ask_is_answered_once(world: World, second: str) -> None:
     client = await world.register()
     ask = await world.ask(client)
     await world.allow(ask)
+    denied = world.authorizations.deny(
+        world.host, ask, person=world.alice, browser="b", ip=None, user_agent=None
+    )
+    answer = world.allow(ask) if second == "allow" else denied
     with pytest.raises(Refused) as error:
-        if second == "allow":
-            await world.allow(ask)
-        else:
-            await world.authorizations.deny(
-                world.host, ask, person=world.alice, browser="b", ip=None, user_agent=None
-            )
+        await answer
+    denied.close()
     assert error.value.code is Code.CONFLICT
     with pytest.raises(Refused) as error:
         await world.authorizations.ask(world.host, ask.id, browser="b", subject=world.alice.id)

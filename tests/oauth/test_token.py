@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 
 import pytest
@@ -133,15 +132,6 @@ async def test_a_replayed_code_kills_what_came_of_it(world: World) -> None:
     refreshed = await world.refresh(client, tokens["refresh_token"])
     assert refreshed.json()["error"] == "invalid_grant"
     assert len(world.events("code.reuse")) == 1
-
-
-@pytest.mark.requirement("AS-17")
-async def test_of_twenty_parallel_redemptions_one_succeeds(world: World) -> None:
-    """Pitfall 8."""
-    client = await world.register()
-    code = await world.code(client)
-    answers = await asyncio.gather(*(world.redeem(client, code) for _ in range(20)))
-    assert sorted(answer.status_code for answer in answers) == [200] + [400] * 19
 
 
 @pytest.mark.parametrize(
@@ -309,21 +299,6 @@ class TestRefresh:
         answer = await world.refresh(other, tokens["refresh_token"])
         assert answer.json()["error"] == "invalid_grant"
         assert (await world.refresh(client, tokens["refresh_token"])).status_code == 200
-
-    @pytest.mark.requirement("T-12")
-    async def test_parallel_refreshes_all_get_pairs_that_work(self, world: World) -> None:
-        """Pitfall 25: several processes of one agent share a store."""
-        client = await world.register()
-        tokens = await world.tokens(client)
-        answers = await asyncio.gather(
-            *(world.refresh(client, tokens["refresh_token"]) for _ in range(6))
-        )
-        assert [answer.status_code for answer in answers] == [200] * 6
-        pairs = [answer.json() for answer in answers]
-        assert len({pair["refresh_token"] for pair in pairs}) == 6
-        for pair in pairs:
-            assert await world.alive(pair["access_token"])
-            assert (await world.refresh(client, pair["refresh_token"])).status_code == 200
 
     @pytest.mark.requirement("T-12")
     async def test_past_the_cap_of_the_grace_period_the_session_ends(self, world: World) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -335,13 +335,18 @@ def answer_of(location: str) -> dict[str, str]:
     return dict(pairs)
 
 
-def _page(request: Request, status: int, title: str, text: str) -> Response:
+def _page(_request: Request, status: int, title: str, text: str) -> Response:
     return Response(f"{title}\n{text}", status_code=status, media_type="text/plain")
 
 
 @asynccontextmanager
-async def world_at(directory: Path, url: str) -> AsyncIterator[World]:
+async def world_at(
+    directory: Path, url: str, *, before: Callable[[Database], Awaitable[None]] | None = None
+) -> AsyncIterator[World]:
+    """Open a world on a database, after whatever makes that database empty."""
     world = World(directory, url)
+    if before is not None:
+        await before(world.database)
     await world.open()
     try:
         yield world

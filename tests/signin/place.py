@@ -114,7 +114,7 @@ async def open_place(
         "clock": clock,
     }
     local = Local(attempts=attempts, **shared)
-    recovery = Recovery(attempts=Attempts(clock=clock), mailer=mailer, **shared)
+    recovery = Recovery(attempts=attempts, mailer=mailer, **shared)
     hashed = await passwords.hash(PASSWORD)
     async with database.write() as tx:
         await hosts.save(tx, host)

@@ -34,7 +34,7 @@ async def _neighbour(url: str, epoch: Path, key: str, text: str) -> None:
 async def _announced_and_rolled_back(database: Database) -> None:
     async with database.write() as tx:
         await notes.put(tx, "a", "one")
-        await database._announce(tx._connection, tx.pending)
+        await database._announce(tx)
         raise LookupError
 
 

@@ -2,7 +2,8 @@
 
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.provision import Provisioner
-from safeconduct.app.serving import Gateway, gateway, serve
+from safeconduct.app.running import serve
+from safeconduct.app.serving import Gateway, configured, gateway
 from safeconduct.app.watching import CatalogueWatch
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Gateway",
     "Installation",
     "Provisioner",
+    "configured",
     "gateway",
     "open_installation",
     "serve",

@@ -61,6 +61,7 @@ class Answering(NamedTuple):
     returns: Returns
     watch: CatalogueWatch
     housekeeping: Housekeeping
+    recovery: Recovery
 
 
 def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, str]]]) -> Answering:
@@ -68,7 +69,9 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
     metrics = Metrics()
     watch = CatalogueWatch(parts)
     returns, endpoint = _road(parts, metrics, watch)
-    pages, errors = _pages(parts)
+    doors = _sign_in(parts)
+    errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
+    pages = _pages(parts, recovery, doors, errors)
     oauth = _oauth(parts, errors)
     server = parts.settings.server
     inner = Starlette(
@@ -93,6 +96,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         returns=returns,
         watch=watch,
         housekeeping=housekeeping,
+        recovery=recovery,
     )
 
 
@@ -186,13 +190,9 @@ def _oauth(parts: Installation, errors: ErrorPages) -> OAuthEndpoints:
     )
 
 
-def _pages(parts: Installation) -> tuple[list[BaseRoute], ErrorPages]:
-    stylesheet = Stylesheet()
-    drawing = Drawing(stylesheet)
-    errors = ErrorPages(drawing)
-    attempts = Attempts(clock=parts.clock)
-    browsers = BrowserSessions(database=parts.database, clock=parts.clock)
-    mail = parts.settings.server.mail
+def _pages(
+    parts: Installation, recovery: Recovery, doors: _SignIn, errors: ErrorPages
+) -> list[BaseRoute]:
     pages = PeoplePages(
         database=parts.database,
         people=parts.people,
@@ -200,40 +200,68 @@ def _pages(parts: Installation) -> tuple[list[BaseRoute], ErrorPages]:
         catalogue=parts.catalogue,
         consents=parts.consents,
         clients=parts.clients,
-        authorizations=Authorizations(
-            parts.database,
-            clients=parts.clients,
-            catalogue=parts.catalogue,
-            ceilings=parts.ceilings,
-            consents=parts.consents,
-            trail=parts.trail,
-            clock=parts.clock,
-        ),
+        authorizations=_authorizations(parts),
         revocations=parts.revocations,
-        browsers=browsers,
+        browsers=doors.browsers,
         local=Local(
             database=parts.database,
             passwords=parts.passwords,
-            attempts=attempts,
-            browsers=browsers,
+            attempts=doors.attempts,
+            browsers=doors.browsers,
             trail=parts.trail,
             clock=parts.clock,
         ),
-        recovery=Recovery(
-            database=parts.database,
-            passwords=parts.passwords,
-            attempts=attempts,
-            browsers=browsers,
-            trail=parts.trail,
-            clock=parts.clock,
-            mailer=None if mail is None else _mailer(mail),
-        ),
+        recovery=recovery,
         clock=parts.clock,
-        stylesheet=stylesheet,
-        drawing=drawing,
+        stylesheet=doors.stylesheet,
+        drawing=doors.drawing,
         errors=errors,
     )
-    return list(pages.routes()), errors
+    return list(pages.routes())
+
+
+def _authorizations(parts: Installation) -> Authorizations:
+    return Authorizations(
+        parts.database,
+        clients=parts.clients,
+        catalogue=parts.catalogue,
+        ceilings=parts.ceilings,
+        consents=parts.consents,
+        trail=parts.trail,
+        clock=parts.clock,
+    )
+
+
+class _SignIn(NamedTuple):
+    """What several pages share."""
+
+    stylesheet: Stylesheet
+    drawing: Drawing
+    attempts: Attempts
+    browsers: BrowserSessions
+
+
+def _sign_in(parts: Installation) -> _SignIn:
+    stylesheet = Stylesheet()
+    return _SignIn(
+        stylesheet=stylesheet,
+        drawing=Drawing(stylesheet),
+        attempts=Attempts(clock=parts.clock),
+        browsers=BrowserSessions(database=parts.database, clock=parts.clock),
+    )
+
+
+def _recovery(parts: Installation, doors: _SignIn) -> Recovery:
+    mail = parts.settings.server.mail
+    return Recovery(
+        database=parts.database,
+        passwords=parts.passwords,
+        attempts=doors.attempts,
+        browsers=doors.browsers,
+        trail=parts.trail,
+        clock=parts.clock,
+        mailer=None if mail is None else _mailer(mail),
+    )
 
 
 def _mailer(mail: MailSettings) -> Mailer:

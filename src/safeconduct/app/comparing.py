@@ -17,6 +17,7 @@ from safeconduct import hosts, people
 from safeconduct.app.moves import Act, Doing, Mover, hashed_as
 from safeconduct.app.plan import became, public_url, short
 from safeconduct.app.present import Present
+from safeconduct.app.rules import OWN
 from safeconduct.app.targets import Target
 from safeconduct.core.model import ClientId, ServerKey
 from safeconduct.core.secrets import digest, same
@@ -45,12 +46,15 @@ def compare_host(mover: Mover, present: Present, target: Target) -> None:
         mover.add("host", wanted.key, "change", changes, act)
         before = dict(present.host.policies.policy_modules)
     after = dict(wanted.policies.policy_modules)
-    for path in sorted({*before, *after}):
+    differing = [path for path in {*before, *after} if before.get(path) != after.get(path)]
+    # The module that collects what the others deny is made from them; alone, it is worth a word.
+    own = [path for path in differing if path.startswith(OWN)]
+    for path in sorted(own or differing):
         if path not in before:
             mover.add("policy", path, "create", ("new rules",), act)
         elif path not in after:
             mover.add("policy", path, "remove", ("rules no longer there",), act)
-        elif before[path] != after[path]:
+        else:
             mover.add("policy", path, "change", ("other rules",), act)
 
 

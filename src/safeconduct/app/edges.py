@@ -75,7 +75,9 @@ class _Sayings:
         return self._emails.get(SubjectId(text.removeprefix(_PERSON)), text)
 
     def edge(self, edge: Tuple) -> str:
-        return f"{edge.object}#{edge.relation}@{self.subject(edge.subject)}"
+        email = self._emails.get(SubjectId(edge.subject.removeprefix(_PERSON)))
+        subject = edge.subject if email is None else f"user:{email}"
+        return f"{edge.object}#{edge.relation}@{subject}"
 
 
 def _acts(edges: Iterable[Tuple], wanted: dict[Tuple, Edge], dropped: frozenset[Tuple]) -> Act:

@@ -36,7 +36,8 @@ class Step(Value, frozen=True):
 
     def __str__(self) -> str:
         said = "; ".join(self.what)
-        return f"{_SIGNS[self.action]} {self.host}: {self.noun} {self.key}: {said}"
+        named = "" if said.startswith(f"{self.noun} ") else f"{self.noun} {self.key}: "
+        return f"{_SIGNS[self.action]} {self.host}: {named}{said}"
 
 
 class Imported(Value, frozen=True):

@@ -24,6 +24,7 @@ from safeconduct.edge import Door, Turned, is_mcp
 from safeconduct.proxy import Answer, McpEndpoint
 
 _log = logging.getLogger(__name__)
+_REQUEST_SECONDS = 30.0  # for a whole request to arrive, from its first byte
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 _BROKEN = Answer(500, ((b"content-type", b"text/plain"),), b"Internal Server Error")
@@ -36,6 +37,19 @@ class McpProtocol(HttpToolsProtocol):
         super().__init__(**uvicorns)
         self._door = door
         self._endpoint = endpoint
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self._be_quick()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._be_quick()
+
+    def on_message_complete(self) -> None:
+        self._no_hurry()
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         path = self.url.partition(b"?")[0].decode("latin-1")
@@ -69,9 +83,20 @@ class McpProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((self.cycle, self.app))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._no_hurry()
         super().connection_lost(exc)
         if isinstance(self.cycle, _Cycle):
             self.cycle.hang_up()
+
+    def _be_quick(self) -> None:
+        """Give the client a bounded time to say what it wants; slow ones hold a socket each."""
+        self._no_hurry()
+        self._deadline = self.loop.call_later(_REQUEST_SECONDS, self.transport.close)
+
+    def _no_hurry(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class _Cycle(RequestResponseCycle):

@@ -12,7 +12,7 @@ from pathlib import Path
 from safeconduct.core.model import Value
 from safeconduct.policy import Bundle, BundleError, Failure, check_bundle
 
-_OWN = "host/"
+OWN = "host/"
 _MOST_NAMED = 5
 
 
@@ -50,5 +50,5 @@ def own_failures(bundle: Bundle) -> list[Failure]:
     return [
         failure
         for failure in check_bundle(bundle)
-        if not failure.test or failure.message.startswith(_OWN)
+        if not failure.test or failure.message.startswith(OWN)
     ]

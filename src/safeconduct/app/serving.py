@@ -7,7 +7,6 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import cast
 
 import uvicorn
@@ -17,18 +16,18 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from safeconduct.app.answering import Answering, answering
 from safeconduct.app.building import Installation, open_installation
+from safeconduct.app.expiring import Expiring
 from safeconduct.app.provision import Provisioner
-from safeconduct.app.workers import Workers
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import GatewayError
 from safeconduct.egress import Fetcher
 from safeconduct.settings import Settings
 from safeconduct.storage import StorageError
-from safeconduct.telemetry import configure_logging
 
 _POLL_SECONDS = 1.0
 _FLUSH_SECONDS = 30.0
 _CLEAN_SECONDS = 300.0
+_EXPIRE_SECONDS = 60.0
 _CHECK_SECONDS = 600.0
 _DRAIN_SECONDS = 20
 _KEEP_ALIVE_SECONDS = 75
@@ -79,11 +78,13 @@ async def gateway(
             await Provisioner.of(parts).apply(settings)
         answers = answering(parts, ready=_readiness(parts))
         stack.push_async_callback(answers.watch.close)
+        stack.push_async_callback(answers.recovery.aclose)
         stack.push_async_callback(parts.sessions.flush)
         for work, seconds in (
             (parts.database.catch_up, _POLL_SECONDS),
             (parts.sessions.flush, _FLUSH_SECONDS),
             (answers.housekeeping.clean, _CLEAN_SECONDS),
+            (Expiring(parts).end_what_ran_out, _EXPIRE_SECONDS),
             (answers.watch.check_all, _CHECK_SECONDS),
         ):
             stack.push_async_callback(_every(seconds, work))
@@ -136,16 +137,6 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(settings: Settings, *, path: Path | None = None) -> int:
-    """Serve until told to stop; returns the exit code."""
-    configure_logging(settings.server.log_level)
-    if settings.server.workers > 1:
-        if path is None:
-            raise ValueError("several workers read the configuration file themselves: name it")
-        return _serve_with_workers(settings, path)
-    return work(settings)
-
-
 def work(settings: Settings, *, sockets: list[socket.socket] | None = None) -> int:
     """Be the only worker, or one of several that were given their sockets."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -159,25 +150,8 @@ async def _work(settings: Settings, sockets: list[socket.socket] | None) -> int:
         return 0 if server.started else 2
 
 
-def _serve_with_workers(settings: Settings, path: Path) -> int:
-    """Apply the file once, then let several processes share one listening socket."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_apply(settings))
-    listening = configured(_no_app, settings).bind_socket()
-    return Workers(settings.server.workers, path, listening).run()
-
-
-async def _apply(settings: Settings) -> None:
-    async with gateway(settings, apply=True):
-        pass
-
-
-async def _no_app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise AssertionError("the parent answers nothing")
-
-
 def _protocol(app: Gateway | ASGIApp) -> type[asyncio.Protocol]:
-    """Return what makes a connection's protocol; uvicorn only ever calls it, so a factory will do."""
+    """Return what makes a connection's protocol; uvicorn only calls it, so a factory will do."""
     if isinstance(app, Gateway):
         return cast("type[asyncio.Protocol]", app.protocol)
     return HttpToolsProtocol

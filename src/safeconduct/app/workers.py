@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.connection
 import signal
 import socket
+from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
@@ -17,18 +18,27 @@ _QUICK_DEATHS = 10
 class Workers:
     """Starts workers and stands by until it is told to stop."""
 
-    def __init__(self, count: int, path: Path, listening: socket.socket) -> None:
+    def __init__(
+        self,
+        count: int,
+        path: Path,
+        listening: socket.socket,
+        *,
+        answer: Callable[[Path, socket.socket], None],
+    ) -> None:
         """Prepare; nothing runs yet.
 
         Args:
             count: How many processes answer.
             path: The configuration file, which each of them reads.
             listening: The socket they share.
+            answer: What each of them does, in its own process.
         """
         self._context = multiprocessing.get_context("spawn")
         self._count = count
         self._path = path
         self._listening = listening
+        self._answer = answer
         self._processes: list[SpawnProcess] = []
         self._stopping = False
 
@@ -49,7 +59,7 @@ class Workers:
 
     def _start(self) -> SpawnProcess:
         process = self._context.Process(
-            target=_answer, args=(self._path, self._listening), daemon=False
+            target=self._answer, args=(self._path, self._listening), daemon=False
         )
         process.start()
         return process
@@ -65,10 +75,3 @@ class Workers:
             if process.is_alive():
                 process.kill()
                 process.join()
-
-
-def _answer(path: Path, listening: socket.socket) -> None:
-    # Imported here: the parent must not carry what only workers need, and serving imports us.
-    from safeconduct.app.worker import answer  # noqa: PLC0415
-
-    answer(path, listening)

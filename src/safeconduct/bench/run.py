@@ -12,8 +12,10 @@ from safeconduct.bench.load import Generator, LoadFailed, Result, best
 from safeconduct.bench.targets import HOST, Era, Scene, Target, scene
 from safeconduct.bench.usage import Usage, usage_of
 from safeconduct.core.model import HostId, Value
+from safeconduct.rehearsal import exchange
 
 _WARM_UP_SECONDS = 1.0
+_SHOWN_BYTES = 300
 
 
 class Wanted(Value, frozen=True):
@@ -135,7 +137,20 @@ class _Rounds:
 
     async def warm_up(self) -> None:
         for target in self._running.targets:
+            await self._probe(target)
             await self._load(target, self._wanted.connections, _WARM_UP_SECONDS)
+
+    async def _probe(self, target: Target) -> None:
+        """See that one call is answered with a result, and say what came instead."""
+        plan = target.plan(self._wanted.era, connections=1, seconds=1)
+        answer = await asyncio.to_thread(
+            exchange, plan.url, method="POST", headers=plan.headers, body=plan.body.encode()
+        )
+        if answer.status != 200 or b'"result"' not in answer.body:
+            said = answer.body[:_SHOWN_BYTES].decode("utf-8", "replace")
+            raise LoadFailed(f"{target.name} answers HTTP {answer.status}: {said}")
+        if target.program is self._running.gateway:
+            self.governed += 1
 
     async def measure(self, target: Target, sheet: _Sheet) -> None:
         pid = target.program.pid if target.program else None

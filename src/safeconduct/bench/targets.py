@@ -27,6 +27,7 @@ Era = Literal["modern", "legacy"]
 HOST = "bench"
 _PLENTY = 10_000_000
 _LONG_SECONDS = 86_400
+_SETTLE_SECONDS = 0.2
 _SERVER, _NAME, _EMAIL = "items", "Items", "bench@bench.test"
 _LIMITS = (
     *("sign_in_per_5_minutes", "sign_up_per_10_minutes", "register_per_minute"),
@@ -65,7 +66,14 @@ class Scene(Value, frozen=True):
     trial: Trial
 
     async def arrived(self) -> int:
-        """Return how many calls have reached the stub."""
+        """Return how many calls have reached the stub, once no more are under way."""
+        seen, now = -1, await self._count()
+        while seen != now:
+            await asyncio.sleep(_SETTLE_SECONDS)
+            seen, now = now, await self._count()
+        return now
+
+    async def _count(self) -> int:
         answer = await asyncio.to_thread(get, self.stub.url.removesuffix("/mcp") + "/count")
         return int(answer.body)
 

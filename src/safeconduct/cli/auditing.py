@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,13 +24,6 @@ _Since = Annotated[
     str | None, typer.Option(help="From here on: 2026-11-21T12:00Z, or 15m, 2h, 7d ago.")
 ]
 _Until = Annotated[str | None, typer.Option(help="Up to here, not included; like --since.")]
-
-
-class Format(str, Enum):
-    """How the trail is handed on."""
-
-    JSONL = "jsonl"
-    CSV = "csv"
 
 
 def commands() -> typer.Typer:
@@ -63,8 +55,16 @@ def tail(
     from safeconduct.cli.work import auditing
 
     place = auditing.Place(config=config, data_dir=data_dir, host=host)
-    filters = auditing.filters(kind, subject, agent, server, decision, since, until)
-    auditing.tail(place, filters, lines=lines, follow=follow, as_json=as_json)
+    filters = auditing.filters(
+        kind=kind,
+        subject=subject,
+        agent=agent,
+        server=server,
+        decision=decision,
+        since=since,
+        until=until,
+    )
+    auditing.tail(place, filters, lines=lines, go_on=follow, as_json=as_json)
 
 
 def export(
@@ -72,7 +72,9 @@ def export(
     config: Config = DEFAULT_FILE,
     data_dir: _DataDir = None,
     host: HostKey = None,
-    fmt: Annotated[Format, typer.Option("--format", help="jsonl or csv.")] = Format.JSONL,
+    fmt: Annotated[
+        Literal["jsonl", "csv"], typer.Option("--format", help="Lines, or a table.")
+    ] = "jsonl",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A new file; else standard output.")
     ] = None,
@@ -89,8 +91,16 @@ def export(
     from safeconduct.cli.work import auditing
 
     place = auditing.Place(config=config, data_dir=data_dir, host=host)
-    filters = auditing.filters(kind, subject, agent, server, decision, since, until)
-    auditing.export_to(output, place, filters, fmt=fmt.value, as_json=as_json)
+    filters = auditing.filters(
+        kind=kind,
+        subject=subject,
+        agent=agent,
+        server=server,
+        decision=decision,
+        since=since,
+        until=until,
+    )
+    auditing.export_to(output, place, filters, fmt=fmt, as_json=as_json)
 
 
 def verify(

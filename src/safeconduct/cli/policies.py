@@ -20,7 +20,7 @@ def commands() -> typer.Typer:
     """Return the commands."""
     group = typer.Typer(no_args_is_help=True, help="A host's own rules.", rich_markup_mode=None)
     group.command("check")(check)
-    group.command("test")(test)
+    group.command("test")(run_tests)
     group.command("eval")(evaluate)
     return group
 
@@ -32,11 +32,11 @@ def check(directory: _Directory, *, as_json: AsJson = False) -> None:
     policies.check(directory, as_json=as_json)
 
 
-def test(directory: _Directory, *, as_json: AsJson = False) -> None:
+def run_tests(directory: _Directory, *, as_json: AsJson = False) -> None:
     """Run the tests beside the rules (*_test.rego)."""
     from safeconduct.cli.work import policies
 
-    raise typer.Exit(policies.test(directory, as_json=as_json))
+    raise typer.Exit(policies.run_tests(directory, as_json=as_json))
 
 
 def evaluate(

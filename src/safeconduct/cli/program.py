@@ -78,13 +78,13 @@ def run(arguments: list[str]) -> int:
 
 
 def _usage(error: typer.TyperException) -> int:
-    complain(str(error) if str(error).strip() else "Say what to do: safeconduct --help")
+    said = str(error).strip()
+    if said:  # empty when help was shown instead
+        complain(f"{said.rstrip('.')}. See --help of this command.")
     return 1
 
 
-def _bug(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
+def _bug(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     sys.__excepthook__(kind, error, traceback)
     sys.stdout.flush()
     sys.stderr.flush()

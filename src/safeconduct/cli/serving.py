@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import typer
 
+from safeconduct.bench import bench
 from safeconduct.cli.options import DEFAULT_FILE, AsJson, Config
+from safeconduct.demo.command import demo
 
 
 def add_to(whole: typer.Typer) -> None:
     """Add the commands."""
     whole.command("serve")(serve)
+    whole.command("demo")(demo)
+    whole.command("bench")(bench)
 
 
 def serve(*, config: Config = DEFAULT_FILE, as_json: AsJson = False) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import signal
 import tempfile
 from importlib.util import find_spec
@@ -80,6 +81,9 @@ async def _script(*, as_json: bool) -> int:
     from safeconduct.demo.telling import Teller, show_excerpt
     from safeconduct.rehearsal import free_port
 
+    # The SDK logs what it then raises; the story tells it once.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
+    logging.getLogger("client").setLevel(logging.CRITICAL)
     console = Console(highlight=False, quiet=as_json)
     story = Story(Teller(console))
     with tempfile.TemporaryDirectory(prefix="safeconduct-demo-") as directory:

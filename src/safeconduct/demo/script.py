@@ -118,11 +118,10 @@ class _Scene:
     async def play(self) -> None:
         await self._stranger()
         async with self._agent.connected(self._act.era) as client:
-            self._consented()
             await self._listed(client)
             await self._read(client)
             await self._denied(client)
-            await self._taken_back()
+        await self._taken_back()
         await self._again()
 
     async def _asked(self, url: str) -> str:
@@ -140,6 +139,15 @@ class _Scene:
             held=answer.status == 401 and "resource_metadata=" in answer.header("www-authenticate"),
         )
 
+    async def _listed(self, client: Client) -> None:
+        names = [tool.name for tool in (await client.list_tools()).tools]
+        self._consented()
+        self._story.step(
+            "The agent sees the tools it could call and no others",
+            ", ".join(names),
+            held=self._act.read.tool in names and self._act.destroy.tool not in names,
+        )
+
     def _consented(self) -> None:
         open_ = [name for name, can in self._person.offered.items() if can]
         self._story.step(
@@ -147,14 +155,6 @@ class _Scene:
             f"{self._act.level}; what the admin's ceiling forbids cannot be chosen",
             f"asked {self._agent.asked} time, levels open: {', '.join(open_) or 'none'}",
             held=self._agent.asked == 1 and tuple(open_) == self._act.offered,
-        )
-
-    async def _listed(self, client: Client) -> None:
-        names = [tool.name for tool in (await client.list_tools()).tools]
-        self._story.step(
-            "The agent sees the tools it could call and no others",
-            ", ".join(names),
-            held=self._act.read.tool in names and self._act.destroy.tool not in names,
         )
 
     async def _read(self, client: Client) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -32,8 +35,15 @@ def card(company: Company) -> dict[str, Any]:
             for person in seed.PEOPLE
         ],
         "connect": connect_line(company),
-        "log": f"safeconduct audit tail --data-dir {company.trial.data} --host {seed.HOST}",
+        "log": f"{_command()} audit tail --data-dir {company.trial.data} --host {seed.HOST}",
     }
+
+
+def _command() -> str:
+    """Return how to call the program from where the reader is."""
+    if shutil.which("safeconduct"):
+        return "safeconduct"
+    return str(Path(sys.executable).with_name("safeconduct"))
 
 
 def connect_line(company: Company) -> str:
@@ -62,8 +72,9 @@ def show_card(console: Console, company: Company) -> None:
         console.print(f"\n[dim]{title}[/dim]")
         console.print(f"  {escape(line)}", soft_wrap=True)
     console.print(
-        "\nThe passwords were made up for this directory and are shown because it is a demo."
-        "\nCtrl-C ends everything.\n"
+        "\nThe passwords were made up for this directory; they are shown because it is a demo."
+        "\nCtrl-C ends everything.\n",
+        soft_wrap=True,
     )
 
 
@@ -84,19 +95,13 @@ class Teller:
 
 
 def show_excerpt(console: Console, records: Sequence[Mapping[str, Any]]) -> None:
-    """Print the last records of the log, one line each."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("Time", "What", "Agent", "Server", "On", "Decision", "Why"):
-        table.add_column(column, no_wrap=column in {"Time", "What"})
+    """Print the last records of the log, one line each: when, what, and what is known of it."""
+    console.print("\n[bold]From the log[/bold]")
     for record in records[-_EXCERPT:]:
-        outcome = record.get("decision") or record.get("outcome") or ""
-        table.add_row(
-            str(record["ts"])[11:19],
-            record["kind"],
-            *(escape(str(record.get(name) or "")) for name in ("client_name", "server")),
-            escape(str(record.get("resource") or record.get("subject_email") or "")),
-            escape(str(outcome)),
-            escape(str(record.get("reason") or "")),
+        said = [record.get(name) for name in ("subject_email", "client_name", "server")]
+        said += [record.get(name) for name in ("resource", "decision", "outcome", "reason")]
+        known = " · ".join(str(value) for value in said if value)
+        console.print(
+            f"  [dim]{str(record['ts'])[11:19]}[/dim] {record['kind']:<22} {escape(known)}",
+            soft_wrap=True,
         )
-    console.print()
-    console.print(table)

@@ -32,7 +32,7 @@ _LEEWAY_SECONDS = 30
 _KEYS_BYTES = 64 * 1024
 _KEYS_SECONDS = 300
 _MOST_KEY_SETS = 200
-_UNUSABLE = (JoseError, ValueError, KeyError, TypeError, AttributeError)
+_UNUSABLE = (JoseError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 _assertions = Table(
     "oauth_assertions",
@@ -102,7 +102,7 @@ class Assertions:
         try:
             fetched = await self._fetcher.get_json(jwks_uri, max_bytes=_KEYS_BYTES)
             keys = msgspec.json.decode(fetched.body, type=dict[str, Any])
-        except (GatewayError, msgspec.DecodeError):
+        except (GatewayError, msgspec.DecodeError, RecursionError):
             return None
         if len(self._keys) >= _MOST_KEY_SETS:
             self._keys.clear()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 
 from safeconduct.core.errors import Code, Refused
@@ -26,6 +27,8 @@ META_VERSION = "io.modelcontextprotocol/protocolVersion"
 META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 _PREFIX, _SUFFIX = "=?base64?", "?="
 _SINGLE = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id"})
+_CONTENT = frozenset({b"content-type", b"content-encoding"})
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,400}")
 
 
 class UnsupportedVersion(Refused):
@@ -42,21 +45,21 @@ class UnsupportedVersion(Refused):
 
 
 class Headers:
-    """The request's headers, with repeats of those that must be single refused on sight."""
+    """The request's headers. Repeats are noted, and refused once it is known who asks."""
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
         self._first: dict[bytes, bytes] = {}
+        self._repeated: set[bytes] = set()
         self.params: dict[bytes, bytes] = {}
         for name, padded in raw:
             value = padded.strip(b" \t")  # the parser leaves blanks; RFC 9110 section 5.5 does not
-            if name.startswith(b"mcp-param-"):
-                if name in self.params:
-                    raise _mismatch(f"The header {name.decode('latin-1')} is there twice")
-                self.params[name] = value
-            elif name in self._first:
-                self._repeat(name, value)
+            kept = self.params if name.startswith(b"mcp-param-") else self._first
+            if name not in kept:
+                kept[name] = value
+            elif name == b"accept":
+                kept[name] += b", " + value
             else:
-                self._first[name] = value
+                self._repeated.add(name)
 
     def get(self, name: bytes) -> bytes | None:
         return self._first.get(name)
@@ -65,15 +68,22 @@ class Headers:
         value = self._first.get(name)
         return None if value is None else value.decode("latin-1")
 
-    def _repeat(self, name: bytes, value: bytes) -> None:
-        if name == b"accept":
-            self._first[name] += b", " + value
-        elif name == b"authorization":
-            raise Refused(Code.UNAUTHENTICATED, "The Authorization header is there twice.")
-        elif name in _SINGLE:
-            raise _mismatch(f"The header {name.decode()} is there twice")
-        elif name in {b"content-type", b"content-encoding", b"origin"}:
-            raise Refused(Code.UNSUPPORTED_MEDIA, f"The header {name.decode()} is there twice.")
+    def repeats(self, name: bytes) -> bool:
+        return name in self._repeated
+
+    def check_single(self) -> None:
+        """Refuse what readers behind us might read in two ways.
+
+        Raises:
+            Refused: If a header that says what the message is is there twice.
+        """
+        for name in self._repeated:
+            if name in _SINGLE or name in self.params:
+                raise _mismatch(f"The header {name.decode('latin-1')} is there twice")
+            if name in _CONTENT:
+                raise Refused(
+                    Code.UNSUPPORTED_MEDIA, f"The header {name.decode()} is there twice."
+                )
 
 
 class Revision(Value, frozen=True):
@@ -215,10 +225,7 @@ def _same(header: str, value: object) -> bool:
         case bool():
             return header == ("true" if value else "false")
         case int():
-            try:
-                return int(header) == value and header.strip() == header
-            except ValueError:
-                return False
+            return _WHOLE_NUMBER.fullmatch(header) is not None and int(header) == value
         case str():
             return header == value
         case _:

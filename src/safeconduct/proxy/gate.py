@@ -7,6 +7,7 @@ only for the exact endpoint it was issued for (RFC 8707; MCP basic/authorization
 from __future__ import annotations
 
 from typing import NamedTuple
+from urllib.parse import quote
 
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import Code, GatewayError, Refused
@@ -87,6 +88,8 @@ class Gate:
 
     async def _access(self, exchange: Exchange) -> Access:
         header = exchange.headers.get(b"authorization")
+        if exchange.headers.repeats(b"authorization"):
+            raise Unauthenticated("The Authorization header is there twice.", presented=True)
         if header is None:
             raise Unauthenticated("Sign in first: this server needs a token.", presented=False)
         scheme, _, bearer = header.decode("latin-1").partition(" ")
@@ -119,7 +122,8 @@ def resource_of(exchange: Exchange) -> str:
 
 def challenge(error: GatewayError, exchange: Exchange, *, scope: str = "mcp") -> bytes:
     """Write `WWW-Authenticate` (RFC 6750 section 3, RFC 9728 section 5.1)."""
-    metadata = exchange.host.url(f"/.well-known/oauth-protected-resource{exchange.typed}")
+    typed = quote(exchange.typed, safe="/")  # a path may hold quotes and line ends
+    metadata = exchange.host.url(f"/.well-known/oauth-protected-resource{typed}")
     parts = [f'resource_metadata="{metadata}"', f'scope="{scope}"']
     if error.code is Code.INSUFFICIENT_LEVEL:
         parts = ['error="insufficient_scope"', *parts]
@@ -130,5 +134,5 @@ def challenge(error: GatewayError, exchange: Exchange, *, scope: str = "mcp") ->
 
 def _check_origin(exchange: Exchange) -> None:
     origin = exchange.headers.text(b"origin")
-    if origin is not None and origin != exchange.host.origin:
+    if exchange.headers.repeats(b"origin") or origin not in {None, exchange.host.origin}:
         raise Refused(Code.BAD_ORIGIN, "Requests from pages of other sites are not accepted.")

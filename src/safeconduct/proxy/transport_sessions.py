@@ -1,8 +1,9 @@
 """The older era's `Mcp-Session-Id`, sealed so that any node can serve any request.
 
-The id a client holds is the upstream's own id, encrypted and bound to host, session and
-server. It identifies nobody: whoever presents it must still authenticate, and somebody
-else's id is answered like one that never existed.
+The id a client holds is the upstream's own id, encrypted and bound to host, person, client
+and server. It identifies nobody: whoever presents it must still authenticate, and somebody
+else's id is answered like one that never existed. It outlives a session of ours on purpose:
+clients that are sent to sign in again, or to consent to more, carry on with the id they have.
 """
 
 from __future__ import annotations
@@ -50,4 +51,4 @@ class TransportSessions:
 
 
 def _bound(caller: Caller) -> bytes:
-    return f"{caller.host}\0{caller.session}\0{caller.server}".encode()
+    return f"{caller.host}\0{caller.subject}\0{caller.client}\0{caller.server}".encode()

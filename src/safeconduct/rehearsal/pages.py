@@ -17,6 +17,7 @@ _VOID = frozenset(
     {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track"}
 )
 _UNSEEN = frozenset({"script", "style", "title", "head"})
+_INLINE = frozenset({"a", "abbr", "b", "code", "em", "i", "small", "span", "strong", "time"})
 _CONTROLS = frozenset({"input", "select", "textarea"})
 
 
@@ -62,14 +63,16 @@ class Node:
     @property
     def text(self) -> str:
         """The words in it, with single blanks between."""
-        return " ".join(" ".join(self.words()).split())
+        return " ".join("".join(self.words()).split())
 
     def words(self) -> Iterator[str]:
         for child in self.children:
             if isinstance(child, str):
                 yield child
-            elif child.tag not in _UNSEEN:
+            elif child.tag in _INLINE:
                 yield from child.words()
+            elif child.tag not in _UNSEEN:
+                yield from (" ", *child.words(), " ")
 
 
 class _Builder(HTMLParser):

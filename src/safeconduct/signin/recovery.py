@@ -58,7 +58,8 @@ If you forgot your password, set a new one: {forgot}
 class Recovery:
     """Resets passwords and creates accounts, by mail; without a mailer, offers neither.
 
-    Its `attempts` count requests for mail, so they must not be the ones that count sign-ins.
+    Its `attempts` are those of signing in: whoever came in through a mailed link is let in
+    from there, however many others guess.
     """
 
     def __init__(
@@ -215,7 +216,8 @@ class Recovery:
         address = people.normal_email(email)
         if not plausible(address):
             raise Refused(Code.INVALID_PARAMS, "Enter an email address, like name@example.com.")
-        wait = self._attempts.begin(host.key, address, visitor.ip)
+        # Counted apart from guesses: who forgot a password has just guessed often enough.
+        wait = self._attempts.begin(host.key, f"mail {address}", visitor.ip)
         if wait > 0:
             raise SlowDown(wait)
         return address

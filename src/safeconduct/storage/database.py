@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Executable, Select, event, func, insert, select
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import CursorResult, Row
 from sqlalchemy.exc import SQLAlchemyError as StorageError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -34,6 +34,28 @@ _POSTGRESQL_OPTIONS = (
 )
 
 
+T = TypeVar("T")
+
+
+async def settled(step: Coroutine[Any, Any, T]) -> T:
+    """Await one step of a transaction to its end, even when the caller is cancelled meanwhile.
+
+    Drivers cannot be stopped half-way: an abandoned `BEGIN IMMEDIATE` would take SQLite's lock
+    afterwards with nobody left to give it back. The cancellation is raised when the step is
+    over; steps are bounded by the stores' own patience.
+    """
+    task = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody is told that it was never looked at
+        raise
+
+
 class Read:
     """A transaction that can only look."""
 
@@ -41,15 +63,18 @@ class Read:
         self._connection = connection
 
     async def all(self, statement: Select[Any]) -> Sequence[Row[Any]]:
-        rows: Sequence[Row[Any]] = (await self._connection.execute(statement)).all()
+        rows: Sequence[Row[Any]] = (await self._run(statement)).all()
         return rows
 
     async def one_or_none(self, statement: Select[Any]) -> Row[Any] | None:
-        row: Row[Any] | None = (await self._connection.execute(statement)).one_or_none()
+        row: Row[Any] | None = (await self._run(statement)).one_or_none()
         return row
 
     async def scalar(self, statement: Select[Any]) -> Any:
-        return (await self._connection.execute(statement)).scalar()
+        return (await self._run(statement)).scalar()
+
+    async def _run(self, statement: Executable) -> CursorResult[Any]:
+        return await settled(self._connection.execute(statement))
 
 
 class Write(Read):
@@ -61,7 +86,11 @@ class Write(Read):
 
     async def execute(self, statement: Executable) -> int:
         """Run one statement and return the number of rows it touched."""
-        return (await self._connection.execute(statement)).rowcount
+        return (await self._run(statement)).rowcount
+
+    async def execute_many(self, statement: Executable, rows: list[dict[str, Any]]) -> None:
+        """Run one statement for each of many rows."""
+        await settled(self._connection.execute(statement, rows))
 
     def changed(self, kind: str, host: str, key: str) -> None:
         """Tell every process, once this commits, that `key` of `host` is not as it was."""
@@ -92,27 +121,22 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[Read]:
-        async with self._engine.connect() as connection:
-            if not self._sqlite:
-                await connection.execution_options(postgresql_readonly=True)
-            async with connection.begin():
-                yield Read(connection)
+        options = {} if self._sqlite else {"postgresql_readonly": True}
+        async with self._transaction(options) as connection:
+            yield Read(connection)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Write]:
         """Open the one transaction that may change something now; do not nest them."""
         revision = 0
         try:
-            async with self._writing, self._engine.connect() as connection:
-                if self._sqlite:
-                    await connection.execution_options(immediate=True)
-                async with connection.begin():
-                    tx = Write(connection)
-                    if not self._sqlite:
-                        await tx.scalar(select(func.pg_advisory_xact_lock(WRITERS_LOCK)))
-                    yield tx
-                    if tx.pending:
-                        revision = await self._announce(connection, tx.pending)
+            async with self._writing, self._transaction({"immediate": True}) as connection:
+                tx = Write(connection)
+                if not self._sqlite:
+                    await tx.scalar(select(func.pg_advisory_xact_lock(WRITERS_LOCK)))
+                yield tx
+                if tx.pending:
+                    revision = await self._announce(tx)
         finally:
             # Also when the commit failed or was cancelled half-way: it may have happened,
             # and a needless look into the database is cheaper than a change nobody heard of.
@@ -133,14 +157,27 @@ class Database:
     async def close(self) -> None:
         await self._engine.dispose()
 
-    async def _announce(self, connection: AsyncConnection, pending: list[Change]) -> int:
+    @contextlib.asynccontextmanager
+    async def _transaction(self, options: dict[str, Any]) -> AsyncIterator[AsyncConnection]:
+        connection = self._engine.connect()
+        try:
+            await settled(connection.start())
+            await connection.execution_options(**options)
+            await settled(connection.begin().start())
+            yield connection
+            await settled(connection.commit())
+        finally:
+            if connection.sync_connection is not None:
+                await settled(connection.close())  # rolls back what was not committed
+
+    async def _announce(self, tx: Write) -> int:
         now = self._clock.now()
         rows = [
             {"at": now, "kind": change.kind, "host": change.host, "key": change.key}
-            for change in dict.fromkeys(pending)
+            for change in dict.fromkeys(tx.pending)
         ]
-        await connection.execute(insert(changes), rows)
-        return int((await connection.execute(select(func.max(changes.c.rev)))).scalar_one())
+        await tx.execute_many(insert(changes), rows)
+        return int(await tx.scalar(select(func.max(changes.c.rev))))
 
 
 def _engine(url: str, *, sqlite: bool) -> AsyncEngine:

@@ -17,7 +17,7 @@ import msgspec
 from safeconduct.audit import Filters, Link, Tail, export, follow, latest, read, verify
 from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out, complain
-from safeconduct.cli.work.installations import settings_of
+from safeconduct.cli.work.asking import settings_of
 from safeconduct.core.clock import SystemClock
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId
 
@@ -73,6 +73,7 @@ class Place:
 
 
 def filters(
+    *,
     kind: str | None,
     subject: str | None,
     agent: str | None,
@@ -99,24 +100,28 @@ def filters(
     )
 
 
-def tail(
-    place: Place, chosen: Filters, *, lines: int, follow: bool, as_json: bool
-) -> None:
-    """Show the newest records, and with `follow` what comes after them."""
+def tail(place: Place, chosen: Filters, *, lines: int, go_on: bool, as_json: bool) -> None:
+    """Show the newest records, and with `go_on` what comes after them."""
     directory = place.directory()
     chosen["host"] = place.one_host()
-    # The place is taken first: what is written meanwhile may show twice, but never not at all.
+    # The place is taken first, so that what is written meanwhile is not missed.
     after = Tail.at_end(directory)
+    shown = set()
     for record in latest(directory, limit=lines, **chosen) if lines else []:
+        shown.add(record.get("id"))
         _show(record, as_json=as_json)
-    if follow:
-        asyncio.run(_follow(directory, after, chosen, as_json=as_json))
+    sys.stdout.flush()
+    if go_on:
+        asyncio.run(_follow(directory, after, chosen, shown=shown, as_json=as_json))
 
 
-async def _follow(directory: Path, after: Tail, chosen: Filters, *, as_json: bool) -> None:
+async def _follow(
+    directory: Path, after: Tail, chosen: Filters, *, shown: set[Any], as_json: bool
+) -> None:
     async for record in follow(directory, tail=after, **chosen):
-        _show(record, as_json=as_json)
-        sys.stdout.flush()
+        if record.get("id") not in shown:
+            _show(record, as_json=as_json)
+            sys.stdout.flush()
 
 
 def export_to(

@@ -8,7 +8,8 @@ from pathlib import Path
 from safeconduct.app import Provisioner
 from safeconduct.app.plan import Plan
 from safeconduct.cli.output import Out, warn
-from safeconduct.cli.work.installations import opened, run, settings_of, user
+from safeconduct.cli.work.asking import settings_of, user
+from safeconduct.cli.work.installations import opened, run
 from safeconduct.settings import Settings
 
 

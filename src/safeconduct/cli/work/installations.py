@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from safeconduct.app import Installation, open_installation
 from safeconduct.cli.failures import OURS, Failed
-from safeconduct.cli.output import Out, warn
+from safeconduct.cli.work.asking import Asked, settings_of, user
 from safeconduct.core.model import HostId
 from safeconduct.hosts import Host
 from safeconduct.people import Person, by_email
-from safeconduct.settings import Settings, SettingsError, load
+from safeconduct.settings import Settings
 from safeconduct.storage import StorageError
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What every command was given."""
-
-    config: Path
-    as_json: bool = False
-    host: str | None = None
-
-    @property
-    def out(self) -> Out:
-        return Out(as_json=self.as_json)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,21 +42,6 @@ class Desk:
                 "See who there is: safeconduct people list"
             )
         return found[0]
-
-
-def settings_of(config: Path) -> Settings:
-    """Read the configuration file.
-
-    Raises:
-        Failed: With everything that is wrong with it.
-    """
-    try:
-        settings = load(config, os.environ)
-    except SettingsError as error:
-        raise Failed(str(error)) from error
-    for warning in settings.warnings:
-        warn(warning)
-    return settings
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
@@ -124,12 +93,3 @@ def chosen(hosts: tuple[Host, ...], key: str | None) -> Host:
     if found is None:
         raise Failed(f"There is no host {key}. There are: {known}")
     return found
-
-
-def user() -> str:
-    """Name the operating system's user, by the process's own id: variables can be made up."""
-    uid = os.getuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

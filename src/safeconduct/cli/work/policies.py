@@ -19,7 +19,7 @@ from safeconduct.policy.checks import tests_of
 _MOST_BYTES = 1024 * 1024
 _REQUEST = ("caller", "action", "resource", "arguments")
 _LEVELS = (("consent", "level"), ("tool", "level"))
-_EVERYBODY = "See the input of any decision in the documentation of policies."
+_ADVICE = "See the input of any decision in the documentation of policies."
 
 
 class _Request(Value, frozen=True):
@@ -42,7 +42,7 @@ def check(directory: Path, *, as_json: bool) -> None:
     )
 
 
-def test(directory: Path, *, as_json: bool) -> int:
+def run_tests(directory: Path, *, as_json: bool) -> int:
     """Run a directory's tests; returns the exit code."""
     bundle = _bundle(directory)
     failures = own_failures(bundle)
@@ -102,9 +102,11 @@ def _question(file: Path) -> tuple[AccessRequest, Facts]:
             {name: members.pop(name) for name in _REQUEST if name in members}, _Request
         )
         _read_levels(members)
+        for absent in ("session", "consent", "ceiling"):
+            members.setdefault(absent, None)  # which denies
         facts = msgspec.convert(members, Facts)
     except (msgspec.ValidationError, ValueError) as error:
-        raise Failed(f"{file}: {error}. {_EVERYBODY}") from error
+        raise Failed(f"{file}: {error}. {_ADVICE}") from error
     return (
         AccessRequest(
             caller=request.caller,

@@ -7,7 +7,7 @@ from pathlib import Path
 from safeconduct.app import serve as serve_installation
 from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.output import Out
-from safeconduct.cli.work.installations import settings_of
+from safeconduct.cli.work.asking import settings_of
 from safeconduct.storage import StorageError
 
 

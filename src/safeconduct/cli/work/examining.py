@@ -1,0 +1,247 @@
+"""The doctor: is everything there that a gateway needs, and what to do where it is not.
+
+Each check stands for itself, so that one look shows everything. Nothing is repaired here, and
+what does not exist yet is not created: an installation is made by `apply` or `serve`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from safeconduct.app.building import Installation
+from safeconduct.cli.failures import USERS, Failed
+from safeconduct.cli.output import Out
+from safeconduct.cli.work.asking import settings_of
+from safeconduct.cli.work.installations import opened
+from safeconduct.core.clock import SystemClock
+from safeconduct.core.errors import GatewayError
+from safeconduct.core.model import Value
+from safeconduct.policy import Bundle, BundleError, Embedded
+from safeconduct.settings import MailSettings, Settings, SettingsError
+from safeconduct.storage import StorageError
+
+_PATIENCE_SECONDS = 10.0
+_CURSORS_PORT = 8787
+_EARLIEST_YEAR = 2026
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+State = Literal["ok", "warn", "fail"]
+
+
+class Finding(Value, frozen=True):
+    """What one check found, and what to do about it."""
+
+    check: str
+    state: State
+    message: str
+    fix: str = ""
+
+
+def examine(config: Path, *, as_json: bool) -> int:
+    """Run every check; returns the exit code, 1 when something fails."""
+    out = Out(as_json=as_json)
+    with out.progress("Looking") as told:
+        found = asyncio.run(_all(config, told))
+    if as_json:
+        failed = any(each.state == "fail" for each in found)
+        out.value({"ok": not failed, "checks": [_members(each) for each in found]})
+    for each in found if not as_json else ():
+        out.line(f"{each.state:4}  {each.check}: {each.message}")
+        if each.fix:
+            out.line(f"      {each.fix}")
+    return USERS if any(each.state == "fail" for each in found) else 0
+
+
+def _members(finding: Finding) -> dict[str, str]:
+    return {
+        "check": finding.check,
+        "state": finding.state,
+        "message": finding.message,
+        "fix": finding.fix,
+    }
+
+
+async def _all(config: Path, told: Callable[[str], None]) -> list[Finding]:
+    found = [*_engine(), _clock()]
+    try:
+        settings = settings_of(config)
+    except (Failed, SettingsError) as error:
+        message = str(error).partition("\n")[0]
+        fix = "Correct the file; docs/configuration.md has every key."
+        return [*found, Finding(check="configuration", state="fail", message=message, fix=fix)]
+    said = f"{len(settings.hosts)} hosts"
+    found.append(Finding(check="configuration", state="ok", message=said))
+    found += _data_dir(settings.server.data_dir)
+    found += _port(settings)
+    for host in settings.hosts:
+        told(host.origin)
+        found.append(await _origin(host.key, host.origin))
+    if settings.server.mail is not None:
+        told("mail")
+        found.append(await _mail(settings.server.mail))
+    told("database")
+    async for finding in _installation(settings, told):
+        found.append(finding)
+    return found
+
+
+def _engine() -> Iterator[Finding]:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    yield Finding(check="python", state="ok", message=version)
+    try:
+        Embedded(Bundle.shipped())
+    except BundleError as error:
+        fix = "Install Safeconduct again; its own rules are damaged."
+        yield Finding(check="policy engine", state="fail", message=error.public, fix=fix)
+    else:
+        yield Finding(check="policy engine", state="ok", message="the built-in rules compile")
+
+
+def _clock() -> Finding:
+    now = SystemClock().now()
+    said = now.isoformat(timespec="seconds")
+    if now.year < _EARLIEST_YEAR:
+        fix = "Set the clock; tokens and consents would end at the wrong time."
+        return Finding(check="clock", state="fail", message=f"it is not {said}", fix=fix)
+    return Finding(check="clock", state="ok", message=said)
+
+
+def _data_dir(path: Path) -> Iterator[Finding]:
+    if not path.exists():
+        if not os.access(_nearest(path), os.W_OK | os.X_OK):
+            fix = f"Create it as this user: mkdir -m 700 {path}"
+            yield Finding(
+                check="data directory", state="fail", message="cannot be created", fix=fix
+            )
+            return
+        fix = "Create the installation: safeconduct apply"
+        yield Finding(check="data directory", state="warn", message="is not there yet", fix=fix)
+        return
+    if not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        fix = f"Give it to this user: chown {os.getuid()} {path}"
+        yield Finding(check="data directory", state="fail", message="cannot be used", fix=fix)
+        return
+    if path.stat().st_mode & _OTHERS:
+        fix = f"Close it: chmod 700 {path}"
+        message = "other users of this machine may look into it"
+        yield Finding(check="data directory", state="fail", message=message, fix=fix)
+        return
+    yield Finding(check="data directory", state="ok", message=str(path))
+    key = path / "master.key"
+    if key.exists() and key.stat().st_mode & _OTHERS:
+        fix = f"Close it: chmod 600 {key}"
+        yield Finding(check="master key", state="fail", message="others may read it", fix=fix)
+
+
+def _nearest(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if parent.exists())
+
+
+def _port(settings: Settings) -> Iterator[Finding]:
+    server = settings.server
+    ports = {server.listen_port} | {urlsplit(host.origin).port for host in settings.hosts}
+    if _CURSORS_PORT in ports:
+        yield Finding(
+            check="port",
+            state="warn",
+            message=f"Cursor listens on {_CURSORS_PORT} while it signs in",
+            fix="On machines where people use Cursor, choose another port.",
+        )
+    if server.listen_port and _taken(server.listen_host, server.listen_port):
+        yield Finding(
+            check="port",
+            state="warn",
+            message=f"{server.listen} is in use",
+            fix="Fine if that is this gateway; else choose another server.listen.",
+        )
+    else:
+        yield Finding(check="port", state="ok", message=f"{server.listen} is free")
+
+
+def _taken(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+async def _origin(key: str, origin: str) -> Finding:
+    parts = urlsplit(origin)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    check = f"origin of {key}"
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            loop = asyncio.get_running_loop()
+            await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError):
+        fix = "Make the name known in the DNS; clients must find it too."
+        return Finding(
+            check=check, state="fail", message=f"{parts.hostname} has no address", fix=fix
+        )
+    return Finding(check=check, state="ok", message=f"{parts.hostname} has an address")
+
+
+async def _mail(mail: MailSettings) -> Finding:
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            _, writer = await asyncio.open_connection(mail.host, mail.port)
+            writer.close()
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        fix = "Check server.mail.host and port, and what stands between."
+        message = f"{mail.host}:{mail.port} does not answer"
+        return Finding(check="mail", state="fail", message=message, fix=fix)
+    return Finding(check="mail", state="ok", message=f"{mail.host}:{mail.port} answers")
+
+
+async def _installation(settings: Settings, told: Callable[[str], None]) -> AsyncIterator[Finding]:
+    server = settings.server
+    if server.database is None and not server.data_dir.exists():
+        return
+    try:
+        async with opened(settings) as parts:
+            yield Finding(check="database", state="ok", message="answers")
+            yield Finding(check="migrations", state="ok", message="all applied")
+            state: State = "ok" if parts.trail.available() else "fail"
+            yield Finding(
+                check="audit trail",
+                state=state,
+                message="can be written" if state == "ok" else "cannot be written",
+                fix="" if state == "ok" else "See whether the disk is full.",
+            )
+            for host in settings.hosts:
+                for upstream in host.servers:
+                    told(upstream.key)
+                    yield await _upstream(parts, f"server {upstream.key}", upstream.url)
+    except GatewayError as error:
+        yield Finding(check="installation", state="fail", message=error.public)
+    except (StorageError, OSError, ValueError):
+        # The library's words may hold the database's address and password.
+        fix = "Check server.database and that this user may use the data directory."
+        yield Finding(check="database", state="fail", message="does not answer", fix=fix)
+
+
+async def _upstream(parts: Installation, check: str, url: str) -> Finding:
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            found = await parts.crawler.crawl(url)
+    except GatewayError as error:
+        fix = "Check its url, that it runs, and server.allow_*_upstreams."
+        return Finding(check=check, state="fail", message=error.public, fix=fix)
+    except TimeoutError:
+        message = f"took longer than {_PATIENCE_SECONDS:.0f} seconds"
+        return Finding(check=check, state="fail", message=message, fix="See what keeps it busy.")
+    tools = max(map(len, found.spellings), default=0)
+    return Finding(check=check, state="ok", message=f"{' and '.join(found.eras)}; {tools} tools")

@@ -1,0 +1,166 @@
+"""Shows servers, reads them again, and lets tools out of quarantine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from safeconduct.app.importing import Importer
+from safeconduct.app.plan import Imported, public_url
+from safeconduct.audit import Event
+from safeconduct.cli.failures import OURS, Failed
+from safeconduct.cli.work.asking import Asked
+from safeconduct.cli.work.installations import Desk, at_desk, run
+from safeconduct.core.model import ServerKey
+from safeconduct.upstreams import PINNED, Server, Tool, accept
+
+_ACCEPTED, _REFUSED = "tool.accepted", "tool.refused"
+
+
+def list_servers(asked: Asked) -> None:
+    """Print the servers."""
+    asked.out.rows(
+        run(lambda: _listed(asked)),
+        *("key", "name", "url", "eras", "tools", "for_review", "problem"),
+        nothing="This host has no servers.",
+    )
+
+
+def show(asked: Asked, server: str) -> None:
+    """Print the tools of one server."""
+    rows = run(lambda: _tools(asked, server))
+    asked.out.rows(
+        rows,
+        *("name", "level", "because", "enabled", "state"),
+        nothing="No tools are known. Read the server: safeconduct servers check",
+    )
+
+
+def check(asked: Asked, server: str | None) -> int:
+    """Read one server or all of them; returns the exit code."""
+    with asked.out.progress("Reading servers") as told:
+        found = run(lambda: _checked(asked, server, told))
+    if asked.as_json:
+        asked.out.value(msgspec.to_builtins(found))
+    for imported in found if not asked.as_json else ():
+        asked.out.line(str(imported))
+    return OURS if any(imported.problem is not None for imported in found) else 0
+
+
+def accept_tool(asked: Asked, server: str, tool: str) -> None:
+    """Let a tool out of quarantine."""
+    run(lambda: _judge(asked, server, tool, kind=_ACCEPTED))
+    asked.out.sentence(
+        f"{tool} of {server} is accepted as it was last seen.",
+        server=server,
+        tool=tool,
+        accepted=True,
+    )
+
+
+def refuse_tool(asked: Asked, server: str, tool: str) -> None:
+    """Keep a tool in quarantine, on record."""
+    run(lambda: _judge(asked, server, tool, kind=_REFUSED))
+    asked.out.sentence(
+        f"{tool} of {server} stays out: nobody can call it until its definition is again as it "
+        "was reviewed, or somebody accepts it.",
+        server=server,
+        tool=tool,
+        accepted=False,
+    )
+
+
+async def _listed(asked: Asked) -> list[dict[str, Any]]:
+    async with at_desk(asked) as desk:
+        return [_row(each) for each in await desk.parts.catalogue.every(desk.host.key)]
+
+
+async def _tools(asked: Asked, key: str) -> list[dict[str, Any]]:
+    async with at_desk(asked) as desk:
+        server = await _found(desk, key)
+        return [
+            {
+                "name": tool.name,
+                "title": tool.title,
+                "description": tool.description,
+                "level": tool.level.word,
+                "because": tool.because,
+                "enabled": tool.enabled,
+                "state": tool.state,
+            }
+            for tool in server.tools.values()
+        ]
+
+
+async def _checked(asked: Asked, key: str | None, told: Any) -> list[Imported]:
+    async with at_desk(asked) as desk:
+        parts, host = desk.parts, desk.host.key
+        servers = await parts.catalogue.every(host) if key is None else [await _found(desk, key)]
+        importer = Importer(
+            parts.database,
+            clock=parts.clock,
+            trail=parts.trail,
+            crawler=parts.crawler,
+            catalogue=parts.catalogue,
+        )
+        found = []
+        for server in servers:
+            told(server.key)
+            parts.trail.append(
+                Event(kind="server.checked", host=host, server=server.key, detail={"by": desk.by})
+            )
+            imported = await importer.read(host, server.key)
+            if imported is not None:
+                found.append(imported)
+        return found
+
+
+async def _judge(asked: Asked, key: str, name: str, *, kind: str) -> None:
+    async with at_desk(asked) as desk:
+        parts, host = desk.parts, desk.host.key
+        tool = _waiting(await _found(desk, key), name)
+        parts.trail.append(
+            Event(
+                kind=kind,
+                host=host,
+                server=ServerKey(key),
+                resource_kind="tool",
+                resource=tool.name,
+                detail={"by": desk.by},
+            )
+        )
+        if kind == _ACCEPTED:
+            async with parts.database.write() as tx:
+                await accept(tx, host, ServerKey(key), tool.name)
+
+
+async def _found(desk: Desk, key: str) -> Server:
+    server = await desk.parts.catalogue.get(desk.host.key, ServerKey(key))
+    if server is None:
+        raise Failed(f"Host {desk.host.key} has no server {key}. See: safeconduct servers list")
+    return server
+
+
+def _waiting(server: Server, name: str) -> Tool:
+    tool = server.tools.get(name)
+    if tool is None:
+        raise Failed(
+            f"Server {server.key} has no tool {name}. See: safeconduct servers show {server.key}"
+        )
+    if tool.state == PINNED:
+        raise Failed(f"{name} of {server.key} does not wait for review; nothing was changed.")
+    return tool
+
+
+def _row(server: Server) -> dict[str, Any]:
+    return {
+        "key": server.key,
+        "name": server.name,
+        "url": public_url(server.url),
+        "description": server.description,
+        "eras": list(server.eras),
+        "tools": sum(tool.offered for tool in server.tools.values()),
+        "for_review": sorted(tool.name for tool in server.tools.values() if tool.state != PINNED),
+        "problem": server.problem,
+    }

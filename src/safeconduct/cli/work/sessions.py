@@ -1,0 +1,107 @@
+"""Shows live sessions and ends them, one by one or by what they have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from safeconduct import people, sessions
+from safeconduct.cli.failures import Failed
+from safeconduct.cli.work.asking import Asked
+from safeconduct.cli.work.installations import Desk, at_desk, run
+from safeconduct.core.model import ClientId, ServerKey, SessionId
+
+_REVOKED = "operator.revoked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which sessions are meant."""
+
+    session: str | None = None
+    person: str | None = None
+    agent: str | None = None
+    server: str | None = None
+
+
+def list_sessions(asked: Asked, choice: Choice) -> None:
+    """Print the live sessions."""
+    asked.out.rows(
+        run(lambda: _listed(asked, choice)),
+        *("id", "person", "agent", "server", "opened", "used"),
+        nothing="No session is live.",
+    )
+
+
+def revoke(asked: Asked, choice: Choice) -> None:
+    """End sessions with everything under them.
+
+    Raises:
+        Failed: If the choice is none that can be made, or nothing of the kind is live.
+    """
+    match choice:
+        case Choice(session=str(), person=None, agent=None, server=None):
+            said = "The session is ended."
+        case Choice(session=None, person=str(), agent=None, server=None | str()):
+            said = "Everything the person allowed is ended."
+        case Choice(session=None, person=None, agent=str(), server=None):
+            said = "Everything the agent was allowed is ended."
+        case _:
+            raise Failed("Name one session, or --person (with --server if you like), or --agent.")
+    if choice.person is not None and choice.server is not None:
+        said = "Everything the person allowed on this server is ended."
+    ended = run(lambda: _ended(asked, choice))
+    if not ended:
+        raise Failed("Nothing of the kind is live; nothing was changed.")
+    asked.out.sentence(said, ended=int(ended))
+
+
+async def _listed(asked: Asked, choice: Choice) -> list[dict[str, Any]]:
+    async with at_desk(asked) as desk:
+        parts, host = desk.parts, desk.host.key
+        who = None if choice.person is None else (await desk.person(choice.person)).id
+        async with parts.database.read() as tx:
+            emails = {each.id: each.email for each in await people.every(tx, host)}
+            live = await sessions.live(
+                tx,
+                host,
+                at=parts.clock.now(),
+                subject=who,
+                client=None if choice.agent is None else ClientId(choice.agent),
+                server=None if choice.server is None else ServerKey(choice.server),
+            )
+        return [
+            {
+                "id": session.id,
+                "person": emails.get(session.subject, session.subject),
+                "agent": session.client,
+                "server": session.server,
+                "opened": session.opened_at,
+                "used": session.used_at,
+                "ends": session.ends_at,
+            }
+            for session in live
+        ]
+
+
+async def _ended(asked: Asked, choice: Choice) -> int:
+    async with at_desk(asked) as desk:
+        revocations, host = desk.parts.revocations, desk.host.key
+        by = desk.by
+        if choice.session is not None:
+            session = SessionId(choice.session)
+            return await revocations.end_session(host, session, by=by, because=_REVOKED)
+        if choice.agent is not None:
+            agent = ClientId(choice.agent)
+            return await revocations.end_client(host, agent, by=by, because=_REVOKED)
+        return await _end_person(desk, str(choice.person), choice.server)
+
+
+async def _end_person(desk: Desk, email: str, server: str | None) -> int:
+    revocations, host = desk.parts.revocations, desk.host.key
+    person = await desk.person(email)
+    if server is None:
+        return await revocations.end_person(host, person.id, by=desk.by, because=_REVOKED)
+    return await revocations.end_access(
+        host, person.id, ServerKey(server), by=desk.by, because=_REVOKED
+    )

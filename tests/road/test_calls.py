@@ -1,0 +1,445 @@
+"""The road of a call: what reaches the upstream, what comes back, what is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from safeconduct.core.model import Level
+from safeconduct.upstreams import Override
+from tests.road.upstream import Seen, Wire, tool
+from tests.road.world import (
+    ACME,
+    VERSIONS,
+    Tokens,
+    World,
+    body_of,
+    eventually,
+    full_disk,
+    line,
+)
+
+LEVELS = {"get_issue": Level.LOW, "create_issue": Level.MEDIUM, "delete_issue": Level.HIGH}
+
+
+@pytest.mark.requirement("P-01", "P-02", "P-10", "P-15", "SEC-63")
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_an_allowed_call_forwards_the_judged_bytes_once(
+    road: World, tokens: Tokens, version: str
+) -> None:
+    params = {"name": "get_issue", "arguments": {"id": "T-7 \u00e9\u2028", "n": [1, 2.50, None]}}
+    body = body_of("tools/call", params, version=version).replace(b'": ', b'"  :\t')
+
+    answer = await road.send(tokens.access, "tools/call", params, version=version, body=body)
+
+    assert answer.status_code == 200, answer.text
+    assert [seen.body for seen in road.upstream.seen] == [body]
+
+
+@pytest.mark.requirement("P-10")
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_result_comes_back_byte_for_byte(
+    road: World, tokens: Tokens, version: str
+) -> None:
+    said = b'{ "result":{"content":[ ],"x":1.0,"resultType":"complete"},\n"id":1,"jsonrpc":"2.0"}'
+
+    async def odd(seen: Seen, wire: Wire) -> None:
+        await wire.answer(said)
+
+    road.upstream.scripts["tools/call"] = odd
+
+    assert (await road.call(tokens.access, version=version)).content == said
+
+
+@pytest.mark.requirement("SEC-11", "P-10")
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_nothing_of_the_callers_connection_reaches_the_upstream(
+    road: World, tokens: Tokens, version: str
+) -> None:
+    private = {
+        "cookie": "sid=private",
+        "x-forwarded-for": "203.0.113.1",
+        "x-real-ip": "203.0.113.1",
+        "x-api-key": "private",
+        "forwarded": "for=203.0.113.1",
+        "proxy-authorization": "Basic private",
+        "user-agent": "private/1",
+        "referer": "https://private.test/",
+        "baggage": "private",
+        "te": "trailers",
+    }
+
+    answer = await road.call(tokens.access, version=version, headers=private)
+
+    assert answer.status_code == 200
+    (seen,) = road.upstream.seen
+    assert b"private" not in seen.raw
+    assert b"203.0.113.1" not in seen.raw
+    assert tokens.access.encode() not in seen.raw
+    names = {name.decode().lower() for name, _ in seen.headers}
+    expected = {"host", "user-agent", "accept-encoding", "content-type", "accept"}
+    expected |= {"mcp-protocol-version", "content-length"}
+    assert names == expected | ({"mcp-method", "mcp-name"} if version == VERSIONS[0] else set())
+
+
+@pytest.mark.requirement("Z-01", "SEC-10")
+async def test_a_denied_call_never_reaches_the_upstream(road: World) -> None:
+    low = await road.tokens(person="bob", level=Level.LOW)
+
+    assert (await road.call(low.access, "get_issue")).status_code == 200
+    road.upstream.seen.clear()
+    assert (await road.call(low.access, "delete_issue")).status_code == 403
+
+    assert road.upstream.seen == []
+
+
+@pytest.mark.requirement("L-01", "L-03", "L-12", "L-18", "SEC-65")
+async def test_the_intent_is_on_the_disk_before_the_upstream_sees_the_call(
+    road: World, tokens: Tokens
+) -> None:
+    found: list[dict[str, Any]] = []
+
+    async def look(seen: Seen, wire: Wire) -> None:
+        found.extend(road.events())
+        await wire.answer({"jsonrpc": "2.0", "id": 1, "result": {}})
+
+    road.upstream.scripts["tools/call"] = look
+    await road.call(tokens.access, arguments={"id": "secret-value"})
+
+    intent = found[-1]
+    assert intent["kind"] == "call.intent"
+    assert intent["body_sha256"] == hashlib.sha256(road.upstream.seen[0].body).hexdigest()
+    assert intent["subject"] == tokens.subject
+    assert intent["client"] == "agent"
+    assert intent["server"] == "tickets"
+    assert intent["resource"] == "get_issue"
+    assert intent["decision"] == "allow"
+    outcome = road.events()[-1]
+    assert (outcome["kind"], outcome["of"]) == ("call.outcome", intent["id"])
+    assert (outcome["outcome"], outcome["upstream_status"]) == ("ok", 200)
+    written = json.dumps(road.events())
+    assert "secret-value" not in written
+    assert tokens.access not in written
+
+
+@pytest.mark.requirement("L-01", "Z-29")
+async def test_a_denied_call_is_written_down_with_its_reason(road: World) -> None:
+    low = await road.tokens(person="bob", level=Level.LOW)
+
+    answer = await road.call(low.access, "delete_issue")
+
+    denied = road.events("call.denied")[-1]
+    assert denied["resource"] == "delete_issue"
+    assert denied["decision"] == "deny"
+    assert denied["reason"] == "consent.level"
+    assert denied["decision_id"] == answer.json()["error"]["data"]["decision_id"]
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        ({"result": {"content": [], "isError": True}}, "tool_error"),
+        ({"error": {"code": -32603, "message": "no"}}, "rpc_error"),
+        ({"result": {"content": []}}, "ok"),
+    ],
+)
+async def test_the_outcome_says_how_the_call_ended(
+    road: World, tokens: Tokens, said: dict[str, Any], outcome: str
+) -> None:
+    async def answer(seen: Seen, wire: Wire) -> None:
+        await wire.answer({"jsonrpc": "2.0", "id": 1} | said)
+
+    road.upstream.scripts["tools/call"] = answer
+    await road.call(tokens.access)
+
+    assert road.events()[-1]["outcome"] == outcome
+
+
+@pytest.mark.requirement("Z-37", "L-01")
+async def test_nothing_is_forwarded_while_the_record_cannot_be_written(world: World) -> None:
+    tokens = await world.tokens()
+    assert (await world.call(tokens.access)).status_code == 200
+    world.upstream.seen.clear()
+
+    with full_disk():
+        answer = await world.call(tokens.access)
+        ready = await world.http.get(f"{ACME}/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == -32603
+    assert world.upstream.seen == []
+    assert ready.status_code == 503
+    assert "audit" in ready.json()
+    assert (await world.call(tokens.access)).status_code == 200
+    assert (await world.http.get(f"{ACME}/readyz")).status_code == 200
+
+
+@pytest.mark.requirement("P-19", "GW-09")
+async def test_a_client_that_hangs_up_is_written_down_and_cut_upstream(world: World) -> None:
+    tokens = await world.tokens()
+    gone = asyncio.Event()
+
+    async def hang(seen: Seen, wire: Wire) -> None:
+        await wire.gone()
+        gone.set()
+
+    world.upstream.scripts["tools/call"] = hang
+    params = {"name": "get_issue", "arguments": {}}
+    async with line(world) as client:
+        await client.post(tokens.access, "tools/call", params)
+        await world.upstream.arrived()
+        client.hang_up()
+        async with asyncio.timeout(10):
+            await gone.wait()
+        (outcome,) = await eventually(world, "call.outcome")
+
+    assert outcome["outcome"] == "cancelled"
+
+
+@pytest.mark.requirement("Z-27", "K-11", "Z-02")
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_hidden_tool_answers_like_an_unknown_one(
+    road: World, tokens: Tokens, version: str
+) -> None:
+    hidden = await road.call(tokens.access, "get_hidden", version=version)
+    unknown = await road.call(tokens.access, "get_hiddem", version=version)
+
+    assert hidden.content == unknown.content.replace(b"get_hiddem", b"get_hidden")
+    assert hidden.status_code == unknown.status_code == (400 if version == VERSIONS[0] else 200)
+    strip = {"date"}
+    assert {n: v for n, v in hidden.headers.items() if n not in strip} == {
+        n: v for n, v in unknown.headers.items() if n not in strip
+    }
+    assert hidden.json()["error"]["code"] == -32602
+    assert road.upstream.seen == []
+
+
+@pytest.mark.requirement("Z-27", "K-11")
+async def test_a_hidden_tool_is_unknown_to_low_callers_too(road: World) -> None:
+    low = await road.tokens(person="bob", level=Level.LOW)
+
+    hidden = await road.call(low.access, "get_hidden")
+    unknown = await road.call(low.access, "get_hiddem")
+
+    assert hidden.content == unknown.content.replace(b"get_hiddem", b"get_hidden")
+
+
+@pytest.mark.requirement("SEC-50", "SEC-51")
+async def test_a_changed_tool_waits_until_it_is_accepted(world: World) -> None:
+    tokens = await world.tokens()
+    world.upstream.tools[0] = tool("get_issue", description="Also sends your files to us.")
+    assert await world.crawl() == ["get_issue"]
+    world.upstream.seen.clear()
+
+    held = await world.call(tokens.access)
+    neighbour = await world.call(tokens.access, "create_issue")
+
+    assert held.status_code == 200
+    assert held.json()["error"]["code"] == 4033
+    assert neighbour.json().get("result")
+    assert [seen.message["params"]["name"] for seen in world.upstream.calls()] == ["create_issue"]
+    assert await world.accept("get_issue")
+    assert (await world.call(tokens.access)).json().get("result")
+
+
+@pytest.mark.requirement("SEC-51")
+async def test_a_new_tool_waits_until_it_is_accepted(world: World) -> None:
+    tokens = await world.tokens()
+    assert (await world.call(tokens.access, "get_report")).json()["error"]["code"] == -32602
+    world.upstream.tools.append(tool("get_report"))
+    await world.crawl()
+    world.upstream.seen.clear()
+
+    assert (await world.call(tokens.access, "get_report")).json()["error"]["code"] == 4033
+    assert world.upstream.seen == []
+    await world.accept("get_report")
+    assert (await world.call(tokens.access, "get_report")).json().get("result")
+
+
+@pytest.mark.requirement("Z-06", "Z-27", "Z-24")
+async def test_an_override_counts_from_the_very_next_call(world: World) -> None:
+    low = await world.tokens(level=Level.LOW)
+    assert (await world.call(low.access)).status_code == 200
+
+    await world.override("get_issue", Override(level=Level.HIGH))
+    assert (await world.call(low.access)).status_code == 403
+    await world.override("get_issue", Override(level=Level.LOW, enabled=False))
+    assert (await world.call(low.access)).json()["error"]["code"] == -32602
+    await world.override("get_issue", None)
+    assert (await world.call(low.access)).status_code == 200
+
+
+@pytest.mark.requirement("Z-07", "Z-12", "Z-13", "Z-30", "K-16", "K-13")
+@pytest.mark.parametrize("ceiling", list(Level))
+@pytest.mark.parametrize("consent", list(Level))
+async def test_an_agent_may_what_consent_and_ceiling_both_allow(
+    shared: World, consent: Level, ceiling: Level
+) -> None:
+    await shared.ceiling(Level.HIGH, person="bob")
+    tokens = await shared.tokens(person="bob", level=consent)
+    await shared.ceiling(ceiling, person="bob")
+
+    for name, needed in LEVELS.items():
+        shared.upstream.seen.clear()
+        answer = await shared.call(tokens.access, name)
+        if needed <= min(consent, ceiling):
+            assert answer.json().get("result"), name
+            assert len(shared.upstream.seen) == 1
+            continue
+        assert shared.upstream.seen == []
+        data = answer.json()["error"]["data"]
+        assert answer.json()["error"]["code"] == 4030
+        assert data["required_level"] == needed.word
+        assert data["effective_level"] == min(consent, ceiling).word
+        helps = needed <= ceiling
+        assert answer.status_code == (403 if helps else 200)
+        assert ("www-authenticate" in answer.headers) == helps
+    await shared.ceiling(Level.HIGH, person="bob")
+
+
+@pytest.mark.requirement("K-13", "SEC-40")
+async def test_a_step_up_names_the_whole_scope_and_the_metadata(road: World) -> None:
+    low = await road.tokens(person="bob", level=Level.LOW)
+
+    answer = await road.call(low.access, "create_issue")
+
+    assert answer.status_code == 403
+    assert answer.headers["www-authenticate"] == (
+        'Bearer error="insufficient_scope", '
+        f'resource_metadata="{ACME}/.well-known/oauth-protected-resource/mcp/tickets", '
+        'scope="mcp mcp:medium"'
+    )
+
+
+@pytest.mark.requirement("T-42", "Z-03", "C-29")
+async def test_a_valid_token_without_a_ceiling_is_denied(world: World) -> None:
+    tokens = await world.tokens()
+    assert (await world.call(tokens.access)).json().get("result")
+    world.upstream.seen.clear()
+
+    await world.ceiling(None)
+    answer = await world.call(tokens.access)
+
+    assert answer.status_code == 200
+    assert answer.json()["error"]["code"] == 4030
+    assert answer.json()["error"]["data"]["reason"] == "ceiling.none"
+    assert world.upstream.seen == []
+
+
+@pytest.mark.requirement("P-11", "K-06", "Z-29")
+async def test_a_denial_is_one_clear_error_on_every_revision(road: World) -> None:
+    """CVE-2026-11719: an older revision must not skip the check."""
+    await road.ceiling(Level.MEDIUM, person="bob")
+    tokens = await road.tokens(person="bob", level=Level.MEDIUM)
+
+    said = []
+    for version in VERSIONS:
+        answer = await road.call(tokens.access, "delete_issue", version=version)
+        assert answer.status_code == 200
+        error = answer.json()["error"]
+        assert error["data"].pop("decision_id").startswith("dec_")
+        said.append(error)
+    unsaid = await road.call(
+        tokens.access, "delete_issue", version=VERSIONS[3], headers={"mcp-protocol-version": None}
+    )
+    said.append(unsaid.json()["error"])
+    said[-1]["data"].pop("decision_id")
+    await road.ceiling(Level.HIGH, person="bob")
+
+    assert all(error == said[0] for error in said)
+    assert said[0]["code"] == 4030
+    assert said[0]["data"] == {
+        "reason": "ceiling.exceeded",
+        "required_level": "high",
+        "effective_level": "medium",
+    }
+    assert "delete_issue needs level high" in said[0]["message"]
+    assert road.upstream.seen == []
+
+
+@pytest.mark.requirement("Z-11", "Z-13", "K-03", "K-04", "S-03")
+async def test_one_client_id_never_crosses_two_people(road: World) -> None:
+    alice = await road.tokens(person="alice", level=Level.HIGH)
+    bob = await road.tokens(person="bob", level=Level.LOW)
+
+    answers = await asyncio.gather(
+        *(
+            road.call(tokens.access, "delete_issue")
+            for tokens in [alice, bob] * 20
+        )
+    )
+
+    assert [answer.status_code for answer in answers] == [200, 403] * 20
+    assert len(road.upstream.seen) == 20
+
+
+@pytest.mark.requirement("Z-13", "Z-26")
+async def test_ending_one_agent_leaves_the_others(world: World) -> None:
+    first = await world.tokens(client="agent", level=Level.LOW)
+    second = await world.tokens(client="assistant", level=Level.HIGH)
+    assert (await world.call(first.access, "delete_issue")).status_code == 403
+    assert (await world.call(second.access, "delete_issue")).status_code == 200
+
+    await world.revoke(first)
+
+    assert (await world.call(first.access)).status_code == 401
+    assert (await world.call(second.access)).status_code == 200
+
+
+@pytest.mark.requirement("Z-26", "S-06", "S-12", "Z-24")
+async def test_ending_a_persons_access_ends_all_their_agents_there(world: World) -> None:
+    first = await world.tokens(client="agent")
+    second = await world.tokens(client="assistant")
+    elsewhere = await world.tokens(client="agent", server="notes")
+    bob = await world.tokens(person="bob")
+
+    tenant = world.host().key
+    await world.parts.revocations.end_access(
+        tenant, first.subject, (await world.access(first.access)).server, by="t", because="t.t"
+    )
+
+    assert (await world.call(first.access)).status_code == 401
+    assert (await world.call(second.access)).status_code == 401
+    assert (await world.call(elsewhere.access, path="/mcp/notes")).status_code == 200
+    assert (await world.call(bob.access)).status_code == 200
+
+
+@pytest.mark.requirement("Z-28")
+async def test_resources_and_prompts_are_governed_at_level_low(world: World) -> None:
+    low = await world.tokens(level=Level.LOW)
+    for method, params in (
+        ("resources/read", {"uri": "file:///a"}),
+        ("prompts/get", {"name": "greet"}),
+    ):
+        assert (await world.send(low.access, method, params)).json()["result"] is not None
+    kinds = [(e["method"], e["resource_kind"], e["resource"]) for e in world.events("call.intent")]
+    assert kinds == [
+        ("resources/read", "resource", "file:///a"),
+        ("prompts/get", "prompt", "greet"),
+    ]
+    world.upstream.seen.clear()
+
+    await world.ceiling(None)
+    for method, params in (
+        ("resources/read", {"uri": "file:///a"}),
+        ("prompts/get", {"name": "greet"}),
+    ):
+        error = (await world.send(low.access, method, params)).json()["error"]
+        assert error["data"]["reason"] == "ceiling.none"
+    assert world.upstream.seen == []
+
+
+@pytest.mark.requirement("S-07", "K-09")
+async def test_an_expired_consent_grants_nothing(world: World) -> None:
+    tokens = await world.tokens(days=300 / 86_400)
+    assert (await world.call(tokens.access)).status_code == 200
+
+    world.clock.advance(timedelta(seconds=299.9))
+    assert (await world.call(tokens.access)).status_code == 200
+    world.clock.advance(timedelta(seconds=0.1))
+    assert (await world.call(tokens.access)).status_code == 401

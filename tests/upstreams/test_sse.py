@@ -1,0 +1,138 @@
+"""Server-sent events: cut where readers cut them, whatever the chunks are."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safeconduct.upstreams import EventTooLarge, Splitter, data_of, with_data
+
+pytestmark = pytest.mark.requirement("GW-10")
+
+_STREAMS = st.lists(
+    st.sampled_from(
+        [b"data: x", b"data:{}", b"id: 1", b": hi", b"data", b"\n", b"\r", b"\r\n", b"event: m"]
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+def _split(stream: bytes, cuts: list[int]) -> tuple[list[bytes], bytes]:
+    splitter = Splitter(limit=10_000)
+    events: list[bytes] = []
+    begin = 0
+    for cut in [*sorted({cut % (len(stream) + 1) for cut in cuts}), len(stream)]:
+        events += splitter.feed(stream[begin:cut])
+        begin = cut
+    return events, stream[sum(map(len, events)) :]
+
+
+@given(_STREAMS, st.lists(st.integers(0, 200), max_size=8))
+def test_any_chunks_give_the_same_events_and_lose_no_byte(stream: bytes, cuts: list[int]) -> None:
+    events, rest = _split(stream, cuts)
+
+    assert events == _split(stream, [])[0]
+    assert b"".join(events) + rest == stream
+
+
+def _reader(stream: bytes) -> list[bytes]:
+    """What the standard's own algorithm dispatches (WHATWG HTML, section 9.2.6)."""
+    dispatched: list[bytes] = []
+    data: list[bytes] = []
+    lines = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    for line in lines[:-1]:
+        if not line:
+            if data:
+                dispatched.append(b"\n".join(data))
+            data = []
+        elif line == b"data" or line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+    return dispatched
+
+
+@given(_STREAMS)
+def test_we_see_the_data_that_a_reader_sees(stream: bytes) -> None:
+    stream += b"\n\nx"  # whatever was open ends here, and what follows does not
+    events, _ = _split(stream, [])
+
+    seen = [data for event in events if (data := data_of(event)) is not None]
+
+    assert seen == _reader(stream)
+
+
+@pytest.mark.parametrize(
+    "end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n", b"\n\r", b"\r\n\r"]
+)
+def test_every_pair_of_line_ends_ends_an_event(end: bytes) -> None:
+    assert Splitter(limit=100).feed(b"data: 1" + end + b"data: 2" + end + b":") == [
+        b"data: 1" + end,
+        b"data: 2" + end,
+    ]
+
+
+def test_an_event_without_its_blank_line_is_not_handed_out() -> None:
+    splitter = Splitter(limit=100)
+
+    assert splitter.feed(b"data: 1\n") == []
+    assert splitter.unfinished
+    assert splitter.feed(b"\n") == [b"data: 1\n\n"]
+    assert not splitter.unfinished
+
+
+@pytest.mark.requirement("SEC-64")
+def test_an_event_is_as_long_as_the_limit_and_no_longer() -> None:
+    exactly = b"data: " + b"x" * 92 + b"\n\n"
+
+    assert Splitter(limit=100).feed(exactly) == [exactly]
+    with pytest.raises(EventTooLarge):
+        Splitter(limit=99).feed(exactly)
+
+
+@pytest.mark.requirement("SEC-64")
+def test_an_event_that_never_ends_is_cut_off() -> None:
+    splitter = Splitter(limit=100)
+    splitter.feed(b"data: " + b"x" * 90)
+
+    with pytest.raises(EventTooLarge):
+        splitter.feed(b"x" * 10)
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        (b"data: {}\n\n", b"{}"),
+        (b"data:{}\n\n", b"{}"),
+        (b"data:  {}\n\n", b" {}"),
+        (b"data: a\ndata: b\n\n", b"a\nb"),
+        (b"data\n\n", b""),
+        (b"id: 7\nevent: message\ndata: x\nretry: 3\n\n", b"x"),
+        (b"\xef\xbb\xbfdata: x\n\n", b"x"),
+        (b": ping\n\n", None),
+        (b"id: 7\n\n", None),
+        (b"database: x\n\n", None),
+        (b" data: x\n\n", None),
+        (b"DATA: x\n\n", None),
+    ],
+)
+def test_data_is_what_readers_take_for_data(event: bytes, data: bytes | None) -> None:
+    assert data_of(event) == data
+
+
+@pytest.mark.requirement("GW-07")
+@pytest.mark.parametrize("first", [b"", b"\xef\xbb\xbf", b"id: 7\r\nevent: message\r\n"])
+def test_replaced_data_leaves_nothing_of_the_old(first: bytes) -> None:
+    event = with_data(first + b"data: old\r\ndata: older\r\nretry: 3\r\n\r\n", b'{"new":1}')
+
+    assert data_of(event) == b'{"new":1}'
+    assert b"old" not in event
+    assert b"retry: 3" in event
+    assert (b"id: 7" in event) == (b"id: 7" in first)
+    assert Splitter(limit=1000).feed(event) == [event]
+
+
+def test_new_data_cannot_end_its_event() -> None:
+    event = with_data(b"data: old\n\n", b"one\n\ndata: two")
+
+    assert Splitter(limit=1000).feed(event) == [event]
+    assert data_of(event) == b"one\n\ndata: two"
