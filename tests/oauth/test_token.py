@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconduct import people
-from safeconduct.core.model import ClientId, Level, ServerKey
+from safeconduct.core.model import ClientId, Level, ServerKey, SessionId
 from safeconduct.core.secrets import Secret
-from safeconduct.hosts import TokenPolicy
+from safeconduct.hosts import SessionPolicy, TokenPolicy
 from safeconduct.oauth import remove_client, set_blocked
 from safeconduct.oauth.token import VERIFIER as VERIFIERS
 from tests.oauth.world import LEDGER, NATIVE, ORIGIN, VERIFIER, WEB, World, answer_of, challenge
@@ -25,7 +25,7 @@ def basic(client: str, secret: str) -> dict[str, str]:
 @pytest.mark.parametrize(("level", "scope"), [(Level.LOW, "mcp"), (Level.MEDIUM, "mcp mcp:medium")])
 async def test_a_code_becomes_tokens(world: World, level: Level, scope: str) -> None:
     client = await world.register()
-    answer = await world.redeem(client, await world.code(client, level=level))
+    answer = await world.redeem(client, await world.code(client, level=level, scope=scope))
 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
@@ -39,6 +39,15 @@ async def test_a_code_becomes_tokens(world: World, level: Level, scope: str) -> 
     assert (access.subject, access.client, access.server) == (world.alice.id, client, "ledger")
     assert (access.resource, access.scope) == (LEDGER, tuple(scope.split()))
     assert access.expires_at == world.clock.seconds() + 900
+
+
+async def test_a_client_is_not_told_of_more_than_it_asked_for(world: World) -> None:
+    """Clients in the field refuse an answer with a scope they did not ask for."""
+    client = await world.register()
+    tokens = await world.tokens(client, level=Level.HIGH, person=world.bob, scope="mcp mcp:medium")
+    assert tokens["scope"] == "mcp mcp:medium"
+    again = await world.refresh(client, tokens["refresh_token"])
+    assert again.json()["scope"] == "mcp mcp:medium"
 
 
 @pytest.mark.requirement("AS-17", "T-05", "T-11")
@@ -85,6 +94,18 @@ async def test_a_verifier_may_be_as_long_as_the_standard_says(world: World, leng
     verifier = "~" * length
     code = await world.code(client, code_challenge=challenge(verifier))
     assert (await world.redeem(client, code, code_verifier=verifier)).status_code == 200
+
+
+@pytest.mark.requirement("T-05")
+@pytest.mark.parametrize("verifier", ["v" * 42, "v" * 129, "v" * 42 + "+", "v" * 42 + "\u00e9"])
+async def test_a_verifier_of_another_form_is_refused_even_if_it_fits(
+    world: World, verifier: str
+) -> None:
+    """Pitfall 5."""
+    client = await world.register()
+    code = await world.code(client, code_challenge=challenge(verifier))
+    answer = await world.redeem(client, code, code_verifier=verifier)
+    assert answer.json()["error"] == "invalid_grant"
 
 
 @given(st.text(max_size=140))
@@ -345,6 +366,21 @@ class TestRefresh:
         answer = await world.refresh(client, tokens["refresh_token"])
         assert answer.json()["error"] == "invalid_grant"
 
+    @pytest.mark.requirement("S-04", "T-28")
+    async def test_a_refresh_token_that_rested_too_long_is_late(self, world: World) -> None:
+        world.policies(sessions=SessionPolicy(idle_days=3))
+        client = await world.register()
+        tokens = await world.tokens(client)
+        (opened,) = world.events("session.opened")
+        world.advance(days=2)  # the session is used meanwhile, the token is not
+        session = await world.sessions.get(world.host.key, SessionId(opened["session"]))
+        assert session is not None
+        world.sessions.touch(session, world.clock.seconds())
+        await world.sessions.flush()
+        world.advance(days=1)
+        answer = await world.refresh(client, tokens["refresh_token"])
+        assert answer.json()["error"] == "invalid_grant"
+
     async def test_a_client_that_did_not_register_for_it_does_not_refresh(
         self, world: World
     ) -> None:
@@ -405,7 +441,7 @@ class TestRefresh:
     async def test_people_who_share_a_client_share_nothing_else(self, world: World) -> None:
         client = await world.register()
         alice = await world.tokens(client, level=Level.LOW)
-        bob = await world.tokens(client, level=Level.HIGH, person=world.bob)
+        bob = await world.tokens(client, level=Level.HIGH, person=world.bob, scope="mcp mcp:high")
         assert bob["scope"] == "mcp mcp:medium mcp:high"
         assert (await world.refresh(client, alice["refresh_token"])).json()["scope"] == "mcp"
         await world.revocations.end_person(

@@ -37,9 +37,7 @@ async def test_without_a_token_everything_is_401_with_the_challenge(
 ) -> None:
     body = b"{" if verb == "POST" else b""
 
-    answer = await road.http.request(
-        verb, f"{ACME}/mcp/tickets", headers=headers, content=body
-    )
+    answer = await road.http.request(verb, f"{ACME}/mcp/tickets", headers=headers, content=body)
 
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == BARE
@@ -57,9 +55,7 @@ async def test_a_token_in_the_query_is_no_token(road: World, tokens: Tokens) -> 
 
 @pytest.mark.requirement("SEC-13")
 async def test_a_token_in_the_body_is_no_token(road: World, tokens: Tokens) -> None:
-    answer = await road.http.post(
-        f"{ACME}/mcp/tickets", data={"access_token": tokens.access}
-    )
+    answer = await road.http.post(f"{ACME}/mcp/tickets", data={"access_token": tokens.access})
 
     assert answer.status_code == 401
 

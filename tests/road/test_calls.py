@@ -48,7 +48,7 @@ async def test_the_result_comes_back_byte_for_byte(
 ) -> None:
     said = b'{ "result":{"content":[ ],"x":1.0,"resultType":"complete"},\n"id":1,"jsonrpc":"2.0"}'
 
-    async def odd(seen: Seen, wire: Wire) -> None:
+    async def odd(_seen: Seen, wire: Wire) -> None:
         await wire.answer(said)
 
     road.upstream.scripts["tools/call"] = odd
@@ -104,7 +104,7 @@ async def test_the_intent_is_on_the_disk_before_the_upstream_sees_the_call(
 ) -> None:
     found: list[dict[str, Any]] = []
 
-    async def look(seen: Seen, wire: Wire) -> None:
+    async def look(_seen: Seen, wire: Wire) -> None:
         found.extend(road.events())
         await wire.answer({"jsonrpc": "2.0", "id": 1, "result": {}})
 
@@ -151,7 +151,7 @@ async def test_a_denied_call_is_written_down_with_its_reason(road: World) -> Non
 async def test_the_outcome_says_how_the_call_ended(
     road: World, tokens: Tokens, said: dict[str, Any], outcome: str
 ) -> None:
-    async def answer(seen: Seen, wire: Wire) -> None:
+    async def answer(_seen: Seen, wire: Wire) -> None:
         await wire.answer({"jsonrpc": "2.0", "id": 1} | said)
 
     road.upstream.scripts["tools/call"] = answer
@@ -184,7 +184,7 @@ async def test_a_client_that_hangs_up_is_written_down_and_cut_upstream(world: Wo
     tokens = await world.tokens()
     gone = asyncio.Event()
 
-    async def hang(seen: Seen, wire: Wire) -> None:
+    async def hang(_seen: Seen, wire: Wire) -> None:
         await wire.gone()
         gone.set()
 
@@ -368,10 +368,7 @@ async def test_one_client_id_never_crosses_two_people(road: World) -> None:
     bob = await road.tokens(person="bob", level=Level.LOW)
 
     answers = await asyncio.gather(
-        *(
-            road.call(tokens.access, "delete_issue")
-            for tokens in [alice, bob] * 20
-        )
+        *(road.call(tokens.access, "delete_issue") for tokens in [alice, bob] * 20)
     )
 
     assert [answer.status_code for answer in answers] == [200, 403] * 20

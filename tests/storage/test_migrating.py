@@ -12,8 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from safeconduct.core.clock import ManualClock
 from safeconduct.core.errors import Code
-from safeconduct.storage import Database, Feed
-from safeconduct.storage.migrating import DatabaseIsNewer, migrate
+from safeconduct.storage import Database, DatabaseIsNewer, Feed, migrate
 from tests.conftest import empty
 from tests.fixtures.tables import complete_metadata
 

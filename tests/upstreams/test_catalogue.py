@@ -259,6 +259,7 @@ async def test_only_what_an_admin_named_is_imported(desk: Desk) -> None:
     assert not (await desk.tool("get_issue")).offered
 
 
+@pytest.mark.requirement("SEC-55")
 @pytest.mark.parametrize(
     "name", ["", "x" * 257, "a\x00b", "a\nb", "a\u202eb", "a\u200bb", 7, None, ["a"]]
 )

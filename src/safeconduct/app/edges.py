@@ -27,8 +27,8 @@ def compare_edges(mover: Mover, present: Present, target: Target) -> frozenset[T
     """
     ids = {email: SubjectId(email) for email in target.people} | present.ids
     wanted: dict[Tuple, Edge] = {}
-    for edge in target.edges:
-        wanted.setdefault(edge.spelled(ids), edge)
+    for asked in target.edges:
+        wanted.setdefault(asked.spelled(ids), asked)
     added = wanted.keys() - present.edges
     dropped = present.owned - wanted.keys()
     said = _Sayings(emails={known: email for email, known in ids.items()})

@@ -88,13 +88,15 @@ def endings(present: Present, future: Future) -> list[Ending]:
     """Return what ends, sessions first."""
     return [
         Ending(what=access, because=because)
-        for access in (*present.sessions, *present.consents)
+        for access in _accesses(present)
         if (because := future.ends(access)) is not None
     ]
 
 
 def all_endings(present: Present, *, because: str) -> list[Ending]:
     """Return everything that is live, to be ended."""
-    return [
-        Ending(what=access, because=because) for access in (*present.sessions, *present.consents)
-    ]
+    return [Ending(what=access, because=because) for access in _accesses(present)]
+
+
+def _accesses(present: Present) -> list[Session | Consent]:
+    return [*present.sessions, *present.consents]

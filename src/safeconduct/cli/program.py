@@ -78,7 +78,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _usage(error: typer.TyperException) -> int:
-    said = str(error).strip()
+    said = error.format_message().strip()  # unlike its text, this names the parameter
     if said:  # empty when help was shown instead
         complain(f"{said.rstrip('.')}. See --help of this command.")
     return 1

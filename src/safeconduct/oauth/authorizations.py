@@ -297,6 +297,7 @@ class Authorizations:
                 redirect_sent=ask.request.redirect_sent,
                 challenge=ask.request.challenge,
                 resource=ask.resource,
+                level=ask.level,
                 expires_at=session.opened_at + CODE_LIVES,
             ),
         )

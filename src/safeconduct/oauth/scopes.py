@@ -18,6 +18,14 @@ def asked(scope: str | None) -> Level:
     return max((_LEVELS[word] for word in words if word in _LEVELS), default=Level.LOW)
 
 
+def told(consented: Level, requested: Level) -> tuple[str, ...]:
+    """Return the words a token is said to have: of the consented ones, those asked for.
+
+    Clients in the field refuse an answer with a scope they did not ask for.
+    """
+    return granted(min(consented, requested))
+
+
 def granted(level: Level) -> tuple[str, ...]:
     """Return the words of a consented level, lowest first."""
     return tuple(word for word, included in _LEVELS.items() if included <= level)

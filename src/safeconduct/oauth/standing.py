@@ -58,7 +58,7 @@ class Standings:
         if session is None or not session.live_at(now):
             return Fallen(reason="session.ended")
         if session.client != client.id or client.blocked:
-            return Fallen(reason="client.blocked")
+            return Fallen(reason="client.blocked" if client.blocked else "client.other")
         consent = await self._consents.get(
             host.key, session.subject, session.client, session.server
         )

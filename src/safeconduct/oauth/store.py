@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index, Integer, String, Table, delete, insert, select, update
 from sqlalchemy.engine import Row
 
-from safeconduct.core.model import ClientId, HostId, ServerKey, SessionId, SubjectId, Value
+from safeconduct.core.model import ClientId, HostId, Level, ServerKey, SessionId, SubjectId, Value
 from safeconduct.core.secrets import Secret, digest
+from safeconduct.oauth import scopes
 from safeconduct.storage import Read, UtcTime, Write, host_column, metadata
 
 ACCESS, REFRESH, CODE = "sc_at", "sc_rt", "sc_ac"
@@ -31,6 +32,7 @@ _codes = Table(
     Column("redirect_sent", Integer, nullable=False),
     Column("challenge", String(64), nullable=False),
     Column("resource", String(512), nullable=False),
+    Column("level", Integer, nullable=False),
     Column("expires_at", UtcTime, nullable=False, index=True),
     Column("used_at", UtcTime),
 )
@@ -54,7 +56,11 @@ _tokens = Table(
 
 
 class AuthorizationCode(Value, frozen=True):
-    """What a code was issued for. Its digest names it."""
+    """What a code was issued for. Its digest names it.
+
+    Attributes:
+        level: Highest level among the scopes the client asked for.
+    """
 
     digest: str
     session: SessionId
@@ -63,6 +69,7 @@ class AuthorizationCode(Value, frozen=True):
     redirect_sent: bool
     challenge: str
     resource: str
+    level: Level
     expires_at: datetime
 
 
@@ -87,6 +94,11 @@ class Token(Value, frozen=True):
     used_at: datetime | None = None
     again: int = 0
 
+    @property
+    def level(self) -> Level:
+        """Highest level among its scopes."""
+        return scopes.asked(" ".join(self.scope))
+
 
 def handle_digest(handle: str, kind: str) -> str | None:
     """Return the digest of a handle of this kind, or None if it cannot be one."""
@@ -106,6 +118,7 @@ async def add_code(tx: Write, host: HostId, code: AuthorizationCode) -> None:
             redirect_sent=int(code.redirect_sent),
             challenge=code.challenge,
             resource=code.resource,
+            level=int(code.level),
             expires_at=code.expires_at,
         )
     )
@@ -218,6 +231,7 @@ def _code(row: Row[Any]) -> AuthorizationCode:
         redirect_sent=bool(row.redirect_sent),
         challenge=row.challenge,
         resource=row.resource,
+        level=Level(row.level),
         expires_at=row.expires_at,
     )
 

@@ -107,7 +107,7 @@ class TokenRequests:
             if first and isinstance(standing, Standing):
                 wrong = _wrong(host, code, said, now)
                 if wrong is None:
-                    return await self._issue(tx, host, client, standing, code.resource, origin)
+                    return await self._issue(tx, host, client, standing, code, origin)
                 refused = wrong
             # Nobody can use the session any more, or somebody did who should not.
             kind = "token.refused" if first else "code.reuse"
@@ -132,7 +132,7 @@ class TokenRequests:
             if isinstance(standing, Fallen):
                 self._record("token.refused", host, client, token, origin, standing)
             elif await self._may_rotate(tx, host, token, now):
-                return await self._issue(tx, host, client, standing, token.resource, origin)
+                return await self._issue(tx, host, client, standing, token, origin)
             else:
                 self._record("token.reuse", host, client, token, origin, standing)
                 await end_family(
@@ -158,11 +158,11 @@ class TokenRequests:
         host: Host,
         client: Client,
         standing: Standing,
-        resource: str,
+        spent: AuthorizationCode | Token,
         origin: Origin,
     ) -> Pair:
-        now = self._clock.now()
-        session, scope = standing.session, scopes.granted(standing.consent.level)
+        now, session = self._clock.now(), standing.session
+        scope = scopes.told(standing.consent.level, spent.level)
         until = min(now + timedelta(seconds=host.policies.tokens.access_seconds), session.ends_at)
         pair = Pair(
             access=mint(store.ACCESS),
@@ -183,7 +183,7 @@ class TokenRequests:
                     subject=session.subject,
                     client=session.client,
                     server=session.server,
-                    resource=resource,
+                    resource=spent.resource,
                     scope=scope,
                     expires_at=expires_at,
                 )

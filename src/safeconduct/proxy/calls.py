@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import NamedTuple
 
 from safeconduct.core.errors import Code, Refused
@@ -17,6 +18,7 @@ from safeconduct.proxy.messages import (
     METHODS,
     MODERN,
     NOTIFICATIONS,
+    BadParams,
     Era,
     Message,
     MessageId,
@@ -51,11 +53,11 @@ class Call(NamedTuple):
     revision: Revision
     upstream_session: str | None
 
-    def request(self, kind: str, name: str) -> AccessRequest:
+    def request(self, kind: str, name: str, action: str) -> AccessRequest:
         """Put the question whether this caller may do this to an item of the server."""
         return AccessRequest(
             caller=self.caller,
-            action=self.message.method,
+            action=action,
             resource=Resource(kind=kind, server=self.server.key, name=name),
             arguments=self.message.arguments,
         )
@@ -77,13 +79,14 @@ def parse(
         Refused: If it is not exactly one message we know, said the same way in headers and
             body, in a revision its server speaks.
     """
+    exchange.headers.check_single()
     revision = _revision(exchange, admitted.server, progress)
     progress.era = revision.era
     _check_form(exchange, revision)
-    message = read(exchange.body, revision.era) if exchange.verb == "POST" else _standing(exchange)
+    message = _message(exchange, revision, progress)
     progress.message_id = message.id
     eras.check(revision, exchange.headers, message)
-    row = _row(message, revision)
+    row = _row(message, revision) if exchange.verb == "POST" else _OLDER
     if row is None:
         return None
     _check_spoken(admitted.server, message, revision)
@@ -101,6 +104,16 @@ def parse(
         revision=revision,
         upstream_session=_upstream_session(exchange, admitted, message, revision, transports),
     )
+
+
+def _message(exchange: Exchange, revision: Revision, progress: Progress) -> Message:
+    if exchange.verb != "POST":
+        return _standing(exchange)
+    try:
+        return read(exchange.body, revision.era)
+    except BadParams as error:
+        progress.message_id = error.message_id
+        raise
 
 
 def _revision(exchange: Exchange, server: Server, progress: Progress) -> Revision:
@@ -131,21 +144,32 @@ def _check_form(exchange: Exchange, revision: Revision) -> None:
 
 
 def _check_content(headers: Headers) -> None:
-    media, _, rest = (headers.text(b"content-type") or "").partition(";")
-    charset = rest.strip().lower().removeprefix("charset=").strip('"')
-    if media.strip().lower() != _JSON or charset not in {"", "utf-8", "utf8"}:
+    if not _is_json(headers.get(b"content-type") or b""):
         raise Refused(Code.UNSUPPORTED_MEDIA, "Send application/json in UTF-8.")
     if (headers.text(b"content-encoding") or "identity").lower() != "identity":
         raise Refused(Code.UNSUPPORTED_MEDIA, "Send the body without a content encoding.")
 
 
+@functools.lru_cache(maxsize=256)  # clients send one of a handful of values, always
+def _is_json(content_type: bytes) -> bool:
+    media, _, rest = content_type.decode("latin-1").partition(";")
+    charset = rest.strip().lower().removeprefix("charset=").strip('"')
+    return media.strip().lower() == _JSON and charset in {"", "utf-8", "utf8"}
+
+
 def _check_accept(headers: Headers, needed: tuple[str, ...]) -> None:
-    accepted = (headers.text(b"accept") or "*/*").lower()
+    missing = _not_accepted(headers.get(b"accept") or b"*/*", needed)
+    if missing:
+        raise Refused(Code.NOT_ACCEPTABLE, f"The Accept header must list {missing}.")
+
+
+@functools.lru_cache(maxsize=256)  # as above
+def _not_accepted(accept: bytes, needed: tuple[str, ...]) -> str:
+    """Return the first media type an Accept header does not list, or "" when it has all."""
+    accepted = accept.decode("latin-1").lower()
     if "*/*" in accepted:
-        return
-    for media in needed:
-        if media not in accepted:
-            raise Refused(Code.NOT_ACCEPTABLE, f"The Accept header must list {media}.")
+        return ""
+    return next((media for media in needed if media not in accepted), "")
 
 
 def _standing(exchange: Exchange) -> Message:
@@ -156,7 +180,7 @@ def _standing(exchange: Exchange) -> Message:
 
 
 def _row(message: Message, revision: Revision) -> Method | None:
-    if message.form == "response" or message.method in _VERBS.values():
+    if message.form == "response":
         return _OLDER
     if message.form == "notification":
         known = revision.era in NOTIFICATIONS.get(message.method, ())

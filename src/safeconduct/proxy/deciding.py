@@ -5,6 +5,8 @@ One way to ask, for calls, for items of a list and for streams that have been op
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from safeconduct.core.errors import Code
 from safeconduct.core.model import Decision, Level
 from safeconduct.policy import FactSources, Pdp, ToolFacts
@@ -33,10 +35,12 @@ class Decider:
         self._pdp = pdp
         self._sessions = sessions
 
-    async def decide(self, call: Call, kind: str = "", name: str = "") -> Decision:
-        """Decide a call, or the same method on another item of its server."""
+    async def decide(
+        self, call: Call, kind: str = "", name: str = "", action: str = ""
+    ) -> Decision:
+        """Decide a call, or whether its caller might use another item of the server."""
         kind, name = kind or call.row.kind, name or call.message.name
-        request = call.request(kind, name)
+        request = call.request(kind, name, action or call.message.method)
         agent = call.exchange.headers.text(b"user-agent") or ""
         facts = await self._sources.gather(
             request,
@@ -51,7 +55,9 @@ class Decider:
     async def still(self, call: Call) -> Decision:
         """Decide again, for a stream that is open: on the session as it is now."""
         session = await self._sessions.get(call.caller.host, call.caller.session)
-        return await self.decide(call if session is None else call._replace(session=session))
+        if session is None:  # nothing is left of it, so it has ended
+            session = replace(call.session, ended_at=call.session.opened_at)
+        return await self.decide(call._replace(session=session))
 
 
 def refuse(decision: Decision) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 from collections.abc import Iterable
 
@@ -81,9 +82,7 @@ class Headers:
             if name in _SINGLE or name in self.params:
                 raise _mismatch(f"The header {name.decode('latin-1')} is there twice")
             if name in _CONTENT:
-                raise Refused(
-                    Code.UNSUPPORTED_MEDIA, f"The header {name.decode()} is there twice."
-                )
+                raise Refused(Code.UNSUPPORTED_MEDIA, f"The header {name.decode()} is there twice.")
 
 
 class Revision(Value, frozen=True):
@@ -166,6 +165,7 @@ def decoded(value: bytes) -> str:
         raise _mismatch("A mirrored header is not valid Base64 of UTF-8") from error
 
 
+@functools.lru_cache(maxsize=4096)  # names of tools and methods come again and again
 def encoded(value: str) -> bytes:
     """Write a value so that a header carries it, the reverse of `decoded`."""
     plain = (

@@ -12,8 +12,10 @@ import msgspec
 
 from safeconduct.core.canonical import StrictJSONError, parse
 from safeconduct.egress import UpstreamFailed
-from safeconduct.proxy.messages import MODERN, Era, Listing
+from safeconduct.proxy.messages import METHODS, MODERN, Era, Listing
 from safeconduct.upstreams import Server, pin
+
+_LISTINGS = tuple(row.listing for row in METHODS.values() if row.listing is not None)
 
 
 def names(raw: bytes, listing: Listing) -> list[str]:
@@ -26,6 +28,13 @@ def names(raw: bytes, listing: Listing) -> list[str]:
     if "result" not in whole:
         return []
     return [name for _, _, name in _items(_members(whole["result"]), listing)]
+
+
+def held_in(raw: bytes) -> Listing | None:
+    """Return which list an answer holds, for answers to requests nobody here remembers."""
+    whole = _members(raw)
+    result = _members(whole["result"]) if "result" in whole else {}
+    return next((row for row in _LISTINGS if row.member in result), None)
 
 
 def narrowed(

@@ -22,11 +22,19 @@ _MAX_NAME = 2048
 
 
 class Listing(Value, frozen=True):
-    """The shape of a list result: its member, and the item member that names an item."""
+    """The shape of a list result.
+
+    Attributes:
+        member: Holds the items.
+        name: The member of an item that names it.
+        kind: What the items are.
+        used_by: The method that uses an item; who may not use it is not shown it.
+    """
 
     member: str
     name: str
     kind: str
+    used_by: str
 
 
 class Method(Value, frozen=True):
@@ -54,16 +62,27 @@ METHODS: dict[str, Method] = {
     "ping": Method(eras=(LEGACY,)),
     "logging/setLevel": Method(eras=(LEGACY,)),
     "server/discover": Method(eras=(MODERN,)),
-    "tools/list": Method(listing=Listing(member="tools", name="name", kind="tool")),
+    "tools/list": Method(
+        listing=Listing(member="tools", name="name", kind="tool", used_by="tools/call")
+    ),
     "tools/call": Method(kind="tool", names="name", recorded=True, pauses=True),
-    "resources/list": Method(listing=Listing(member="resources", name="uri", kind="resource")),
+    "resources/list": Method(
+        listing=Listing(member="resources", name="uri", kind="resource", used_by="resources/read")
+    ),
     "resources/templates/list": Method(
-        listing=Listing(member="resourceTemplates", name="uriTemplate", kind="resource")
+        listing=Listing(
+            member="resourceTemplates",
+            name="uriTemplate",
+            kind="resource",
+            used_by="resources/read",
+        )
     ),
     "resources/read": Method(kind="resource", names="uri", recorded=True, pauses=True),
     "resources/subscribe": Method(kind="resource", names="uri", eras=(LEGACY,), recorded=True),
     "resources/unsubscribe": Method(kind="resource", names="uri", eras=(LEGACY,)),
-    "prompts/list": Method(listing=Listing(member="prompts", name="name", kind="prompt")),
+    "prompts/list": Method(
+        listing=Listing(member="prompts", name="name", kind="prompt", used_by="prompts/get")
+    ),
     "prompts/get": Method(kind="prompt", names="name", recorded=True, pauses=True),
     "completion/complete": Method(),
     "subscriptions/listen": Method(eras=(MODERN,), recorded=True),
@@ -107,6 +126,14 @@ class Message(Value, frozen=True):
         return arguments if isinstance(arguments, dict) else None
 
 
+class BadParams(Refused):
+    """A request that can be answered under its id, but not carried out."""
+
+    def __init__(self, public: str, message_id: MessageId) -> None:
+        super().__init__(Code.INVALID_PARAMS, public)
+        self.message_id = message_id
+
+
 def read(raw: bytes, era: Era | None = None) -> Message:
     """Read a client's message (JSON-RPC 2.0 sections 4 and 5; MCP: no batches).
 
@@ -141,12 +168,17 @@ def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
         raise _invalid("The parameters are not an object")
     if "id" not in value:
         return Message(form="notification", id=None, method=method, params=params, name="", raw=raw)
+    message_id = _message_id(value["id"])
+    fault = _fault(method, params, era)
+    if fault:
+        raise BadParams(fault, message_id)
+    names = _names(method, era)
     return Message(
         form="request",
-        id=_message_id(value["id"]),
+        id=message_id,
         method=method,
         params=params,
-        name=_name(method, params, era),
+        name=params[names] if names else "",
         raw=raw,
     )
 
@@ -166,16 +198,23 @@ def _message_id(value: object) -> MessageId:
     return value
 
 
-def _name(method: str, params: JSON, era: Era | None) -> str:
+def _names(method: str, era: Era | None) -> str:
+    """Return the parameter that names what a method is aimed at, or "" if there is none."""
     row = METHODS.get(method)
-    if row is None or not row.names or (era is not None and era not in row.eras):
+    return "" if row is None or (era is not None and era not in row.eras) else row.names
+
+
+def _fault(method: str, params: JSON, era: Era | None) -> str:
+    """Say what is wrong with the parameters, or nothing."""
+    names = _names(method, era)
+    if not names:
         return ""
-    name = params.get(row.names)
+    name = params.get(names)
     if not isinstance(name, str) or not name or len(name) > _MAX_NAME:
-        raise Refused(Code.INVALID_PARAMS, f"The parameter {row.names!r} is missing or no text.")
+        return f"The parameter {names!r} is missing or no text."
     if method == "tools/call" and not isinstance(params.get("arguments", {}), dict | None):
-        raise Refused(Code.INVALID_PARAMS, "The parameter 'arguments' is not an object.")
-    return name
+        return "The parameter 'arguments' is not an object."
+    return ""
 
 
 def _invalid(sentence: str) -> Refused:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 
 from safeconduct.core.errors import Code, GatewayError
+from safeconduct.core.model import Level
 from safeconduct.egress import Reply
+from safeconduct.oauth import granted
 from safeconduct.proxy import refusals
 from safeconduct.proxy.calls import Call, Progress, parse
 from safeconduct.proxy.deciding import Decider, refuse
@@ -112,7 +114,7 @@ def _refusal(error: GatewayError, exchange: Exchange, progress: Progress) -> Ans
         headers = ((b"www-authenticate", challenge(error, exchange)),)
     elif error.code is Code.INSUFFICIENT_LEVEL and isinstance(error, Denied):
         level = error.decision.required_level
-        scope = "mcp" if level is None else f"mcp mcp:{level.word}"
+        scope = " ".join(granted(level or Level.LOW))
         headers = ((b"www-authenticate", challenge(error, exchange, scope=scope)),)
     elif error.code is Code.METHOD_NOT_ALLOWED:
         headers = ((b"allow", b"POST"),)

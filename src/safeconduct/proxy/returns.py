@@ -18,6 +18,7 @@ from safeconduct.proxy import listings, refusals, results
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.exchange import Answer, raw_body
+from safeconduct.proxy.messages import Listing
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.transport_sessions import TransportSessions
@@ -26,7 +27,6 @@ from safeconduct.upstreams import EventTooLarge, Splitter, data_of, with_data
 
 _ANSWER_BYTES = 32 * 1024 * 1024
 _EVENT_BYTES = 4 * 1024 * 1024
-_KEEP_ALIVE_SECONDS = 15.0
 _KEEP_ALIVE = b": still here\n\n"
 _PASSED = (b"content-type", b"cache-control")
 _TOOLS_CHANGED = "notifications/tools/list_changed"
@@ -49,12 +49,16 @@ class Returns:
         transports: TransportSessions,
         sessions: Sessions,
         changed: Callable[[Call], None],
+        keep_alive_seconds: float = 15.0,
     ) -> None:
         """Take the collaborators.
 
         Args:
             changed: Told when a server's tools are not as they were reviewed.
+            keep_alive_seconds: How long a stream is silent before it is decided again and
+                says that it is still there.
         """
+        self._keep_alive_seconds = keep_alive_seconds
         self._decider = decider
         self._records = records
         self._states = states
@@ -80,7 +84,9 @@ class Returns:
         try:
             if reply.status == 200 and media == b"text/event-stream":
                 headers = (*_STREAM_HEADERS, *self._session_header(call, reply))
-                return Answer(200, headers, self._stream(call, reply, record))
+                stream = self._stream(call, reply, record)
+                await anext(stream)
+                return Answer(200, headers, stream)
             raw = await reply.read(_ANSWER_BYTES)
             answer = await self._whole(call, reply, media, raw)
         except BaseException:
@@ -115,13 +121,16 @@ class Returns:
 
     async def _judged(self, call: Call, raw: bytes, reading: results.Reading) -> bytes:
         """Return an answer's bytes, changed only where an obligation or a list asks for it."""
-        listing = call.row.listing
-        if listing is None:
-            if not call.row.pauses:
-                return raw
-            return self._states.leave(raw, reading, call.message, call.caller)
+        if call.row.listing is not None:
+            return await self._listed(call, raw, call.row.listing)
+        if not call.row.pauses:
+            return raw
+        return self._states.leave(raw, reading, call.message, call.caller)
+
+    async def _listed(self, call: Call, raw: bytes, listing: Listing) -> bytes:
+        """Return a list with what its reader may see."""
         names = listings.names(raw, listing)
-        visible = [(await self._decider.decide(call, listing.kind, name)).allow for name in names]
+        visible = [await self._visible(call, listing, name) for name in names]
         shown, changed = listings.narrowed(
             raw, listing, era=call.revision.era, server=call.server, visible=visible
         )
@@ -129,9 +138,17 @@ class Returns:
             self._changed(call)
         return shown
 
+    async def _visible(self, call: Call, listing: Listing, name: str) -> bool:
+        if call.exchange.host.policies.lists_everything:
+            tool = call.server.tools.get(name)
+            return listing.kind != "tool" or (tool is not None and tool.enabled)
+        decision = await self._decider.decide(call, listing.kind, name, listing.used_by)
+        return decision.allow
+
     async def _stream(self, call: Call, reply: Reply, record: str) -> AsyncGenerator[bytes]:
         outcome, sent = "cut", 0
         try:
+            yield b""  # begun before it is handed out: then closing it always runs what is below
             async with contextlib.aclosing(self._events(call, reply)) as events:
                 async for event, word in events:
                     outcome = word or outcome
@@ -144,8 +161,10 @@ class Returns:
             outcome = "cancelled" if outcome == "cut" else outcome
             raise
         finally:
-            self._records.outcome(call, record, outcome, status=200, sent=sent)
-            await reply.aclose()
+            try:
+                self._records.outcome(call, record, outcome, status=200, sent=sent)
+            finally:
+                await reply.aclose()
 
     async def _events(self, call: Call, reply: Reply) -> AsyncGenerator[tuple[bytes, str]]:
         """Yield each event as it goes to the caller, with the outcome it decides or ""."""
@@ -181,7 +200,11 @@ class Returns:
         if not reading.answers():
             raise UpstreamFailed("The server sent something that is no message.", sent=True)
         if call.message.form != "request":
-            return event, ""  # a resumed stream: the call's own stream has had its care
+            # A resumed stream may bring the answer to an earlier request; only lists are cut.
+            listing = listings.held_in(data)
+            if listing is None:
+                return event, ""
+            return with_data(event, await self._listed(call, data, listing)), ""
         body = await self._judged(call, data, reading)
         return event if body is data else with_data(event, body), reading.outcome
 
@@ -206,7 +229,7 @@ class Returns:
                 waiting_for: set[asyncio.Future[Any]] = {coming, alarm}
                 await asyncio.wait(
                     waiting_for,
-                    timeout=_KEEP_ALIVE_SECONDS,
+                    timeout=self._keep_alive_seconds,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if standing and self._stopping:

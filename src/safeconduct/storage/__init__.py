@@ -3,11 +3,13 @@
 from safeconduct.storage.changes import Change, Epoch, Feed
 from safeconduct.storage.columns import UtcTime, host_column, metadata
 from safeconduct.storage.database import Database, Read, StorageError, Write
+from safeconduct.storage.migrating import DatabaseIsNewer, migrate
 from safeconduct.storage.views import View
 
 __all__ = [
     "Change",
     "Database",
+    "DatabaseIsNewer",
     "Epoch",
     "Feed",
     "Read",
@@ -17,4 +19,5 @@ __all__ = [
     "Write",
     "host_column",
     "metadata",
+    "migrate",
 ]

@@ -47,6 +47,14 @@ export class Provider {
     this.verifier = verifier
   }
 
+  discoveryState() {
+    return this.discovered
+  }
+
+  saveDiscoveryState(state) {
+    this.discovered = state
+  }
+
   async redirectToAuthorization(url) {
     this.visits += 1
     this.landed = await visit(url.href)

@@ -33,6 +33,6 @@ async function signedIn() {
 }
 
 const { client, version } = await signedIn()
-const found = await converse(client)
+const found = await converse(client, (params, options) => client.callTool(params, undefined, options))
 await client.close()
 finish({ ...found, version, visits: authProvider.visits })

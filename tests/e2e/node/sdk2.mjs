@@ -33,6 +33,7 @@ async function connected() {
 }
 
 const client = await connected()
-const found = await converse(client)
+const version = client.getNegotiatedProtocolVersion()
+const found = await converse(client, (params, options) => client.callTool(params, options))
 await client.close()
-finish({ ...found, version: client.getNegotiatedProtocolVersion?.(), visits: authProvider.visits })
+finish({ ...found, version, visits: authProvider.visits })

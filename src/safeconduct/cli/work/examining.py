@@ -21,6 +21,7 @@ from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out
 from safeconduct.cli.work.asking import settings_of
 from safeconduct.cli.work.installations import opened
+from safeconduct.cli.work.ports import unusable
 from safeconduct.core.clock import SystemClock
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import Value
@@ -155,26 +156,15 @@ def _port(settings: Settings) -> Iterator[Finding]:
             message=f"Cursor listens on {_CURSORS_PORT} while it signs in",
             fix="On machines where people use Cursor, choose another port.",
         )
-    if server.listen_port and _taken(server.listen_host, server.listen_port):
+    if reason := unusable(server.listen_host, server.listen_port):
         yield Finding(
             check="port",
             state="warn",
-            message=f"{server.listen} is in use",
+            message=f"{server.listen} cannot be listened on: {reason.lower()}",
             fix="Fine if that is this gateway; else choose another server.listen.",
         )
     else:
         yield Finding(check="port", state="ok", message=f"{server.listen} is free")
-
-
-def _taken(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return True
-    return False
 
 
 async def _origin(key: str, origin: str) -> Finding:

@@ -8,18 +8,25 @@ from safeconduct.app import serve as serve_installation
 from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.output import Out
 from safeconduct.cli.work.asking import settings_of
+from safeconduct.cli.work.ports import unusable
 from safeconduct.storage import StorageError
 
 
 def serve(config: Path, *, as_json: bool) -> int:
     """Serve until told to stop; returns the exit code."""
     settings = settings_of(config)
+    server = settings.server
+    if reason := unusable(server.listen_host, server.listen_port):
+        raise Failed(
+            f"{server.listen} cannot be listened on: {reason.lower()}. "
+            "End what listens there, or choose another server.listen."
+        )
     addresses = [host.origin for host in settings.hosts]
     out = Out(as_json=as_json)
     with_hosts = f" for {', '.join(addresses)}" if addresses else ""
     out.sentence(
-        f"Serving on {settings.server.listen}{with_hosts}; Ctrl-C ends it.",
-        listen=settings.server.listen,
+        f"Serving on {server.listen}{with_hosts}; Ctrl-C ends it.",
+        listen=server.listen,
         origins=addresses,
     )
     out.flush()

@@ -151,6 +151,7 @@ def upgrade() -> None:
         sa.Column("redirect_sent", sa.Integer(), nullable=False),
         sa.Column("challenge", sa.String(length=64), nullable=False),
         sa.Column("resource", sa.String(length=512), nullable=False),
+        sa.Column("level", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("used_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("host", "digest", name=op.f("pk_oauth_codes")),

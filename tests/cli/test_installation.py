@@ -1,0 +1,284 @@
+"""The commands against a real installation: each a process, as a person or a pipeline runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from safeconduct import consent as consents
+from safeconduct import people, sessions
+from safeconduct.core.clock import SystemClock
+from safeconduct.core.model import ClientId, ConsentId, HostId, Level, ServerKey, SessionId
+from safeconduct.storage import Database, Epoch, Feed
+from tests.cli.conftest import FILE, SECRETS, Shell
+from tests.cli.upstream import Upstream
+
+pytestmark = pytest.mark.slow
+ACME = HostId("acme")
+
+
+async def connect_alice(directory: Path, client: str) -> str:
+    """Give alice's agent a live session, as signing in would."""
+    epoch = Epoch(directory / "data" / "epoch")
+    clock = SystemClock()
+    feed = Feed(epoch)
+    url = f"sqlite+aiosqlite:///{directory}/data/safeconduct.db"
+    database = Database(url, feed=feed, clock=clock)
+    now = clock.now()
+    async with database.write() as tx:
+        found = await people.by_email(tx, ACME, "alice@acme.test")
+        assert found is not None
+        await consents.grant(
+            tx,
+            consents.Consent(
+                host=ACME,
+                subject=found[0].id,
+                client=ClientId(client),
+                server=ServerKey("tickets"),
+                id=ConsentId(f"con_{client}"),
+                level=Level.LOW,
+                granted_at=now,
+                expires_at=now + timedelta(days=30),
+                redirect_uri="http://localhost/cb",
+                client_digest="d",
+            ),
+        )
+        await sessions.open_session(
+            tx,
+            sessions.Session(
+                host=ACME,
+                id=SessionId(f"ses_{client}"),
+                subject=found[0].id,
+                client=ClientId(client),
+                server=ServerKey("tickets"),
+                opened_at=now,
+                used_at=now,
+                ends_at=now + timedelta(days=90),
+                idle_seconds=86_400,
+            ),
+        )
+    await database.close()
+    epoch.close()
+    return f"ses_{client}"
+
+
+def test_a_plan_of_what_was_applied_is_empty(installed: Shell) -> None:
+    assert installed("plan").out == "Nothing to change.\n"
+    assert installed("plan", "--json").json == {"steps": [], "imported": [], "warnings": []}
+
+
+def test_apply_does_what_plan_showed(shell: Shell, upstream: Upstream) -> None:
+    (shell.directory / "safeconduct.yaml").write_text(FILE.format(url=upstream.url))
+
+    planned = shell("plan", "--json").json
+    done = shell("apply", "--json").json
+
+    assert done["steps"] == planned["steps"]
+    assert [step["noun"] for step in planned["steps"]] == [
+        *("host", "server", "person", "operator", "client", "ceiling")
+    ]
+    (imported,) = done["imported"]
+    assert (imported["low"], imported["medium"], imported["high"]) == (1, 0, 1)
+
+
+@pytest.mark.requirement("S-12")
+async def test_apply_ends_sessions_that_lost_their_ceiling(
+    shell: Shell, upstream: Upstream
+) -> None:
+    file = shell.directory / "safeconduct.yaml"
+    file.write_text(FILE.format(url=upstream.url))
+    await asyncio.to_thread(shell, "apply", "--no-crawl")
+    session = await connect_alice(shell.directory, "ci")
+    listed = await asyncio.to_thread(shell, "sessions", "list", "--json")
+    assert [each["id"] for each in listed.json] == [session]
+    text = file.read_text()
+    file.write_text("\n".join(line for line in text.splitlines() if "ceiling" not in line))
+    file.write_text(file.read_text().replace("    access:\n", ""))
+
+    done = await asyncio.to_thread(shell, "apply")
+
+    assert f"- acme: session {session}: of alice@acme.test on tickets ends" in done.out
+    assert (await asyncio.to_thread(shell, "sessions", "list", "--json")).json == []
+    tail = await asyncio.to_thread(shell, "audit", "tail")
+    assert "session.ended" in tail.out
+    assert f"by={shell.user}" in tail.out
+
+
+async def test_suspending_a_person_ends_what_they_allowed_and_restoring_gives_nothing_back(
+    installed: Shell,
+) -> None:
+    await connect_alice(installed.directory, "suspended")
+
+    done = await asyncio.to_thread(installed, "people", "suspend", "alice@acme.test")
+
+    assert done.out == "alice@acme.test is suspended; 1 consents ended.\n"
+    again = await asyncio.to_thread(installed, "people", "suspend", "alice@acme.test", code=1)
+    assert again.err == "alice@acme.test is suspended already; nothing was changed.\n"
+    listed = await asyncio.to_thread(installed, "people", "list", "--json")
+    assert [(each["active"], each["sessions"]) for each in listed.json] == [(False, 0)]
+    await asyncio.to_thread(installed, "people", "restore", "Alice@acme.test")
+    listed = await asyncio.to_thread(installed, "people", "list", "--json")
+    assert [(each["active"], each["sessions"]) for each in listed.json] == [(True, 0)]
+    tail = (await asyncio.to_thread(installed, "audit", "tail", "--json")).out.splitlines()
+    records = [json.loads(line) for line in tail]
+    kinds = [each["kind"] for each in records if each["kind"] != "configuration.applied"]
+    assert kinds[:4] == ["person.suspended", "session.ended", "consent.ended", "person.restored"]
+    assert {each["detail"]["by"] for each in records} == {installed.user}
+
+
+@pytest.mark.requirement("Z-26")
+async def test_sessions_end_one_by_one_or_by_person_and_server_or_by_agent(
+    installed: Shell,
+) -> None:
+    one = await connect_alice(installed.directory, "one")
+    two = await connect_alice(installed.directory, "two")
+
+    await asyncio.to_thread(installed, "sessions", "revoke", one)
+    left = await asyncio.to_thread(installed, "sessions", "list", "--json")
+    assert [each["id"] for each in left.json] == [two]
+    gone = await asyncio.to_thread(installed, "sessions", "revoke", one, code=1)
+    assert gone.err == "Nothing of the kind is live; nothing was changed.\n"
+    await asyncio.to_thread(
+        installed, "sessions", "revoke", "--person", "alice@acme.test", "--server", "tickets"
+    )
+    assert (await asyncio.to_thread(installed, "sessions", "list", "--json")).json == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("ses_1", "--agent", "ci"), ("--server", "tickets"), ("--person", "a", "x")]
+)
+def test_what_to_revoke_must_be_said_once(installed: Shell, arguments: tuple[str, ...]) -> None:
+    assert (
+        "Name one session, or --person" in installed("sessions", "revoke", *arguments, code=1).err
+    )
+
+
+async def test_blocking_an_agent_ends_what_it_was_allowed(installed: Shell) -> None:
+    await connect_alice(installed.directory, "ci")
+
+    done = await asyncio.to_thread(installed, "agents", "block", "ci", "--json")
+
+    assert done.json == {"client": "ci", "blocked": True, "ended": 1}
+    listed = await asyncio.to_thread(installed, "agents", "list", "--json")
+    assert [(each["id"], each["blocked"], each["sessions"]) for each in listed.json] == [
+        ("ci", True, 0)
+    ]
+    await asyncio.to_thread(installed, "agents", "unblock", "ci")
+    again = await asyncio.to_thread(installed, "agents", "unblock", "ci", code=1)
+    assert again.err == "This agent is not blocked; nothing was changed.\n"
+
+
+def test_a_changed_tool_waits_until_it_is_accepted(installed: Shell, upstream: Upstream) -> None:
+    upstream.descriptions["get_issue"] = "Reads an issue, and your mail."
+
+    checked = installed("servers", "check", "tickets")
+
+    assert "for review: get_issue" in checked.out
+    refused = installed("servers", "refuse", "tickets", "get_issue")
+    assert "stays out" in refused.out
+    shown = {each["name"]: each for each in installed("servers", "show", "tickets", "--json").json}
+    assert shown["get_issue"]["state"] == "changed"
+    installed("servers", "accept", "tickets", "get_issue")
+    shown = {each["name"]: each for each in installed("servers", "show", "tickets", "--json").json}
+    assert (shown["get_issue"]["state"], shown["get_issue"]["description"]) == (
+        "pinned",
+        "Reads an issue, and your mail.",
+    )
+    again = installed("servers", "accept", "tickets", "get_issue", code=1)
+    assert "does not wait for review" in again.err
+    kinds = [
+        json.loads(line)["kind"] for line in installed("audit", "tail", "--json").out.splitlines()
+    ]
+    assert kinds[-4:] == ["server.checked", "tool.changed", "tool.refused", "tool.accepted"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("servers", "show", "nope"),
+            "Host acme has no server nope. See: safeconduct servers list",
+        ),
+        (("servers", "accept", "tickets", "x"), "Server tickets has no tool x."),
+        (("people", "suspend", "x@y.test"), "Host acme knows nobody by that address."),
+        (("agents", "block", "nope"), "Host acme knows no agent by that id."),
+        (("hosts", "show", "nope"), "There is no host nope. There are: acme"),
+        (("audit", "tail", "--decision", "maybe"), "--decision is one of: allow, deny"),
+        (("audit", "tail", "--since", "soon"), "--since is a time such as"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_code_1(
+    installed: Shell, arguments: tuple[str, ...], said: str
+) -> None:
+    ran = installed(*arguments, code=1)
+
+    assert ran.err.startswith(said)
+    assert len(ran.err.splitlines()) == 1
+    assert ran.out == ""
+
+
+def test_every_list_is_a_table_or_json(installed: Shell) -> None:
+    for noun in ("hosts", "servers", "people", "agents"):
+        assert isinstance(installed(noun, "list", "--json").json, list)
+        assert "acme" in installed(noun, "list").out or noun in {"agents", "servers"}
+    assert installed("hosts", "show", "--json").json["origin"] == "http://localhost:8420"
+    assert "policies.tokens.access_seconds: 900" in installed("hosts", "show").out
+
+
+def test_the_trail_is_exported_and_proven(installed: Shell) -> None:
+    out = installed.directory / "trail.csv"
+    done = installed("audit", "export", "--format", "csv", "-o", str(out), "--json").json
+    assert done["records"] == len(out.read_text().splitlines()) - 1 > 0
+    assert out.stat().st_mode & 0o077 == 0
+    again = installed("audit", "export", "-o", str(out), code=1)
+    assert again.err == f"File exists: {out}\n"
+    lines = installed("audit", "export").out.splitlines()
+    assert len(lines) == done["records"]
+
+    proven = installed("audit", "verify", "--json")
+    assert proven.json["whole"] is True
+    anchors = installed.directory / "anchors.json"
+    anchors.write_text(proven.out)
+    installed("audit", "verify", "--anchors", str(anchors))
+
+
+def test_an_altered_trail_is_told(shell: Shell, upstream: Upstream) -> None:
+    (shell.directory / "safeconduct.yaml").write_text(FILE.format(url=upstream.url))
+    shell("apply", "--no-crawl")
+    (segment, *_) = sorted((shell.directory / "data" / "audit").glob("*.jsonl"))
+    segment.write_bytes(segment.read_bytes().replace(b"configuration", b"compensation.", 1))
+
+    told = shell("audit", "verify", "--data-dir", "data", code=1)
+
+    assert "altered" in told.err
+
+
+def test_the_doctor_finds_what_is_wrong(shell: Shell, upstream: Upstream) -> None:
+    text = FILE.format(url=upstream.url).replace("8420", "8787")
+    (shell.directory / "safeconduct.yaml").write_text(text)
+    before = {each["check"]: each for each in shell("doctor", "--json").json["checks"]}
+    assert before["data directory"]["state"] == "warn"
+    assert "Cursor listens on 8787" in before["port"]["message"] or before["port"]["state"] == "ok"
+    assert not (shell.directory / "data").exists()
+    shell("apply")
+
+    well = shell("doctor")
+    assert "warn  port: Cursor listens on 8787" in well.out
+    assert "ok    server tickets: legacy; 2 tools" in well.out
+    (shell.directory / "data").chmod(0o755)
+    (shell.directory / "safeconduct.yaml").write_text(text.replace("/mcp", "/mcp/nope/../.."))
+    told = shell("doctor", "--json", code=1).json
+    failed = {each["check"] for each in told["checks"] if each["state"] == "fail"}
+    assert "data directory" in failed
+    assert told["ok"] is False
+
+
+def test_nothing_secret_was_ever_printed(installed: Shell) -> None:
+    """Looks at every output of this module's shared installation."""
+    for ran in installed.seen:
+        for secret in SECRETS.values():
+            assert secret not in ran.out + ran.err

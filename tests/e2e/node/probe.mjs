@@ -1,0 +1,39 @@
+// The same agent on a server of unknown make: `probe.mjs URL legacy|auto|modern`.
+import {
+  Client,
+  StreamableHTTPClientTransport,
+  UnauthorizedError,
+} from '@modelcontextprotocol/client'
+
+import { Provider } from './provider.mjs'
+import { finish } from './talk.mjs'
+
+const url = new URL(process.argv[2])
+const mode = process.argv[3] === 'modern' ? { pin: '2026-07-28' } : process.argv[3]
+const authProvider = new Provider()
+
+async function connected() {
+  const transport = new StreamableHTTPClientTransport(url, { authProvider })
+  const client = new Client(
+    { name: 'sdk2', version: '1.0' },
+    { capabilities: { elicitation: { form: {} } }, versionNegotiation: { mode } },
+  )
+  client.setRequestHandler('elicitation/create', () => ({
+    action: 'accept',
+    content: { username: 'alice', name: 'Alice' },
+  }))
+  try {
+    await client.connect(transport)
+  } catch (error) {
+    if (!(error instanceof UnauthorizedError)) throw error
+    await transport.finishAuth(authProvider.landed.searchParams)
+    return connected()
+  }
+  return client
+}
+
+const client = await connected()
+const version = client.getNegotiatedProtocolVersion()
+const { content } = await client.callTool({ name: 'echo', arguments: { message: 'hello' } })
+await client.close()
+finish({ version, echoed: content[0].text })

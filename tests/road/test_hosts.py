@@ -1,0 +1,474 @@
+"""Two hosts in one process: what one of them gave out is nothing at the other. Every route.
+
+The same request is sent twice: to the host it was made for, where it does something, and to
+the other, where it must do nothing and show nothing. A route without a row here fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+
+from safeconduct.audit import read
+from safeconduct.consent import by_id, of_person
+from safeconduct.core.model import ConsentId, HostId, ServerKey, SessionId
+from safeconduct.signin import FORM_COOKIE, SESSION_COOKIE, BrowserSessions, form_token, links
+from safeconduct.signin.links import Purpose
+from safeconduct.upstreams import Wanted, save
+from tests.road.world import ACME, CALLBACK, OTHER, VERIFIER, Tokens, World, world_at
+
+PASSWORD = "correct horse battery"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+@dataclass
+class Given:
+    """What acme gave out."""
+
+    world: World
+    tokens: Tokens
+    client: str
+    handle: str
+
+    async def get(self, path: str, origin: str, **query: str) -> httpx2.Response:
+        return await self.world.http.get(
+            f"{origin}{path}", params=query, headers={"cookie": self._cookies()}
+        )
+
+    async def post(
+        self, path: str, origin: str, purpose: str = "", **fields: str
+    ) -> httpx2.Response:
+        """Submit a form of ours: the cookies agree with the token, only the host differs."""
+        fields["csrf"] = form_token(self.handle, purpose=purpose)
+        return await self.world.http.post(
+            f"{origin}{path}", data=fields, headers={"cookie": self._cookies()}
+        )
+
+    def _cookies(self) -> str:
+        return f"{SESSION_COOKIE}={self.handle}; {FORM_COOKIE}={self.handle}"
+
+    async def code(self) -> str:
+        return await self.world.code("alice", "agent", "tickets")
+
+    async def link(self, purpose: Purpose) -> str:
+        async with self.world.parts.database.write() as tx:
+            token = await links.issue(
+                tx,
+                HostId("acme"),
+                purpose,
+                email="alice@acme.test",
+                at=self.world.clock.now(),
+            )
+        return token.reveal()
+
+    async def consent_lives(self) -> bool:
+        async with self.world.parts.database.read() as tx:
+            found = await by_id(tx, HostId("acme"), await self.consent())
+        return found is not None and found.ended_at is None
+
+    async def consent(self) -> ConsentId:
+        """Return what alice allowed last."""
+        async with self.world.parts.database.read() as tx:
+            return (await of_person(tx, HostId("acme"), self.tokens.subject))[0].id
+
+    async def signed_in(self) -> bool:
+        return (await self.get("/account", ACME)).status_code == 200
+
+
+@pytest.fixture(scope="module")
+async def given(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Given]:
+    directory = tmp_path_factory.mktemp("hosts")
+    (directory / "password").write_text(PASSWORD)
+    url = "http://127.0.0.1:1/mcp"  # nobody answers: a server that only acme has
+    async with world_at(directory, acme={"people": _people(directory)}) as world:
+        await world.parts.hosts.refresh()
+        tokens = await world.tokens()
+        said = await world.http.post(
+            f"{ACME}/oauth/register",
+            json={"redirect_uris": [CALLBACK], "token_endpoint_auth_method": "none"},
+        )
+        browsers = BrowserSessions(database=world.parts.database, clock=world.clock)
+        async with world.parts.database.write() as tx:
+            handle = await browsers.open(tx, HostId("acme"), tokens.subject)
+            await save(tx, HostId("acme"), Wanted(key=ServerKey("ledger"), name="Ledger", url=url))
+        yield Given(world, tokens, said.json()["client_id"], handle.reveal())
+
+
+def _people(directory: Path) -> list[dict[str, Any]]:
+    return [
+        {
+            "email": "alice@acme.test",
+            "name": "Alice",
+            "password": {"file": str(directory / "password")},
+            "groups": ["engineering"],
+        },
+        {"email": "bob@acme.test", "name": "Bob"},
+    ]
+
+
+def _shows_nothing(answer: httpx2.Response) -> None:
+    assert "acme" not in answer.text.lower()
+    assert "alice" not in answer.text.lower()
+    assert "acme" not in str(answer.headers).lower()
+
+
+async def mcp(given: Given) -> None:
+    there = await given.world.call(given.tokens.access, origin=OTHER)
+    assert there.status_code == 401
+    _shows_nothing(there)
+    common = await given.world.call(given.tokens.access, origin=OTHER, path="/mcp")
+    assert common.status_code == 401
+    assert (await given.world.call(given.tokens.access)).status_code == 200
+
+
+def authorize(path: str) -> Callable[[Given], Awaitable[None]]:
+    async def check(given: Given) -> None:
+        for origin, status in ((OTHER, 400), (ACME, 303)):
+            answer = await given.get(
+                path,
+                origin,
+                response_type="code",
+                client_id=given.client,
+                redirect_uri=CALLBACK,
+                code_challenge="x" * 43,
+                code_challenge_method="S256",
+                resource=f"{origin}/mcp/tickets",
+            )
+            assert answer.status_code == status
+            assert ("location" in answer.headers) == (origin == ACME)
+        foreign = await given.get(
+            path,
+            OTHER,
+            response_type="code",
+            client_id="agent",
+            redirect_uri=CALLBACK,
+            code_challenge="x" * 43,
+            code_challenge_method="S256",
+            resource=f"{ACME}/mcp/tickets",
+        )
+        assert "request=" not in foreign.headers.get("location", "")
+
+    return check
+
+
+def token(path: str) -> Callable[[Given], Awaitable[None]]:
+    async def check(given: Given) -> None:
+        code = await given.code()
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": CALLBACK,
+            "client_id": "agent",
+            "code_verifier": VERIFIER,
+        }
+        there = await given.world.http.post(f"{OTHER}{path}", data=form)
+        assert there.json()["error"] == "invalid_grant"
+        here = await given.world.http.post(f"{ACME}{path}", data=form)
+        assert here.status_code == 200
+        refresh = {
+            "grant_type": "refresh_token",
+            "client_id": "agent",
+            "refresh_token": here.json()["refresh_token"],
+        }
+        there = await given.world.http.post(f"{OTHER}{path}", data=refresh)
+        assert there.json()["error"] == "invalid_grant"
+        assert (await given.world.http.post(f"{ACME}{path}", data=refresh)).status_code == 200
+        unknown = refresh | {"client_id": given.client}
+        there = await given.world.http.post(f"{OTHER}{path}", data=unknown)
+        assert there.json()["error"] == "invalid_client"
+
+    return check
+
+
+def register(path: str) -> Callable[[Given], Awaitable[None]]:
+    async def check(given: Given) -> None:
+        body = {
+            "redirect_uris": [CALLBACK],
+            "client_name": "Same",
+            "token_endpoint_auth_method": "none",
+        }
+        ids = [
+            (await given.world.http.post(f"{origin}{path}", json=body)).json()["client_id"]
+            for origin in (ACME, OTHER, ACME)
+        ]
+        assert ids[0] == ids[2] != ids[1]
+
+    return check
+
+
+async def revoke(given: Given) -> None:
+    tokens = await given.world.tokens(client="assistant")
+    form = {"token": tokens.access, "client_id": "assistant"}
+    assert (await given.world.http.post(f"{OTHER}/oauth/revoke", data=form)).status_code == 200
+    assert (await given.world.call(tokens.access)).status_code == 200
+    assert (await given.world.http.post(f"{ACME}/oauth/revoke", data=form)).status_code == 200
+    assert (await given.world.call(tokens.access)).status_code == 401
+
+
+def document(path: str) -> Callable[[Given], Awaitable[None]]:
+    async def check(given: Given) -> None:
+        there = await given.get(path, OTHER)
+        assert there.status_code == 200
+        assert OTHER in there.text
+        _shows_nothing(there)
+
+    return check
+
+
+def document_of(path: str) -> Callable[[Given], Awaitable[None]]:
+    async def check(given: Given) -> None:
+        suffix = "" if "protected" not in path else "/ledger"
+        there = await given.get(f"{path}{suffix}", OTHER)
+        assert there.status_code == (404 if suffix else 200)
+        _shows_nothing(there)
+        assert (await given.get(f"{path}{suffix}", ACME)).status_code == 200
+
+    return check
+
+
+def nothing(path: str) -> Callable[[Given], Awaitable[None]]:
+    async def check(given: Given) -> None:
+        for origin in (ACME, OTHER):
+            assert (await given.get(path, origin)).status_code == 404
+
+    return check
+
+
+async def stylesheet(given: Given) -> None:
+    """The same for everybody."""
+
+
+async def home(given: Given) -> None:
+    for origin in (ACME, OTHER):
+        assert (await given.get("/", origin)).headers["location"] == "/account"
+
+
+async def account(given: Given) -> None:
+    assert "alice" in (await given.get("/account", ACME)).text.lower()
+    there = await given.get("/account", OTHER)
+    assert there.status_code == 303
+    _shows_nothing(there)
+
+
+async def account_end(given: Given) -> None:
+    for fields in ({"consent": await given.consent()}, {"everything": "yes"}):
+        there = await given.post("/account/end", OTHER, "account", **fields)
+        assert there.headers.get("location", "/login").startswith("/login")
+        assert await given.consent_lives()
+    stranger = await _stranger(given)
+    answer = await given.world.http.post(
+        f"{OTHER}/account/end",
+        data={
+            "consent": await given.consent(),
+            "csrf": form_token(stranger, purpose="account"),
+        },
+        headers={"cookie": f"{SESSION_COOKIE}={stranger}"},
+    )
+    assert answer.status_code == 404
+    assert await given.consent_lives()
+
+
+async def _stranger(given: Given) -> str:
+    """Sign alice of the other host in."""
+    world = given.world
+    person = await world.person("alice@other.test", "other")
+    browsers = BrowserSessions(database=world.parts.database, clock=world.clock)
+    async with world.parts.database.write() as tx:
+        return (await browsers.open(tx, HostId("other"), person.id)).reveal()
+
+
+async def login(given: Given) -> None:
+    there = await given.get("/login", OTHER)
+    assert there.status_code == 200
+    _shows_nothing(there)
+
+
+async def sign_in(given: Given) -> None:
+    fields = {"email": "alice@acme.test", "password": PASSWORD}
+    there = await given.post("/login", OTHER, "sign_in", **fields)
+    assert there.status_code in {400, 401, 422}
+    assert SESSION_COOKIE + "=" not in there.headers.get("set-cookie", "")
+    fields["csrf"] = form_token("sc_fc_fresh", purpose="sign_in")
+    here = await given.world.http.post(
+        f"{ACME}/login", data=fields, headers={"cookie": f"{FORM_COOKIE}=sc_fc_fresh"}
+    )
+    assert SESSION_COOKIE + "=" in here.headers.get("set-cookie", ""), here.status_code
+
+
+async def sign_out(given: Given) -> None:
+    await given.post("/logout", OTHER, "sign_out")
+    assert await given.signed_in()
+
+
+def ask(path: str, verb: str) -> Callable[[Given], Awaitable[None]]:
+    async def check(given: Given) -> None:
+        ask_id = await given.world.ask("agent", "tickets")
+        stranger = await _stranger(given)
+        headers = {"cookie": f"{SESSION_COOKIE}={stranger}"}
+        csrf = form_token(stranger, purpose=f"consent {ask_id}")
+        fields = {
+            "request": ask_id,
+            "csrf": csrf,
+            "level": "low",
+            "server": "tickets",
+            "duration": "1d",
+            "do": "allow",
+        }
+        if verb == "GET":
+            there = await given.world.http.get(
+                f"{OTHER}{path}", params={"request": ask_id}, headers=headers
+            )
+        else:
+            there = await given.world.http.post(f"{OTHER}{path}", data=fields, headers=headers)
+        assert there.status_code == (404 if path == "/consent" else 303)
+        assert "code=" not in there.headers.get("location", "")
+        _shows_nothing(there)
+        here = await given.get("/consent", ACME, request=ask_id)
+        assert "code=" in here.headers["location"]  # allowed before, so nobody is asked again
+
+    return check
+
+
+def mailbox(name: str, verb: str) -> Callable[[Given], Awaitable[None]]:
+    async def check(given: Given) -> None:
+        purpose = Purpose.RESET if name == "reset" else Purpose.SIGN_UP
+        link = await given.link(purpose)
+        if verb == "GET":
+            there = await given.get(f"/login/{name}", OTHER, token=link)
+        else:
+            there = await given.post(
+                f"/login/{name}",
+                OTHER,
+                name,
+                token=link,
+                email="alice@acme.test",
+                name="Mallory",
+                password="another long password",
+            )
+        assert SESSION_COOKIE + "=" not in there.headers.get("set-cookie", "")
+        assert "alice" not in there.text.lower()
+        async with given.world.parts.database.read() as tx:
+            kept = await links.address_of(
+                tx, HostId("acme"), purpose, token=link, at=given.world.clock.now()
+            )
+        assert kept == "alice@acme.test"
+        assert await given.signed_in()
+
+    return check
+
+
+async def operations(given: Given) -> None:
+    """What the process says about itself names no host."""
+    for path in ("/healthz", "/readyz", "/metrics"):
+        _shows_nothing(await given.get(path, OTHER))
+
+
+DISCOVERY = ("oauth-authorization-server", "openid-configuration", "oauth-protected-resource")
+TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
+    ("POST", "/mcp"): mcp,
+    ("POST", "/mcp/{server}"): mcp,
+    ("GET", "/healthz"): operations,
+    ("GET", "/readyz"): operations,
+    ("GET", "/metrics"): operations,
+    ("GET", "/oauth/authorize"): authorize("/oauth/authorize"),
+    ("GET", "/authorize"): authorize("/authorize"),
+    ("POST", "/oauth/token"): token("/oauth/token"),
+    ("POST", "/token"): token("/token"),
+    ("POST", "/oauth/register"): register("/oauth/register"),
+    ("POST", "/register"): register("/register"),
+    ("POST", "/oauth/revoke"): revoke,
+    **{("GET", f"/.well-known/{name}"): document(f"/.well-known/{name}") for name in DISCOVERY},
+    **{
+        ("GET", f"/.well-known/{name}/mcp{{rest:path}}"): document_of(f"/.well-known/{name}/mcp")
+        for name in DISCOVERY
+    },
+    ("GET", "/mcp/.well-known/{rest:path}"): nothing("/mcp/.well-known/openid-configuration"),
+    ("GET", "/mcp/{server}/.well-known/{rest:path}"): nothing("/mcp/ledger/.well-known/x"),
+    ("GET", "/static/pages.css"): stylesheet,
+    ("GET", "/"): home,
+    ("GET", "/account"): account,
+    ("POST", "/account/end"): account_end,
+    ("GET", "/login"): login,
+    ("POST", "/login"): sign_in,
+    ("POST", "/logout"): sign_out,
+    ("GET", "/consent"): ask("/consent", "GET"),
+    ("POST", "/consent"): ask("/consent", "POST"),
+    ("POST", "/consent/leave"): ask("/consent/leave", "POST"),
+    **{
+        (verb, f"/login/{name}"): mailbox(name, verb)
+        for name in ("forgot", "create", "reset", "confirm")
+        for verb in ("GET", "POST")
+    },
+}
+
+
+def _routes(world: World) -> set[tuple[str, str]]:
+    """List what the application answers; HEAD and OPTIONS follow their neighbours."""
+    inner = world.gateway._answers.app._app  # type: ignore[attr-defined]  # the edge's inside
+    assert isinstance(inner, Starlette)
+    found = {
+        (method, _named(route.path))
+        for route in inner.routes
+        for method in route.methods - {"HEAD", "OPTIONS"}
+    }
+    edge = {("GET", path) for path in ("/healthz", "/readyz", "/metrics")}
+    return found | edge | {("POST", "/mcp"), ("POST", "/mcp/{server}")}
+
+
+def _named(path: str) -> str:
+    return "/static/pages.css" if path.endswith(".css") else path
+
+
+@pytest.mark.requirement("X-01", "S-10")
+async def test_every_route_is_in_the_table(given: Given) -> None:
+    assert _routes(given.world) == TABLE.keys()
+
+
+@pytest.mark.requirement("X-01", "X-02", "S-10")
+@pytest.mark.parametrize(("verb", "path"), TABLE, ids=str)
+async def test_what_one_host_gave_out_is_nothing_at_the_other(
+    given: Given, verb: str, path: str
+) -> None:
+    await TABLE[verb, path](given)
+
+
+@pytest.mark.requirement("X-01", "L-02")
+async def test_the_audit_records_of_a_host_are_its_own(given: Given) -> None:
+    there = await given.world.tokens(host="other")
+    await given.world.call(given.tokens.access)
+    await given.world.call(there.access, origin=OTHER)
+
+    own = list(read(given.world.audit, host=HostId("other")))
+
+    assert own
+    assert all(record["host"] == "other" for record in own)
+    written = json.dumps(own)
+    assert there.subject in written
+    for secret in (given.tokens.subject, given.tokens.session, given.client, given.handle):
+        assert secret not in written
+
+
+@pytest.mark.requirement("X-01", "S-10", "Z-26")
+async def test_a_session_is_ended_on_its_own_host_only(given: Given) -> None:
+    tokens = await given.world.tokens(client="assistant")
+    revocations = given.world.parts.revocations
+    session = SessionId(tokens.session)
+
+    ended = await revocations.end_session(
+        HostId("other"), session, by="mallory", because="test.other"
+    )
+
+    assert not ended
+    assert (await given.world.call(tokens.access)).status_code == 200
+    subject = tokens.subject
+    assert not await revocations.end_person(
+        HostId("other"), subject, by="mallory", because="test.other"
+    )
+    assert (await given.world.call(tokens.access)).status_code == 200
