@@ -262,7 +262,6 @@ _DEFERRED: dict[str, str] = {
     "GW-14": NO_TEST,
     "GW-15": NO_TEST,
     "RS-03": NO_TEST,
-    "RS-05": NO_TEST,
     "RS-06": NO_TEST,
     "RS-07": NO_TEST,
     "RS-09": NO_TEST,

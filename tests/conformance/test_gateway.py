@@ -39,6 +39,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             yield running_site
 
 
+@pytest.mark.requirement("P-02", "K-08")
 @pytest.mark.parametrize("revision", sorted(REQUIRED))
 async def test_the_gateway_meets_a_whole_requirement_set(
     site: Site, tmp_path: Path, revision: str

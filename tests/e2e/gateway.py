@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = {"everything": "Everything", "tickets": "Tickets", "reference": "Reference"}
 _PEOPLE = {"alice": "Alice", "bob": "Bob"}
 _MUCH = 1_000_000
+_HANDLES = ("sc_at_", "sc_rt_", "sc_ac_")
 
 
 class Site:
@@ -65,6 +66,8 @@ async def installation(
 ) -> AsyncIterator[Site]:
     """Serve a host in front of these servers (key to URL) until left.
 
+    Whatever clients did to it, the gateway has logged no error then, and no token ever.
+
     Args:
         directory: An empty one.
         more: Further keys of the host.
@@ -92,8 +95,11 @@ async def installation(
         },
     )
     async with Programs(logs=trial.logs) as programs:
-        await trial.serve(programs)
+        gateway = await trial.serve(programs)
         yield Site(trial, programs)
+    said = gateway.log.read_text()
+    assert '"level": "error"' not in said, said
+    assert not any(handle in said for handle in _HANDLES)
 
 
 _ACCESS = (

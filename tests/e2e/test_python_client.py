@@ -47,6 +47,7 @@ def text_of(result: types.CallToolResult) -> str:
     return block.text
 
 
+@pytest.mark.requirement("P-01", "P-02", "K-08")
 async def test_it_registers_signs_in_and_calls(site: Site, era: str) -> None:
     agent = Agent(site, "tickets", levels=("Medium",))
 
@@ -59,6 +60,7 @@ async def test_it_registers_signs_in_and_calls(site: Site, era: str) -> None:
     assert len(agent.visits) == 1
 
 
+@pytest.mark.requirement("K-06", "K-11", "K-13", "P-11", "Z-12")
 async def test_what_the_ceiling_forbids_is_refused_with_words_and_not_listed(
     site: Site, era: str
 ) -> None:
@@ -89,6 +91,7 @@ async def test_a_tool_nobody_offers_is_unknown(site: Site, era: str) -> None:
     assert refusal.value.error.code == types.INVALID_PARAMS
 
 
+@pytest.mark.requirement("K-13", "RS-05", "RS-15")
 async def test_consenting_to_more_is_asked_for_where_it_helps(site: Site, era: str) -> None:
     agent = Agent(site, "tickets", levels=("Low", "Medium"))
 
@@ -103,6 +106,7 @@ async def test_consenting_to_more_is_asked_for_where_it_helps(site: Site, era: s
     assert "mcp:medium" in asked["scope"][0].split()
 
 
+@pytest.mark.requirement("P-19")
 async def test_progress_arrives_while_the_tool_works(at_home: Agent, era: str) -> None:
     seen: list[float] = []
 
@@ -166,6 +170,7 @@ async def test_prompts_are_listed_fetched_and_completed(at_home: Agent, era: str
     assert completed.completion.values is not None
 
 
+@pytest.mark.requirement("P-19")
 async def test_changes_are_told_to_whoever_listens(site: Site) -> None:
     agent = Agent(site, "everything", levels=("High",))
 
@@ -197,6 +202,7 @@ async def test_changes_are_told_to_a_subscriber_of_the_older_era(site: Site) -> 
             await updated.wait()
 
 
+@pytest.mark.requirement("C-26", "Z-24")
 async def test_what_a_person_ends_is_asked_for_anew_at_the_next_call(site: Site, era: str) -> None:
     agent = Agent(site, "tickets", levels=("Low",), name=f"Ended in {era}")
 
@@ -226,6 +232,7 @@ async def test_ending_it_cuts_an_open_stream(site: Site) -> None:
             await anext(aiter(changes))
 
 
+@pytest.mark.requirement("RS-08")
 async def test_a_token_opens_one_server_only(site: Site, era: str) -> None:
     """RFC 8707: the audience is the endpoint, so elsewhere the agent has to ask again."""
     tickets = Agent(site, "tickets", levels=("Low",))
@@ -240,6 +247,7 @@ async def test_a_token_opens_one_server_only(site: Site, era: str) -> None:
     assert len(elsewhere.visits) == 1
 
 
+@pytest.mark.requirement("K-03", "Z-11", "T-29")
 async def test_two_people_share_a_client_and_nothing_else(site: Site, era: str) -> None:
     alice = Agent(site, "tickets", levels=("Medium",))
     async with alice.connected(era) as client:

@@ -10,18 +10,21 @@ from mcp import MCPError
 from safeconduct.rehearsal import free_port
 from tests.e2e.agent import Agent
 from tests.e2e.conversation import MODULES, NODE, conversation, script
-from tests.e2e.gateway import Site, installation
+from tests.e2e.gateway import Site, installation, node_tools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("node")]
+pytestmark = pytest.mark.slow
 
 SERVER = MODULES / ".bin/mcp-server-everything"
 
 
 @pytest.fixture(scope="module")
-async def reference(tmp_path_factory: pytest.TempPathFactory, node: None) -> AsyncIterator[Site]:
+async def reference(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    problem = await node_tools()
+    if problem:
+        pytest.skip(f"the reference server cannot be installed here: {problem}")
     port = free_port()
     environ = {"PORT": str(port), "PATH": str(NODE.parent)}
     async with conversation([NODE, SERVER, "streamableHttp"], environ=environ) as server:
@@ -32,6 +35,7 @@ async def reference(tmp_path_factory: pytest.TempPathFactory, node: None) -> Asy
             yield site
 
 
+@pytest.mark.requirement("P-04", "P-08")
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
 async def test_its_tools_are_imported_and_called(reference: Site, mode: str) -> None:
     """A client that would rather speak the newer era falls back, as it would without us."""

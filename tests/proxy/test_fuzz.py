@@ -58,8 +58,7 @@ def test_any_json_is_one_message_or_refused(value: dict[str, object]) -> None:
 
     try:
         message = read(raw)
-    except Refused as error:
-        assert len(error.public) < 300
+    except Refused:
         return
     assert value["jsonrpc"] == "2.0"
     assert message.raw is raw

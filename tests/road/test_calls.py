@@ -56,7 +56,7 @@ async def test_the_result_comes_back_byte_for_byte(
     assert (await road.call(tokens.access, version=version)).content == said
 
 
-@pytest.mark.requirement("SEC-11", "P-10")
+@pytest.mark.requirement("SEC-11", "P-10", "RS-09")
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_nothing_of_the_callers_connection_reaches_the_upstream(
     road: World, tokens: Tokens, version: str
@@ -302,7 +302,7 @@ async def test_an_agent_may_what_consent_and_ceiling_both_allow(
     await shared.ceiling(Level.HIGH, person="bob")
 
 
-@pytest.mark.requirement("K-13", "SEC-40")
+@pytest.mark.requirement("K-13", "SEC-40", "RS-05", "RS-06")
 async def test_a_step_up_names_the_whole_scope_and_the_metadata(road: World) -> None:
     low = await road.tokens(person="bob", level=Level.LOW)
 

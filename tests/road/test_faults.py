@@ -196,4 +196,4 @@ async def test_the_trail_is_whole_after_a_crash_and_a_restart(tmp_path: Path) ->
                 await caller
 
     report = verify(tmp_path / "data" / "audit")
-    assert report.ok, report
+    assert report.whole, report.problems

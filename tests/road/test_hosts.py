@@ -472,3 +472,11 @@ async def test_a_session_is_ended_on_its_own_host_only(given: Given) -> None:
         HostId("other"), subject, by="mallory", because="test.other"
     )
     assert (await given.world.call(tokens.access)).status_code == 200
+
+
+@pytest.mark.requirement("X-01", "SEC-04")
+async def test_a_browser_session_is_found_on_its_own_host_only(given: Given) -> None:
+    browsers = BrowserSessions(database=given.world.parts.database, clock=given.world.clock)
+
+    assert await browsers.find(HostId("acme"), given.handle) is not None
+    assert await browsers.find(HostId("other"), given.handle) is None

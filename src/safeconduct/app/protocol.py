@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 _REQUEST_SECONDS = 30.0  # for a whole request to arrive, from its first byte
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
-_BROKEN = Answer(500, ((b"content-type", b"text/plain"),), b"Internal Server Error")
+_BROKEN = Answer(500, ((b"content-type", b"text/plain"),))
 
 
 class McpProtocol(HttpToolsProtocol):
@@ -125,10 +125,10 @@ class _Cycle(RequestResponseCycle):
             if answer is None:
                 return
             if isinstance(answer.body, bytes):
-                self._write(self._head(answer, len(answer.body)) + self._shown(answer.body))
+                self._send(answer, answer.body)
             else:
                 await self._stream(answer, answer.body)
-            self._complete()
+                self._complete()
         except asyncio.CancelledError:
             if not self.disconnected:
                 self.transport.close()
@@ -136,8 +136,6 @@ class _Cycle(RequestResponseCycle):
         except Exception:  # noqa: BLE001  the last line of defence: one request, not the process
             _log.exception("a request to the MCP endpoint failed")
             self._fail()
-        finally:
-            self.on_response = _nothing
 
     async def _answer(self) -> Answer | None:
         """Return the answer, or None if the client went away before it had asked."""
@@ -207,6 +205,15 @@ class _Cycle(RequestResponseCycle):
         if self._chunked:
             self._write(b"0\r\n\r\n")
 
+    def _send(self, answer: Answer, body: bytes) -> None:
+        # At the end of the loop's turn: see egress.wire, which sends likewise.
+        data = self._head(answer, len(body)) + self._shown(body)
+        asyncio.get_running_loop().call_soon(self._finish, data)
+
+    def _finish(self, data: bytes) -> None:
+        self._write(data)
+        self._complete()
+
     def _write(self, data: bytes) -> None:
         if not self.disconnected:
             self.transport.write(data)
@@ -216,16 +223,15 @@ class _Cycle(RequestResponseCycle):
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
-        self.on_response()
+        on_response, self.on_response = self.on_response, _nothing
+        on_response()
 
     def _fail(self) -> None:
         if self.response_started:
             self.transport.close()
             return
         self.keep_alive = False
-        body = _BROKEN.body if isinstance(_BROKEN.body, bytes) else b""
-        self._write(self._head(_BROKEN, len(body)) + body)
-        self._complete()
+        self._send(_BROKEN, b"Internal Server Error")
 
 
 def _turned(turned: Turned) -> Answer:

@@ -1,6 +1,6 @@
 """Making what was written durable, in groups: one thread, one sync for all who wait.
 
-The thread sleeps until something is written, lets a few milliseconds of work gather unless
+The thread sleeps until something is written, lets a tenth of a second of work gather unless
 somebody waits for it, and syncs once. Its cost is bound by its pace, not by the load.
 """
 
@@ -18,7 +18,7 @@ _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 class GroupSync:
     """Runs `work` in a thread after `dirty()`, and tells those who wait when it is done."""
 
-    def __init__(self, work: Callable[[], None], *, pause_seconds: float = 0.005) -> None:
+    def __init__(self, work: Callable[[], None], *, pause_seconds: float = 0.1) -> None:
         """Prepare; `start` makes the thread.
 
         Args:

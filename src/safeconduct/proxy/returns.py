@@ -214,19 +214,18 @@ class Returns:
         Raises:
             Denied: As soon as the caller may no longer have this stream.
         """
-        cut = asyncio.Event()
+        alarm = _Alarm()
         host, session = call.caller.host, call.caller.session
-        self._sessions.watch(host, session, cut.set)
+        self._sessions.watch(host, session, alarm.ring)
         standing = _is_standing(call)
         if standing:
-            self._standing.add(cut.set)
-        alarm = asyncio.ensure_future(cut.wait())
+            self._standing.add(alarm.ring)
         coming: asyncio.Future[bytes] | None = None
         try:
             while True:
                 if coming is None:
                     coming = asyncio.ensure_future(_next(reply))
-                waiting_for: set[asyncio.Future[Any]] = {coming, alarm}
+                waiting_for: set[asyncio.Future[Any]] = {coming, alarm.rung}
                 await asyncio.wait(
                     waiting_for,
                     timeout=self._keep_alive_seconds,
@@ -234,11 +233,8 @@ class Returns:
                 )
                 if standing and self._stopping:
                     return
-                if cut.is_set() or not coming.done():
+                if alarm.heard() or not coming.done():
                     refuse(await self._decider.still(call))
-                    if cut.is_set():
-                        cut.clear()
-                        alarm = asyncio.ensure_future(cut.wait())
                 if not coming.done():
                     yield None
                     continue
@@ -247,9 +243,9 @@ class Returns:
                     return
                 yield chunk
         finally:
-            self._sessions.unwatch(host, session, cut.set)
-            self._standing.discard(cut.set)
-            for waiting in (alarm, coming):
+            self._sessions.unwatch(host, session, alarm.ring)
+            self._standing.discard(alarm.ring)
+            for waiting in (alarm.rung, coming):
                 if waiting is not None and not waiting.done():
                     waiting.cancel()
                     with contextlib.suppress(asyncio.CancelledError, GatewayError):
@@ -271,6 +267,25 @@ class Returns:
             return ()
         sealed = self._transports.seal(given.decode("latin-1"), call.caller)
         return ((b"mcp-session-id", sealed.encode("ascii")),)
+
+
+class _Alarm:
+    """Rings for a stream when something about its session has changed."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.rung: asyncio.Future[Any] = asyncio.ensure_future(self._event.wait())
+
+    def ring(self) -> None:
+        self._event.set()
+
+    def heard(self) -> bool:
+        """Say whether it rang, and set it again: what changes from now on rings once more."""
+        if not self._event.is_set():
+            return False
+        self._event.clear()
+        self.rung = asyncio.ensure_future(self._event.wait())
+        return True
 
 
 def _is_standing(call: Call) -> bool:
