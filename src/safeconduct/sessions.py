@@ -12,7 +12,18 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, String, Table, insert, or_, select, type_coerce, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    String,
+    Table,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.engine import Row
 
 from safeconduct.core.clock import Clock
@@ -43,6 +54,8 @@ _sessions = Table(
     Column("idle_seconds", BigInteger, nullable=False),
     Column("ended_at", UtcTime),
     Column("ended_because", String(200)),
+    Index("ix_sessions_host_subject", "host", "subject"),
+    Index("ix_sessions_host_client", "host", "client"),
 )
 _USE_IS_WRITTEN_EVERY = timedelta(minutes=5)
 

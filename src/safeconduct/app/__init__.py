@@ -1,7 +1,10 @@
 """Puts the parts together: settings in, a running gateway out."""
 
 from safeconduct.app.building import Installation, open_installation
+from safeconduct.app.importing import Importer
+from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
+from safeconduct.app.rules import own_failures
 from safeconduct.app.running import serve
 from safeconduct.app.serving import Gateway, configured, gateway
 from safeconduct.app.watching import CatalogueWatch
@@ -9,10 +12,15 @@ from safeconduct.app.watching import CatalogueWatch
 __all__ = [
     "CatalogueWatch",
     "Gateway",
+    "Imported",
+    "Importer",
     "Installation",
+    "Plan",
     "Provisioner",
     "configured",
     "gateway",
     "open_installation",
+    "own_failures",
+    "public_url",
     "serve",
 ]

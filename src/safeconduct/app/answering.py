@@ -36,6 +36,7 @@ from safeconduct.oauth import (
 from safeconduct.policy import FactSources, Pdp
 from safeconduct.proxy import (
     Decider,
+    Flights,
     Gate,
     McpEndpoint,
     Pipeline,
@@ -137,12 +138,14 @@ def _road(
     records = Records(parts.trail, metrics)
     transports = TransportSessions(parts.root_key)
     states = RequestStates(parts.root_key, clock=parts.clock)
+    flights = Flights(metrics)
     returns = Returns(
         decider=decider,
         records=records,
         states=states,
         transports=transports,
         sessions=parts.sessions,
+        flights=flights,
         changed=lambda call: watch.soon(call.caller.host, call.server.key),
     )
     pipeline = Pipeline(
@@ -156,6 +159,7 @@ def _road(
         transports=transports,
         decider=decider,
         records=records,
+        flights=flights,
         states=states,
         forwarder=Forwarder(parts.transport),
         returns=returns,

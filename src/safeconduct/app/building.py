@@ -25,8 +25,7 @@ from safeconduct.relations import Ceilings
 from safeconduct.sessions import Sessions
 from safeconduct.settings import ServerSettings, Settings
 from safeconduct.signin import Passwords
-from safeconduct.storage import Database, Epoch, Feed
-from safeconduct.storage.migrating import migrate
+from safeconduct.storage import Database, Epoch, Feed, migrate
 from safeconduct.upstreams import Catalogue, Crawler
 
 _KEY_BYTES = 32

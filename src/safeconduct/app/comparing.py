@@ -22,7 +22,7 @@ from safeconduct.app.targets import Target
 from safeconduct.core.model import ClientId, ServerKey
 from safeconduct.core.secrets import digest, same
 from safeconduct.hosts import Host, Policies
-from safeconduct.oauth import Client, names, remove_client
+from safeconduct.oauth import Client, remove_client, shown_name
 from safeconduct.people import Operator, Person
 from safeconduct.settings import ClientSettings, OperatorSettings, PersonSettings
 from safeconduct.upstreams import Wanted, remove, save
@@ -299,20 +299,20 @@ def compare_clients(
         client = present.clients.get(key)
         act = _registered(said)
         if client is None:
-            mover.add("client", key, "create", (names.shown(said.name),), act)
+            mover.add("client", key, "create", (shown_name(said.name),), act)
         else:
             what = tuple(_client_changes(client, said, digests.get(key)))
             mover.add("client", key, "change", what, act)
     for key, client in present.clients.items():
         if client.kind == "registered" and key not in target.clients:
-            mover.add("client", key, "remove", (names.shown(client.name),), _forgotten(key))
+            mover.add("client", key, "remove", (shown_name(client.name),), _forgotten(key))
 
 
 def _client_changes(client: Client, said: ClientSettings, stored: str | None) -> Iterator[str]:
     if client.kind != "registered":
         yield "is registered beforehand from now on"
-    if client.name != names.shown(said.name):
-        yield became("name", client.name, names.shown(said.name))
+    if client.name != shown_name(said.name):
+        yield became("name", client.name, shown_name(said.name))
     if client.redirect_uris != said.redirect_uris:
         yield became("redirect URIs", client.redirect_uris, said.redirect_uris)
     wanted = None if said.secret is None else digest(said.secret.reveal())

@@ -7,6 +7,7 @@ is slow. What cannot be read is noted beside the server and is no failure of the
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from safeconduct.app.plan import Imported
 from safeconduct.audit import Event, Trail
@@ -24,6 +25,9 @@ from safeconduct.upstreams import (
     unreachable,
     wanted,
 )
+
+if TYPE_CHECKING:
+    from safeconduct.app.building import Installation
 
 _PATIENCE_SECONDS = 20.0
 
@@ -47,6 +51,17 @@ class Importer:
         self._crawler = crawler
         self._catalogue = catalogue
         self._patience_seconds = patience_seconds
+
+    @classmethod
+    def of(cls, parts: Installation) -> Importer:
+        """Take what is needed from an installation."""
+        return cls(
+            parts.database,
+            clock=parts.clock,
+            trail=parts.trail,
+            crawler=parts.crawler,
+            catalogue=parts.catalogue,
+        )
 
     async def read(self, host: HostId, key: ServerKey) -> Imported | None:
         """Ask a server for its tools and compare them with what was reviewed.

@@ -43,8 +43,7 @@ from safeconduct.core.clock import Clock
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import ClientId, HostId, ServerKey
 from safeconduct.hosts import Host
-from safeconduct.oauth import Clients
-from safeconduct.oauth.revocations import end_family
+from safeconduct.oauth import Clients, end_family
 from safeconduct.policy import BundleError
 from safeconduct.sessions import Session
 from safeconduct.settings import HostSettings, Settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -145,6 +146,9 @@ def work(settings: Settings, *, sockets: list[socket.socket] | None = None) -> i
 
 async def _work(settings: Settings, sockets: list[socket.socket] | None) -> int:
     async with gateway(settings, apply=sockets is None) as running:
+        # What start-up made stays; looking through it again and again only costs time.
+        gc.collect()
+        gc.freeze()
         server = _Server(configured(running, settings), running.stop)
         await server.serve(sockets)
         return 0 if server.started else 2

@@ -6,10 +6,9 @@ import asyncio
 import logging
 
 from safeconduct.app.building import Installation
-from safeconduct.audit import Event
+from safeconduct.app.importing import Importer
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import HostId, ServerKey
-from safeconduct.upstreams import Findings, observe, unreachable, wanted
 
 _LEAST_SECONDS = 10.0  # between two readings of one server, however often it is asked for
 _log = logging.getLogger(__name__)
@@ -20,6 +19,7 @@ class CatalogueWatch:
 
     def __init__(self, parts: Installation) -> None:
         self._parts = parts
+        self._importer = Importer.of(parts)
         self._waiting: dict[tuple[HostId, ServerKey], asyncio.Task[None]] = {}
 
     def soon(self, host: HostId, server: ServerKey) -> None:
@@ -33,40 +33,14 @@ class CatalogueWatch:
     async def check(self, host: HostId, server: ServerKey) -> list[str]:
         """Read one server now; returns the tools that went into quarantine.
 
-        Raises:
-            GatewayError: If it cannot be read; that has been noted beside the server.
+        What goes wrong has been noted beside the server, and is logged.
         """
-        parts = self._parts
-        async with parts.database.read() as tx:
-            about = await wanted(tx, host, server)
-        if about is None:
+        found = await self._importer.read(host, server)
+        if found is None:  # it was removed or replaced meanwhile
             return []
-        try:
-            findings: Findings = await parts.crawler.crawl(about.url)
-        except GatewayError as error:
-            async with parts.database.write() as tx:
-                await unreachable(tx, host, server, problem=error.public, at=parts.clock.now())
-            raise
-        async with parts.database.write() as tx:
-            changed = await observe(
-                tx,
-                host,
-                about,
-                eras=findings.eras,
-                spellings=findings.spellings,
-                at=parts.clock.now(),
-            )
-            for name in changed:
-                parts.trail.append(
-                    Event(
-                        kind="tool.changed",
-                        host=host,
-                        server=server,
-                        resource_kind="tool",
-                        resource=name,
-                    )
-                )
-        return changed
+        if found.problem is not None:
+            _log.warning("server %s of host %s cannot be read: %s", server, host, found.problem)
+        return list(found.quarantined)
 
     async def check_all(self) -> None:
         """Read every server of every host, one after the other."""
@@ -88,5 +62,5 @@ class CatalogueWatch:
     async def _quietly(self, host: HostId, server: ServerKey) -> None:
         try:
             await self.check(host, server)
-        except GatewayError as error:
-            _log.warning("server %s of host %s cannot be read: %s", server, host, error.public)
+        except GatewayError as error:  # it could not be written down
+            _log.warning("server %s of host %s cannot be noted: %s", server, host, error.public)

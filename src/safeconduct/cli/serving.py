@@ -8,7 +8,7 @@ import typer
 
 from safeconduct.bench import bench
 from safeconduct.cli.options import DEFAULT_FILE, AsJson, Config
-from safeconduct.demo.command import demo
+from safeconduct.demo import demo
 
 
 def add_to(whole: typer.Typer) -> None:

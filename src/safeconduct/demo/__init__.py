@@ -5,6 +5,7 @@ Each is an ordinary MCP server in a process of its own that has never heard of t
 write down every call that reaches them, so that a test can prove that a denied one did not.
 """
 
+from safeconduct.demo.command import demo
 from safeconduct.demo.store import ExecutedCall, executed_calls
 
-__all__ = ["ExecutedCall", "executed_calls"]
+__all__ = ["ExecutedCall", "demo", "executed_calls"]

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 _USERS_FAULT, _OUR_FAULT = 1, 2
 
@@ -54,6 +53,8 @@ def demo(
 
 
 async def _run(directory: Path, port: int, *, as_json: bool) -> int:
+    from rich.console import Console
+
     from safeconduct.demo.company import at_work
     from safeconduct.demo.telling import card, show_card
 
@@ -75,6 +76,8 @@ async def _run(directory: Path, port: int, *, as_json: bool) -> int:
 
 
 async def _script(*, as_json: bool) -> int:
+    from rich.console import Console
+
     from safeconduct.demo.company import at_work
     from safeconduct.demo.script import play
     from safeconduct.demo.story import Story

@@ -8,12 +8,13 @@ from safeconduct.oauth.authorizations import Authorizations
 from safeconduct.oauth.authorize import Asking
 from safeconduct.oauth.clients import Clients
 from safeconduct.oauth.housekeeping import Housekeeping
+from safeconduct.oauth.names import shown as shown_name
 from safeconduct.oauth.registration import Registrations
 from safeconduct.oauth.registry import Client, set_blocked
 from safeconduct.oauth.registry import every as every_client
 from safeconduct.oauth.registry import remove as remove_client
 from safeconduct.oauth.retirement import Retirement
-from safeconduct.oauth.revocations import Revocations
+from safeconduct.oauth.revocations import Revocations, end_family
 from safeconduct.oauth.routes import ErrorPage, OAuthEndpoints
 from safeconduct.oauth.scopes import asked, granted
 from safeconduct.oauth.standing import Standings
@@ -39,9 +40,11 @@ __all__ = [
     "TokenRequests",
     "Verifier",
     "asked",
+    "end_family",
     "every_client",
     "granted",
     "redirects",
     "remove_client",
     "set_blocked",
+    "shown_name",
 ]

@@ -1,7 +1,7 @@
 """The PDP: facts in, a decision out. Rules are Rego, run in this process or by an OPA server."""
 
 from safeconduct.policy.bundle import Bundle
-from safeconduct.policy.checks import Failure, check_bundle
+from safeconduct.policy.checks import Failure, check_bundle, tests_of
 from safeconduct.policy.engine import Embedded, Engine, EngineFailed
 from safeconduct.policy.facts import (
     ClientFacts,
@@ -37,4 +37,5 @@ __all__ = [
     "check_bundle",
     "document",
     "public_reason",
+    "tests_of",
 ]

@@ -2,6 +2,7 @@
 
 from safeconduct.proxy.deciding import Decider
 from safeconduct.proxy.exchange import Answer
+from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate
 from safeconduct.proxy.pipeline import Pipeline
 from safeconduct.proxy.records import Records
@@ -13,6 +14,7 @@ from safeconduct.proxy.transport_sessions import TransportSessions
 __all__ = [
     "Answer",
     "Decider",
+    "Flights",
     "Gate",
     "McpEndpoint",
     "Pipeline",

@@ -12,11 +12,12 @@ from safeconduct.core.errors import Code, GatewayError
 from safeconduct.core.model import Level
 from safeconduct.egress import Reply
 from safeconduct.oauth import granted
-from safeconduct.proxy import refusals
+from safeconduct.proxy import refusals, subscriptions
 from safeconduct.proxy.calls import Call, Progress, parse
 from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.eras import encoded
 from safeconduct.proxy.exchange import Answer, Exchange
+from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate, challenge
 from safeconduct.proxy.messages import MODERN
 from safeconduct.proxy.records import Records
@@ -39,6 +40,7 @@ class Pipeline:
         transports: TransportSessions,
         decider: Decider,
         records: Records,
+        flights: Flights,
         states: RequestStates,
         forwarder: Forwarder,
         returns: Returns,
@@ -47,6 +49,7 @@ class Pipeline:
         self._transports = transports
         self._decider = decider
         self._records = records
+        self._flights = flights
         self._states = states
         self._forwarder = forwarder
         self._returns = returns
@@ -65,21 +68,29 @@ class Pipeline:
         if call is None:
             return _ACCEPTED
         decision = await self._decider.decide(call)  # 3 describe, 4 decide
+        decision = await subscriptions.decide(self._decider, call, decision)
         record = await self._records.intent(call, decision)  # durable before anything happens
         refuse(decision)  # 5 refuse
         return await self._carry(call, record)
 
     async def _carry(self, call: Call, record: str) -> Answer:
         try:
-            body = self._states.enter(call.message, call.caller)  # 6 obligations in
-            reply = await self._send(call, body)  # 7 forward
-            return await self._returns.answer(call, reply, record)  # 8 obligations out
+            return await self._fly(call, record)
         except GatewayError as error:
             self._records.outcome(call, record, error.code.value)
             raise
         except asyncio.CancelledError:  # the client hung up; that must not erase the record
             self._records.outcome(call, record, "cancelled")
             raise
+
+    async def _fly(self, call: Call, record: str) -> Answer:
+        self._flights.begin(call)  # 6 obligations in
+        try:
+            body = self._states.enter(call.message, call.caller)
+            reply = await self._send(call, body)  # 7 forward
+            return await self._returns.answer(call, reply, record)  # 8 obligations out
+        finally:
+            self._flights.end(call)  # a stream goes on counting by itself
 
     async def _send(self, call: Call, body: bytes) -> Reply:
         url, headers = call.server.url, call.exchange.headers

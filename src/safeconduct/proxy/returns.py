@@ -14,10 +14,11 @@ from typing import Any
 
 from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.egress import Reply, UpstreamFailed
-from safeconduct.proxy import listings, refusals, results
+from safeconduct.proxy import listings, refusals, results, subscriptions
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.exchange import Answer, raw_body
+from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.messages import Listing
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
@@ -48,6 +49,7 @@ class Returns:
         states: RequestStates,
         transports: TransportSessions,
         sessions: Sessions,
+        flights: Flights,
         changed: Callable[[Call], None],
         keep_alive_seconds: float = 15.0,
     ) -> None:
@@ -64,6 +66,7 @@ class Returns:
         self._states = states
         self._transports = transports
         self._sessions = sessions
+        self._flights = flights
         self._changed = changed
         self._standing: set[Callable[[], None]] = set()
         self._stopping = False
@@ -88,20 +91,21 @@ class Returns:
                 await anext(stream)
                 return Answer(200, headers, stream)
             raw = await reply.read(_ANSWER_BYTES)
-            answer = await self._whole(call, reply, media, raw)
+            answer, outcome = await self._whole(call, reply, media, raw)
         except BaseException:
             await reply.aclose()
             raise
         sent = len(raw_body(answer))
-        self._records.outcome(
-            call, record, self._outcome(call, answer), status=reply.status, sent=sent
-        )
+        self._records.outcome(call, record, outcome, status=reply.status, sent=sent)
         return answer
 
-    async def _whole(self, call: Call, reply: Reply, media: bytes, raw: bytes) -> Answer:
+    async def _whole(
+        self, call: Call, reply: Reply, media: bytes, raw: bytes
+    ) -> tuple[Answer, str]:
+        """Return a whole answer, and the outcome it means."""
         expects = call.message.form == "request"
         if reply.status in {200, 202, 204} and not expects:
-            return Answer(202 if call.exchange.verb == "POST" else reply.status, ())
+            return Answer(202 if call.exchange.verb == "POST" else reply.status, ()), "ok"
         if reply.status not in {200, 400, 404} or media != b"application/json":
             raise _unusable(call, reply.status)
         reading = results.read(raw, call.message)
@@ -110,14 +114,8 @@ class Returns:
         if reading.method is not None or (reading.result is None and reading.error is None):
             raise UpstreamFailed("The server's answer is no answer.", sent=True)
         body = await self._judged(call, raw, reading)
-        return Answer(
-            reply.status, (*refusals.JSON_HEADERS, *self._session_header(call, reply)), body
-        )
-
-    def _outcome(self, call: Call, answer: Answer) -> str:
-        if call.message.form != "request":
-            return "ok"
-        return results.read(raw_body(answer), call.message).outcome
+        headers = (*refusals.JSON_HEADERS, *self._session_header(call, reply))
+        return Answer(reply.status, headers, body), reading.outcome
 
     async def _judged(self, call: Call, raw: bytes, reading: results.Reading) -> bytes:
         """Return an answer's bytes, changed only where an obligation or a list asks for it."""
@@ -147,6 +145,7 @@ class Returns:
 
     async def _stream(self, call: Call, reply: Reply, record: str) -> AsyncGenerator[bytes]:
         outcome, sent = "cut", 0
+        self._flights.begin_stream(call)
         try:
             yield b""  # begun before it is handed out: then closing it always runs what is below
             async with contextlib.aclosing(self._events(call, reply)) as events:
@@ -161,6 +160,7 @@ class Returns:
             outcome = "cancelled" if outcome == "cut" else outcome
             raise
         finally:
+            self._flights.end_stream(call)
             try:
                 self._records.outcome(call, record, outcome, status=200, sent=sent)
             finally:
@@ -234,7 +234,7 @@ class Returns:
                 if standing and self._stopping:
                     return
                 if alarm.heard() or not coming.done():
-                    refuse(await self._decider.still(call))
+                    await self._check_still(call)
                 if not coming.done():
                     yield None
                     continue
@@ -250,6 +250,19 @@ class Returns:
                     waiting.cancel()
                     with contextlib.suppress(asyncio.CancelledError, GatewayError):
                         await waiting
+
+    async def _check_still(self, call: Call) -> None:
+        """Decide a stream again, with everything it is about.
+
+        Raises:
+            Denied: If the caller may no longer have it.
+        """
+        decision = await self._decider.still(call)
+        refuse(decision)
+        session = await self._sessions.get(call.caller.host, call.caller.session)
+        if session is not None:
+            now = call._replace(session=session)
+            refuse(await subscriptions.decide(self._decider, now, decision))
 
     def _last_word(self, call: Call, error: GatewayError) -> tuple[bytes, str]:
         """Say in the stream why it ends, where a request waits for an answer."""

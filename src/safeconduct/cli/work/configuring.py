@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from safeconduct.app import Provisioner
-from safeconduct.app.plan import Plan
+from safeconduct.app import Plan, Provisioner
 from safeconduct.cli.output import Out, warn
 from safeconduct.cli.work.asking import settings_of, user
 from safeconduct.cli.work.installations import opened, run

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from safeconduct.app.building import Installation
+from safeconduct.app import Installation
 from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out
 from safeconduct.cli.work.asking import settings_of

@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 import yaml
 
-from safeconduct.app.rules import own_failures
+from safeconduct.app import own_failures
 from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out, complain
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.model import AccessRequest, Caller, Level, Resource, Value
-from safeconduct.policy import Bundle, BundleError, Embedded, Facts, HostPolicy, Pdp
-from safeconduct.policy.checks import tests_of
+from safeconduct.policy import Bundle, BundleError, Embedded, Facts, HostPolicy, Pdp, tests_of
 
 _MOST_BYTES = 1024 * 1024
 _REQUEST = ("caller", "action", "resource", "arguments")

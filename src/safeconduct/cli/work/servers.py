@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from safeconduct.app.importing import Importer
-from safeconduct.app.plan import Imported, public_url
+from safeconduct.app import Imported, Importer, public_url
 from safeconduct.audit import Event
 from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.work.asking import Asked
@@ -97,13 +96,7 @@ async def _checked(asked: Asked, key: str | None, told: Any) -> list[Imported]:
     async with at_desk(asked) as desk:
         parts, host = desk.parts, desk.host.key
         servers = await parts.catalogue.every(host) if key is None else [await _found(desk, key)]
-        importer = Importer(
-            parts.database,
-            clock=parts.clock,
-            trail=parts.trail,
-            crawler=parts.crawler,
-            catalogue=parts.catalogue,
-        )
+        importer = Importer.of(parts)
         found = []
         for server in servers:
             told(server.key)

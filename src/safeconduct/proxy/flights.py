@@ -1,0 +1,75 @@
+"""How much each session has under way at once, and how much it may have.
+
+A call counts from its decision to the end of its answer, a stream until it is closed,
+whoever closes it. Counts are this process's own: with several workers, each has as many.
+"""
+
+from __future__ import annotations
+
+from safeconduct.core.errors import Code, Refused
+from safeconduct.core.model import HostId, SessionId
+from safeconduct.proxy.calls import Call
+from safeconduct.telemetry import Metrics
+
+_MOST = 100
+
+
+class Flights:
+    """Counts the calls and streams of each session, and the streams of all of them."""
+
+    def __init__(self, metrics: Metrics, *, most: int = _MOST) -> None:
+        """Begin with nothing under way.
+
+        Args:
+            metrics: Shows how many streams are open.
+            most: Calls and streams one session may have at a time.
+        """
+        self._metrics = metrics
+        self._most = most
+        self._under_way: dict[tuple[HostId, SessionId], int] = {}
+
+    def begin(self, call: Call) -> None:
+        """Count one more call; each `begin` that returns needs an `end`.
+
+        Raises:
+            Refused: THROTTLED if the session has as many as it may; nothing was counted then.
+        """
+        if not _counts(call):
+            return
+        key = (call.caller.host, call.caller.session)
+        under_way = self._under_way.get(key, 0)
+        if under_way >= self._most:
+            raise Refused(
+                Code.THROTTLED,
+                f"This session has {self._most} calls and streams open, the most it may have at "
+                "a time. Nothing was done. Wait for one to end, or cancel one, and try again.",
+            )
+        self._under_way[key] = under_way + 1
+
+    def end(self, call: Call) -> None:
+        """Count a call no more."""
+        if _counts(call):
+            self._less((call.caller.host, call.caller.session))
+
+    def begin_stream(self, call: Call) -> None:
+        """Count the stream that answers a call, in whose place it stands: never refused."""
+        key = (call.caller.host, call.caller.session)
+        self._under_way[key] = self._under_way.get(key, 0) + 1
+        self._metrics.streams += 1
+
+    def end_stream(self, call: Call) -> None:
+        """Count a stream no more."""
+        self._metrics.streams -= 1
+        self._less((call.caller.host, call.caller.session))
+
+    def _less(self, key: tuple[HostId, SessionId]) -> None:
+        left = self._under_way[key] - 1
+        if left:
+            self._under_way[key] = left
+        else:
+            del self._under_way[key]  # or it would grow with every session there ever was
+
+
+def _counts(call: Call) -> bool:
+    """Whether a message keeps anybody waiting; a cancellation has to pass a full session."""
+    return call.message.form == "request" or call.exchange.verb == "GET"
