@@ -95,3 +95,14 @@ def test_what_is_unique_is_unique_to_its_tenant() -> None:
     ]
 
     assert loose == ["hosts: ['origin']"]
+
+
+def test_the_picture_shows_every_room() -> None:
+    picture = (ROOT / "ARCHITECTURE.md").read_text()
+    rooms = {
+        entry.name if entry.suffix else f"{entry.name}/"
+        for entry in (ROOT / "src" / "safeconduct").iterdir()
+        if not entry.name.startswith("__")
+    }
+
+    assert {room for room in rooms if room not in picture} == set()

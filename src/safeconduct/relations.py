@@ -97,8 +97,7 @@ class Ceilings:
         """Return the ceiling on every server the person may use at all."""
         highest: dict[ServerKey, Level] = {}
         for spelled in (person(subject), *map(members, groups)):
-            held = await self._view.get((host, spelled))
-            for server, level in (held or {}).items():
+            for server, level in (await self._levels(host, spelled)).items():
                 key = ServerKey(server)
                 highest[key] = max(level, highest.get(key, level))
         return highest
@@ -107,7 +106,17 @@ class Ceilings:
         self, host: HostId, subject: SubjectId, groups: Iterable[str], server: ServerKey
     ) -> Level | None:
         """Return the ceiling on one server, or None: no tuple, no access."""
-        return (await self.of(host, subject, groups)).get(server)
+        highest: Level | None = None
+        for spelled in (person(subject), *map(members, groups)):
+            key = (host, spelled)
+            levels = self._view.held(key) or await self._levels(*key)
+            level = levels.get(server)
+            if level is not None and (highest is None or level > highest):
+                highest = level
+        return highest
+
+    async def _levels(self, host: HostId, subject: str) -> dict[str, Level]:
+        return await self._view.get((host, subject)) or {}
 
 
 async def write(tx: Write, host: HostId, edge: Tuple, *, source: str, at: datetime) -> None:

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeconduct import relations, upstreams
 from safeconduct.consent import Consents
-from safeconduct.core.model import Level, ServerKey
+from safeconduct.core.model import HostId, Level, ServerKey
 from safeconduct.egress import Fetcher
 from safeconduct.hosts import Host, SignInPolicy
 from safeconduct.oauth import Asking, Authorizations, Clients, Registrations, Revocations
@@ -74,6 +74,7 @@ class World:
     registrations: Registrations
     catalogue: Catalogue
     ip: str = "203.0.113.7"
+    silent: set[str] = field(default_factory=set)  # servers that do not answer
 
     def browser(self) -> httpx2.AsyncClient:
         """Return a browser of sorts: cookies, no scripts, redirects by hand."""
@@ -137,6 +138,11 @@ def _build(place: Place, fetcher: Fetcher) -> World:
     stylesheet = Stylesheet()
     drawing = Drawing(stylesheet)
     errors = ErrorPages(drawing)
+    silent: set[str] = set()
+
+    async def reach(_host: HostId, server: ServerKey) -> bool:
+        return server not in silent
+
     pages = PeoplePages(
         database=database,
         people=People(database, feed),
@@ -157,6 +163,7 @@ def _build(place: Place, fetcher: Fetcher) -> World:
         browsers=place.browsers,
         local=place.local,
         recovery=place.recovery,
+        reach=reach,
         clock=clock,
         stylesheet=stylesheet,
         drawing=drawing,
@@ -187,6 +194,7 @@ def _build(place: Place, fetcher: Fetcher) -> World:
         revocations=revocations,
         registrations=Registrations(database, trail=trail, clock=clock),
         catalogue=catalogue,
+        silent=silent,
     )
     world.app = Outer(app, world)
     return world

@@ -72,7 +72,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
     returns, endpoint = _road(parts, metrics, watch)
     doors = _sign_in(parts)
     errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
-    pages = _pages(parts, recovery, doors, errors)
+    pages = _pages(parts, watch, recovery, doors, errors)
     oauth = _oauth(parts, errors)
     server = parts.settings.server
     inner = Starlette(
@@ -195,7 +195,11 @@ def _oauth(parts: Installation, errors: ErrorPages) -> OAuthEndpoints:
 
 
 def _pages(
-    parts: Installation, recovery: Recovery, doors: _SignIn, errors: ErrorPages
+    parts: Installation,
+    watch: CatalogueWatch,
+    recovery: Recovery,
+    doors: _SignIn,
+    errors: ErrorPages,
 ) -> list[BaseRoute]:
     pages = PeoplePages(
         database=parts.database,
@@ -216,6 +220,7 @@ def _pages(
             clock=parts.clock,
         ),
         recovery=recovery,
+        reach=watch.reach,
         clock=parts.clock,
         stylesheet=doors.stylesheet,
         drawing=doors.drawing,

@@ -31,6 +31,7 @@ _CLEAN_SECONDS = 300.0
 _EXPIRE_SECONDS = 60.0
 _CHECK_SECONDS = 600.0
 _DRAIN_SECONDS = 20
+_COLLECT_AFTER = (20_000, 20, 20)  # a call makes few cycles, so looking for them can wait
 _KEEP_ALIVE_SECONDS = 75
 _log = logging.getLogger(__name__)
 
@@ -149,6 +150,7 @@ async def _work(settings: Settings, sockets: list[socket.socket] | None) -> int:
         # What start-up made stays; looking through it again and again only costs time.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_COLLECT_AFTER)
         server = _Server(configured(running, settings), running.stop)
         await server.serve(sockets)
         return 0 if server.started else 2

@@ -8,6 +8,7 @@ guard.
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from starlette.routing import Route
 from safeconduct.consent import Consents
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import Code, GatewayError, Refused
-from safeconduct.core.model import Level, ServerKey, Value
+from safeconduct.core.model import HostId, Level, ServerKey, Value
 from safeconduct.hosts import Host
 from safeconduct.oauth import Ask, Authorizations
 from safeconduct.relations import Ceilings
@@ -28,8 +29,12 @@ from safeconduct.web import durations
 from safeconduct.web.desk import Desk, Signed, host_of, read_form, visitor_of
 from safeconduct.web.drawing import see_other
 from safeconduct.web.login import LoginPages, login_path
+from safeconduct.web.names import cleaned
 from safeconduct.web.refusals import STATUS
 from safeconduct.web.screen import Agent, agent, choice, screen, starting_level
+
+# Reads a server's tools now; says whether it answered.
+Reach = Callable[[HostId, ServerKey], Awaitable[bool]]
 
 _ASK_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
@@ -63,6 +68,7 @@ class ConsentPages:
         catalogue: Catalogue,
         ceilings: Ceilings,
         consents: Consents,
+        reach: Reach,
         clock: Clock,
     ) -> None:
         self._desk = desk
@@ -71,6 +77,7 @@ class ConsentPages:
         self._catalogue = catalogue
         self._ceilings = ceilings
         self._consents = consents
+        self._reach = reach
         self._clock = clock
 
     def routes(self) -> list[Route]:
@@ -93,7 +100,10 @@ class ConsentPages:
         server = await self._server(visit, request.query_params.get("server"))
         if server is None:
             return await self._draw_choice(visit)
-        return await self._draw(visit, server)
+        if not await self._reach(visit.host.key, server.key):
+            return self._draw_silent(visit, server)
+        # What has just been read may say more than what we held.
+        return await self._draw(visit, await self._server(visit, server.key) or server)
 
     async def decide(self, request: Request) -> Response:
         fields = await read_form(request)
@@ -222,6 +232,16 @@ class ConsentPages:
             if server.key in ceilings and fixed in (None, server.key)
         ]
         return self._page(visit, "servers.html", status=status, choices=choices)
+
+    def _draw_silent(self, visit: Visit, server: Server) -> Response:
+        return self._page(
+            visit,
+            "silent.html",
+            status=200,
+            server_name=cleaned(server.name),
+            again=f"{_path(visit.ask.id)}&server={quote(server.key, safe='')}",
+            fixed=visit.ask.server is not None,
+        )
 
     async def _draw(
         self,

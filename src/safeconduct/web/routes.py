@@ -13,7 +13,7 @@ from safeconduct.signin import BrowserSessions, Local, Recovery
 from safeconduct.storage import Database
 from safeconduct.upstreams import Catalogue
 from safeconduct.web.account import AccountPages
-from safeconduct.web.consent import ConsentPages
+from safeconduct.web.consent import ConsentPages, Reach
 from safeconduct.web.desk import Desk
 from safeconduct.web.drawing import Drawing
 from safeconduct.web.login import LoginPages
@@ -39,6 +39,7 @@ class PeoplePages:
         browsers: BrowserSessions,
         local: Local,
         recovery: Recovery,
+        reach: Reach,
         clock: Clock,
         stylesheet: Stylesheet,
         drawing: Drawing,
@@ -55,6 +56,7 @@ class PeoplePages:
             catalogue=catalogue,
             ceilings=ceilings,
             consents=consents,
+            reach=reach,
             clock=clock,
         )
         self._account = AccountPages(

@@ -86,6 +86,7 @@ class Choice(Value, frozen=True):
     tools: int
     named: tuple[str, ...]
     more: int
+    silent: bool
 
 
 class Screen(Value, frozen=True):
@@ -139,6 +140,7 @@ def choice(server: Server, ceiling: Level) -> Choice:
         tools=len(listed),
         named=tuple(cleaned(tool.name) for tool in listed[:_TOOLS_NAMED]),
         more=max(0, len(listed) - _TOOLS_NAMED),
+        silent=server.problem is not None,
     )
 
 

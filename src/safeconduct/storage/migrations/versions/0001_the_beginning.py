@@ -231,6 +231,8 @@ def upgrade() -> None:
         sa.Column("ended_because", sa.String(length=200), nullable=True),
         sa.PrimaryKeyConstraint("host", "id", name=op.f("pk_sessions")),
     )
+    op.create_index("ix_sessions_host_client", "sessions", ["host", "client"], unique=False)
+    op.create_index("ix_sessions_host_subject", "sessions", ["host", "subject"], unique=False)
     op.create_table(
         "tools",
         sa.Column("host", sa.String(length=63), nullable=False),
