@@ -98,10 +98,10 @@ def test_what_is_unique_is_unique_to_its_tenant() -> None:
 
 
 def test_the_picture_shows_every_room() -> None:
-    picture = (ROOT / "ARCHITECTURE.md").read_text()
+    picture = (Path(__file__).parent.parent / "ARCHITECTURE.md").read_text()
     rooms = {
         entry.name if entry.suffix else f"{entry.name}/"
-        for entry in (ROOT / "src" / "safeconduct").iterdir()
+        for entry in (Path(safeconduct.__file__).parent).iterdir()
         if not entry.name.startswith("__")
     }
 
