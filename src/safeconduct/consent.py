@@ -180,12 +180,14 @@ def _is(consent: Consent) -> tuple[Any, ...]:
     )
 
 
+def change_key(subject: str, client: str, server: str) -> str:
+    """Name a consent in the change feed; two consents never share a name."""
+    return _SEPARATOR.join((subject, client, server))
+
+
 def _announce(tx: Write, consent: Consent) -> None:
-    tx.changed(
-        "consent",
-        consent.host,
-        _SEPARATOR.join((consent.subject, consent.client, consent.server)),
-    )
+    key = change_key(consent.subject, consent.client, consent.server)
+    tx.changed("consent", consent.host, key)
 
 
 def _key(change: Change) -> tuple[str, str, str, str]:
