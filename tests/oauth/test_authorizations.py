@@ -21,7 +21,7 @@ async def refused(world: World, ask: Ask, **said: object) -> Refused:
     return error.value
 
 
-@pytest.mark.requirement("T-09", "AS-06", "S-01", "S-02", "S-03", "SEC-01")
+@pytest.mark.requirement("T-09", "AS-06", "S-01", "S-02", "S-03", "SEC-01", "L-05", "L-06", "S-08")
 async def test_a_yes_grants_opens_and_answers_at_once(world: World) -> None:
     client = await world.register()
     location = await world.allow(await world.ask(client), level=Level.MEDIUM, days=1)

@@ -41,7 +41,7 @@ async def connected(world: World, name: str = "Agent") -> Connected:
     return Connected(world, client, tokens)
 
 
-@pytest.mark.requirement("S-06", "T-13", "Z-24")
+@pytest.mark.requirement("S-06", "T-13", "Z-24", "L-05", "S-08")
 @pytest.mark.parametrize("what", ["session", "consent", "access", "person", "client"])
 async def test_what_is_ended_is_dead_when_the_call_returns(world: World, what: str) -> None:
     one, other = await connected(world), await connected(world, "Other")

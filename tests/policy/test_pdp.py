@@ -106,7 +106,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.requirement("Z-01", "Z-02", "Z-29", "L-10")
+@pytest.mark.requirement("Z-01", "Z-02", "Z-29", "L-10", "Z-10")
 @pytest.mark.parametrize(("reason", "change"), REFUSED)
 def test_one_wrong_fact_refuses_what_is_allowed_without_it(
     pdp: Pdp, reason: str, change: dict[str, Any]

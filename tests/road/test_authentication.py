@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 
-from tests.road.world import ACME, OTHER, VERSIONS, Tokens, World, body_of, headers_of, line
+from safeconduct.egress import FetchedDocument
+from tests.road.world import (
+    ACME,
+    CALLBACK,
+    OTHER,
+    VERSIONS,
+    Tokens,
+    World,
+    body_of,
+    headers_of,
+    line,
+)
 
 METADATA = f"{ACME}/.well-known/oauth-protected-resource/mcp/tickets"
 BARE = f'Bearer resource_metadata="{METADATA}", scope="mcp"'
 INVALID = f'Bearer error="invalid_token", resource_metadata="{METADATA}", scope="mcp"'
 
 
-@pytest.mark.requirement("P-12", "Z-37", "RS-02", "RS-03", "RS-04")
+@pytest.mark.requirement("P-12", "Z-37", "RS-02", "RS-03", "RS-04", "T-02")
 @pytest.mark.parametrize("verb", ["GET", "HEAD", "POST", "DELETE", "PUT", "PATCH"])
 @pytest.mark.parametrize(
     "headers",
@@ -113,7 +125,7 @@ async def test_the_scheme_is_case_insensitive(road: World, tokens: Tokens, schem
     assert answer.status_code == 200
 
 
-@pytest.mark.requirement("SEC-10", "S-02", "RS-08")
+@pytest.mark.requirement("SEC-10", "S-02", "RS-08", "SEC-12")
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -277,3 +289,37 @@ async def _refreshed(world: World, refresh: str) -> tuple[str, str]:
     answer = await world.http.post(f"{ACME}/oauth/token", data=form)
     assert answer.status_code == 200, answer.text
     return answer.json()["access_token"], answer.json()["refresh_token"]
+
+
+class _Documents:
+    """Serves one client's metadata document, which may not be kept, and counts."""
+
+    def __init__(self, url: str) -> None:
+        self.asked = 0
+        self._document = {
+            "client_id": url,
+            "client_name": "Published",
+            "redirect_uris": [CALLBACK],
+            "token_endpoint_auth_method": "none",
+        }
+
+    async def get_json(self, url: str, **_more: object) -> FetchedDocument:
+        self.asked += 1
+        return FetchedDocument(
+            body=json.dumps(self._document).encode(), headers={}, max_age_seconds=0
+        )
+
+
+@pytest.mark.requirement("T-07", "P-15")
+async def test_no_metadata_document_is_fetched_in_the_middle_of_a_call(world: World) -> None:
+    url = "https://published.test/client.json"
+    documents = _Documents(url)
+    world.parts.clients._fetcher = documents
+    tokens = await world.tokens(client=url)
+    asked = documents.asked
+    world.parts.clients._view._held.clear()  # as after a restart
+
+    assert (await world.call(tokens.access)).status_code == 200
+    assert "result" in (await world.call(tokens.access)).json()
+    assert asked
+    assert documents.asked == asked

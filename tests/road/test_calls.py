@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from safeconduct.core.model import Level
+from safeconduct.app.expiring import Expiring
+from safeconduct.audit import export
+from safeconduct.core.model import HostId, Level
+from safeconduct.proxy.messages import METHODS, MODERN
 from safeconduct.upstreams import Override
 from tests.road.upstream import Seen, Wire, tool
 from tests.road.world import (
@@ -22,6 +27,7 @@ from tests.road.world import (
     eventually,
     full_disk,
     line,
+    world_at,
 )
 
 LEVELS = {"get_issue": Level.LOW, "create_issue": Level.MEDIUM, "delete_issue": Level.HIGH}
@@ -362,7 +368,7 @@ async def test_a_denial_is_one_clear_error_on_every_revision(road: World) -> Non
     assert road.upstream.seen == []
 
 
-@pytest.mark.requirement("Z-11", "Z-13", "K-03", "K-04", "S-03")
+@pytest.mark.requirement("Z-11", "Z-13", "K-03", "K-04", "S-03", "SEC-12", "Z-10")
 async def test_one_client_id_never_crosses_two_people(road: World) -> None:
     alice = await road.tokens(person="alice", level=Level.HIGH)
     bob = await road.tokens(person="bob", level=Level.LOW)
@@ -440,3 +446,99 @@ async def test_an_expired_consent_grants_nothing(world: World) -> None:
     assert (await world.call(tokens.access)).status_code == 200
     world.clock.advance(timedelta(seconds=0.1))
     assert (await world.call(tokens.access)).status_code == 401
+
+
+@pytest.mark.requirement("GW-06")
+async def test_a_tool_keeps_its_own_name_and_schema(road: World, tokens: Tokens) -> None:
+    listed = (await road.send(tokens.access, "tools/list")).json()["result"]["tools"]
+    offered = {one["name"]: one for one in road.upstream.tools}
+    assert listed
+    assert all(offered[one["name"]] == one for one in listed)
+    road.upstream.seen.clear()
+
+    await road.call(tokens.access, listed[0]["name"])
+
+    (seen,) = road.upstream.seen
+    assert seen.message["params"]["name"] == seen.header("mcp-name") == listed[0]["name"]
+
+
+@pytest.mark.requirement("GW-14")
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_trace_context_is_handed_on_in_the_message_and_baggage_headers_are_not(
+    road: World, tokens: Tokens, version: str
+) -> None:
+    trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": "vendor=1"}
+    params = {"name": "get_issue", "arguments": {}, "_meta": trace}
+    headers = {"baggage": "person=alice", "traceparent": f"00-{'c' * 32}-{'d' * 16}-01"}
+
+    await road.send(tokens.access, "tools/call", params, version=version, headers=headers)
+
+    (seen,) = road.upstream.seen
+    meta = seen.message["params"]["_meta"]
+    assert {name: meta[name] for name in trace} == trace
+    assert seen.header("baggage") is None
+    assert seen.header("traceparent") is None
+
+
+_MODERN = [
+    (name, {row.names: "get_issue"} if row.names else {})
+    for name, row in METHODS.items()
+    if MODERN in row.eras
+]
+_NOTHING = """package safeconduct.host
+
+import rego.v1
+
+deny contains {"reason": "nothing", "message": "Nothing today."} if input.action != "tools/list"
+"""
+
+
+@pytest.mark.requirement("P-14", "Z-01", "Z-20")
+async def test_what_policy_says_of_a_method_is_all_that_counts(tmp_path: Path) -> None:
+    """The road has no rule of its own by which a method would pass."""
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "own.rego").write_text(_NOTHING)
+    async with world_at(tmp_path, acme={"policy": {"directory": "rules"}}) as world:
+        tokens = await world.tokens()
+        for method, params in _MODERN:
+            world.upstream.seen.clear()
+            said = (await world.send(tokens.access, method, params)).json()
+            passes = method == "tools/list"
+            assert ("result" in said) == passes, method
+            assert bool(world.upstream.seen) == passes, method
+            if not passes:
+                assert said["error"]["data"]["reason"] == "policy.nothing", method
+
+
+@pytest.mark.requirement("C-27", "L-06", "L-05", "S-08")
+async def test_a_consent_is_a_record_that_can_be_exported(world: World) -> None:
+    tokens = await world.tokens(level=Level.MEDIUM, days=7)
+
+    (granted,) = world.events("consent.granted")
+    until = (world.clock.now() + timedelta(days=7)).isoformat()
+    assert granted["subject"] == tokens.subject
+    assert granted["subject_email"] == "alice@acme.test"
+    assert (granted["client"], granted["client_name"]) == ("agent", "Agent")
+    assert (granted["server"], granted["granted_level"]) == ("tickets", "medium")
+    assert granted["detail"]["until"] == until
+    out = io.BytesIO()
+    export(world.audit, out, host=HostId("acme"))
+    exported = [json.loads(each) for each in out.getvalue().splitlines()]
+    assert [each for each in exported if each["kind"] == "consent.granted"] == [granted]
+
+
+@pytest.mark.requirement("S-08", "L-05")
+async def test_the_beginning_and_each_kind_of_end_of_a_session_is_written_down(
+    world: World,
+) -> None:
+    ended, left = await world.tokens(), await world.tokens(client="assistant")
+    assert [e["session"] for e in world.events("session.opened")] == [ended.session, left.session]
+
+    await world.revoke(ended)
+    world.clock.advance(timedelta(days=365))
+    await Expiring(world.parts).end_what_ran_out()
+
+    ends = {e["session"]: e["reason"] for e in world.events("session.ended")}
+    assert set(ends) == {ended.session, left.session}
+    assert ends[ended.session] == "test.revoked"
+    assert ends[left.session] != "test.revoked"

@@ -222,6 +222,35 @@ async def test_an_event_that_is_too_large_ends_the_stream_with_an_error(
     assert data(last)["id"] == 1
 
 
+@pytest.mark.requirement("GW-15")
+async def test_ids_of_the_two_directions_are_apart(road: World, tokens: Tokens) -> None:
+    """Both sides of the older era count from one: a question is never taken for an answer."""
+    question = {"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": {}}
+    reply = {"jsonrpc": "2.0", "id": 1, "result": {"action": "decline"}}
+    told = asyncio.Event()
+
+    async def ask(_seen: Seen, wire: Wire) -> None:
+        await wire.begin_stream()
+        await wire.event(question)
+        await told.wait()
+        await wire.event(RESULT)
+        await wire.end_stream()
+
+    road.upstream.scripts["tools/call"] = ask
+    async with line(road) as client:
+        await client.post(tokens.access, "tools/call", CALL, version=LEGACY)
+        await opened(client)
+        assert data(await client.chunk()) == question
+        answer = await road.send(tokens.access, "", version=LEGACY, body=json.dumps(reply).encode())
+        assert answer.status_code == 202
+        assert road.upstream.seen[-1].message == reply
+        told.set()
+        assert data(await client.chunk()) == RESULT
+        assert await client.chunk() == b""
+
+    assert (await eventually(road, "call.outcome"))[-1]["outcome"] == "ok"
+
+
 @pytest.mark.requirement("P-19")
 async def test_a_stream_that_ends_without_an_answer_is_not_given_one(
     road: World, tokens: Tokens

@@ -161,7 +161,7 @@ async def test_what_is_no_handle_finds_nothing(place: Place, handle: str | None)
     assert await place.browsers.find(place.host.key, handle) is None
 
 
-@pytest.mark.requirement("A-02")
+@pytest.mark.requirement("A-02", "L-05")
 async def test_nobody_is_signed_in_when_it_cannot_be_written_down(place: Place) -> None:
     place.trail.close()
     with pytest.raises(AuditUnavailable):

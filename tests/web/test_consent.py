@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from safeconduct import consent as consents
-from safeconduct import hosts, people, relations
+from safeconduct import hosts, people, relations, upstreams
 from safeconduct.core.model import Level, ServerKey
 from safeconduct.hosts import ConsentPolicy, Policies
 from tests.web.world import WEB_CALLBACK, Page, World, come_to_consent, query_of, sign_in
@@ -443,7 +443,7 @@ async def test_tools_are_the_reviewed_ones_with_their_marks(world: World) -> Non
     assert "key=hidden" not in text
 
 
-@pytest.mark.requirement("SEC-03", "SEC-02", "C-25")
+@pytest.mark.requirement("SEC-03", "SEC-02", "C-25", "AS-10")
 @pytest.mark.parametrize(
     ("redirect_uri", "target"),
     [
@@ -539,3 +539,54 @@ async def test_a_suspended_person_decides_nothing_more(world: World) -> None:
         answer = await allow(browser, page)
         assert answer.headers["location"].startswith("/login")
     assert await consented(world) == []
+
+
+@pytest.mark.requirement("C-06")
+@pytest.mark.parametrize("resource", ["/mcp/tickets", None])
+async def test_a_server_that_does_not_answer_is_not_decided_about(
+    world: World, resource: str | None
+) -> None:
+    world.silent.add("tickets")
+    async with world.browser() as browser:
+        await sign_in(browser)
+        client = await world.register()
+        path = await come_to_consent(world, browser, client, resource=resource)
+        if resource is None:
+            page = Page((await browser.get(path)).text)
+            chosen = {**page.fields["/consent"], "select": "tickets"}
+            path = (await browser.post("/consent", data=chosen)).headers["location"]
+        answer = await browser.get(path)
+        page = Page(answer.text)
+        assert answer.status_code == 200
+        assert "Tickets does not answer. Nothing was granted." in page.text
+        assert page.named() == ["not you?", "Deny"]
+        assert ("Choose another server" in page.text) == (resource is None)
+        again = next(v["href"] for tag, v in page.tags if tag == "a" and "server=t" in v["href"])
+
+        world.silent.clear()
+        answered = Page((await browser.get(again)).text)
+        assert answered.named()[-1] == "Allow"
+        denied = await browser.post("/consent", data={**page.fields["/consent"], "do": "deny"})
+        assert query_of(denied.headers["location"])["error"] == "access_denied"
+    assert await consented(world) == []
+
+
+@pytest.mark.requirement("C-06")
+async def test_the_choice_says_which_server_was_silent(world: World) -> None:
+    async with world.place.database.write() as tx:
+        await upstreams.unreachable(
+            tx,
+            world.host.key,
+            ServerKey("wiki"),
+            problem="it is at 10.0.0.1",
+            at=world.place.clock.now(),
+        )
+    async with world.browser() as browser:
+        await sign_in(browser)
+        client = await world.register()
+        text = (await browser.get(await come_to_consent(world, browser, client))).text
+
+    first, wiki = text.split(">Wiki<")
+    assert "did not answer" not in first
+    assert "It did not answer when it was last asked." in wiki
+    assert "10.0.0.1" not in text

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safeconduct.web.names import cleaned, cut, warning_about, way_back
 
 
-@pytest.mark.requirement("C-25", "SEC-02", "SEC-07")
+@pytest.mark.requirement("C-25", "SEC-02", "SEC-07", "AS-10")
 @pytest.mark.parametrize(
     ("uri", "kind", "place", "target"),
     [

@@ -1,0 +1,133 @@
+"""Several workers on one socket: one service, whichever of them answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.rehearsal.processes import children_of, gone
+from tests.road.served import Served, served
+from tests.road.upstream import PATIENCE_SECONDS
+from tests.road.world import body_of, headers_of
+
+pytestmark = pytest.mark.slow
+CONNECTIONS = 20
+PARAMS = {"name": "get_issue", "arguments": {"id": "T-7"}}
+
+
+def workers_of(site: Served) -> set[int]:
+    """The workers among the children; there is one more, which multiprocessing needs."""
+    return {
+        pid
+        for pid in children_of(site.gateway.pid)
+        if b"multiprocessing.spawn" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    }
+
+
+async def standing(site: Served, stack: AsyncExitStack, token: str) -> list[httpx2.AsyncClient]:
+    """Open connections at once, until each worker has answered on one of them."""
+    clients: list[httpx2.AsyncClient] = []
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(answering(site)) < 2:
+            more = [
+                await stack.enter_async_context(httpx2.AsyncClient()) for _ in range(CONNECTIONS)
+            ]
+            assert await asyncio.gather(*(call(site, each, token) for each in more)) == [200] * len(
+                more
+            )
+            clients += more
+    return clients
+
+
+async def call(site: Served, client: httpx2.AsyncClient, token: str) -> int:
+    headers = headers_of("tools/call", PARAMS) | {"authorization": f"Bearer {token}"}
+    answer = await client.post(
+        f"{site.trial.origin}/mcp/tickets", headers=headers, content=body_of("tools/call", PARAMS)
+    )
+    return answer.status_code
+
+
+def answering(site: Served) -> Counter[str]:
+    """How many calls each worker has let through; each writes a chain of its own."""
+    return Counter(record["writer"] for record in site.records("call.intent"))
+
+
+@pytest.mark.requirement("Z-24", "Z-26", "S-06")
+async def test_a_revocation_is_seen_by_the_very_next_call_in_every_worker(tmp_path: Path) -> None:
+    """On connections the workers hold already, and on as many new ones."""
+    async with served(tmp_path, workers=2) as site, AsyncExitStack() as stack:
+        revoked, kept = await site.token(), await site.token()
+        clients = await standing(site, stack, revoked)
+        session = site.records("call.intent")[0]["session"]
+
+        await site.command("sessions", "revoke", session)
+
+        clients += [
+            await stack.enter_async_context(httpx2.AsyncClient()) for _ in range(CONNECTIONS)
+        ]
+        reached = len(site.upstream.calls())
+        assert {await call(site, each, revoked) for each in clients} == {401}
+        assert len(site.upstream.calls()) == reached
+        assert {await call(site, each, kept) for each in clients} == {200}
+
+
+async def test_a_worker_that_dies_is_replaced_and_the_service_goes_on(tmp_path: Path) -> None:
+    async with served(tmp_path, workers=2) as site, AsyncExitStack() as stack:
+        token = await site.token()
+        await standing(site, stack, token)
+        before = workers_of(site)
+        assert len(before) == 2
+        killed = min(before)
+
+        os.kill(killed, signal.SIGKILL)
+
+        answers = await asyncio.gather(*(site.call(token) for _ in range(CONNECTIONS)))
+        assert {each.status for each in answers} == {200}
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(workers_of(site)) < 2 or killed in workers_of(site):
+                await asyncio.sleep(0.05)  # nothing announces a process of somebody else's
+        assert workers_of(site) > before - {killed}
+        await both_answer_again(site, token)
+        assert (await site.command("audit", "verify"))["whole"] is True
+
+
+async def both_answer_again(site: Served, token: str) -> None:
+    """Wait until the one that came and the one that stayed have both let a call through."""
+    at_first = answering(site)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(answering(site) - at_first) < 2:
+            await asyncio.gather(*(site.call(token) for _ in range(CONNECTIONS)))
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_to_the_parent_ends_all_of_them(tmp_path: Path, by: signal.Signals) -> None:
+    async with served(tmp_path, workers=2) as site, AsyncExitStack() as stack:
+        await standing(site, stack, await site.token())
+        children = children_of(site.gateway.pid)
+
+        site.gateway.process.send_signal(by)
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await site.gateway.process.wait() == 0
+        assert await gone(children)
+
+
+async def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    async with served(tmp_path, workers=2) as site, AsyncExitStack() as stack:
+        token = await site.token()
+        await standing(site, stack, token)
+        children = children_of(site.gateway.pid)
+
+        site.gateway.process.kill()
+
+        assert await site.gateway.process.wait() == -signal.SIGKILL
+        assert await gone(children)
+        await site.restart()
+        assert (await site.call(token)).status == 200
