@@ -12,7 +12,7 @@ from sqlalchemy import text
 from safeconduct.core.clock import ManualClock
 from safeconduct.storage import Database, Epoch, Feed
 from tests.fixtures.postgres import Postgres, postgres
-from tests.fixtures.tables import complete_metadata
+from tests.fixtures.tables import with_tables
 
 __all__ = ["postgres"]  # a fixture is found by its name here
 
@@ -63,11 +63,10 @@ def url(request: pytest.FixtureRequest, store: str, tmp_path: Path) -> str:
 @pytest.fixture
 async def database(url: str, store: str, feed: Feed, clock: ManualClock) -> AsyncIterator[Database]:
     """An open store with all tables and nothing in them, on SQLite and on PostgreSQL."""
-    complete_metadata()
     database = Database(url, feed=feed, clock=clock)
     if store == "postgresql":
         await empty(database)
-    await database.create_tables()
+    await with_tables(database)
     await feed.start(database)
     yield database
     await database.close()

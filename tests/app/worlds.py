@@ -31,6 +31,7 @@ from safeconduct.settings import Settings, parse
 from safeconduct.signin import Passwords
 from safeconduct.storage import Database, Epoch, Feed
 from safeconduct.upstreams import Catalogue, CrawlFailed, Findings
+from tests.fixtures.tables import with_tables
 
 ACME = HostId("acme")
 SECRETS = {
@@ -186,7 +187,7 @@ async def a_world(directory: Path) -> AsyncIterator[World]:
     epoch = Epoch(directory / "epoch")
     feed = Feed(epoch)
     database = Database(f"sqlite+aiosqlite:///{directory}/t.db", feed=feed, clock=clock)
-    await database.create_tables()
+    await with_tables(database)
     await feed.start(database)
     world = World(directory, database, feed, clock)
     world.trail.open()

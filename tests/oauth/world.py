@@ -48,6 +48,7 @@ from safeconduct.relations import Ceilings
 from safeconduct.sessions import Sessions
 from safeconduct.storage import Database, Epoch, Feed
 from safeconduct.upstreams import Catalogue, Wanted
+from tests.fixtures.tables import with_tables
 
 ORIGIN = "https://acme.test"
 LEDGER = f"{ORIGIN}/mcp/ledger"
@@ -136,7 +137,7 @@ class World:
         return edge
 
     async def open(self) -> None:
-        await self.database.create_tables()
+        await with_tables(self.database)
         await self.feed.start(self.database)
         self.trail.open()
         async with self.database.write() as tx:

@@ -22,6 +22,7 @@ from safeconduct.egress import Mailer
 from safeconduct.hosts import Host, Policies, SignInPolicy
 from safeconduct.signin import Attempts, BrowserSessions, Local, Passwords, Recovery, Visitor
 from safeconduct.storage import Database, Epoch, Feed
+from tests.fixtures.tables import with_tables
 
 PASSWORD = "correct horse battery"
 HERE = Visitor(ip="203.0.113.7", user_agent="Test/1")
@@ -90,7 +91,7 @@ async def open_place(
         lambda: SMTP(postbox, loop=loop, hostname="mail.test"), "127.0.0.1", 0
     )
     port = server.sockets[0].getsockname()[1]
-    await database.create_tables()
+    await with_tables(database)
     await feed.start(database)
     trail.open()
     host = Host(

@@ -134,14 +134,16 @@ async def test_deny_goes_back_with_access_denied(visit: Visit) -> None:
 async def test_the_keyboard_alone_will_do_and_enter_never_grants(visit: Visit) -> None:
     page = await visit.open(java_script_enabled=False)
     await page.goto(await visit.link("/mcp/tickets"))
+    await expect(page.get_by_label("Email", exact=True)).to_be_focused()
     await page.keyboard.type("alice@acme.test")
     await page.keyboard.press("Tab")
     await page.keyboard.type(PASSWORD)
     await page.keyboard.press("Enter")
-    radio = page.get_by_role("radio", name="Low", exact=True)
-    await radio.focus()
+    await page.get_by_role("radio", name="Low", exact=True).focus()
     await page.keyboard.press("ArrowDown")
+    await expect(page.get_by_role("radio", name="Medium", exact=True)).to_be_checked()
     await page.keyboard.press("Enter")
+    await page.wait_for_load_state()
 
     await expect(page.get_by_role("radio", name="Medium", exact=True)).to_be_checked()
     assert visit.callback.seen == []
@@ -180,6 +182,7 @@ async def test_enabling_a_disabled_level_in_the_page_grants_nothing(visit: Visit
     page = await visit.open()
     await page.goto(await visit.link("/mcp/tickets"))
     await sign_in(page)
+    await expect(page.get_by_role("radio", name="High", exact=True)).to_be_disabled()
     await page.evaluate("document.querySelector('[value=high]').disabled = false")
     await page.get_by_role("radio", name="High", exact=True).check()
     await page.get_by_role("button", name="Allow", exact=True).click()
