@@ -1,30 +1,26 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+# PYTHON=python3.13 with any of them makes the environment anew with that Python.
+BIN := .venv/bin
 
 .PHONY: demo story test check bench clean
 
-demo: $(VENV)/.runtime
+demo:
+	@scripts/install runtime
 	$(BIN)/safeconduct demo
 
-story: $(VENV)/.runtime
+story:
+	@scripts/install runtime
 	$(BIN)/safeconduct demo --script
 
 test:
 	scripts/test
 
-check: $(VENV)/.development
+check:
 	scripts/check
 
-bench: $(VENV)/.runtime
+bench:
+	@scripts/install runtime
 	$(BIN)/safeconduct bench
 
-$(VENV)/.runtime: requirements.lock pyproject.toml
-	PYTHON=$(PYTHON) scripts/install runtime
-
-$(VENV)/.development: requirements-dev.lock pyproject.toml
-	PYTHON=$(PYTHON) scripts/install development
-
 clean:
-	rm -rf $(VENV) .venv-* tools/node/node_modules .safeconduct-demo
+	rm -rf .venv .venv-* tools/node/node_modules .safeconduct-demo

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gc
 import logging
+import multiprocessing
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
@@ -152,8 +154,26 @@ async def _work(settings: Settings, sockets: list[socket.socket] | None) -> int:
         gc.freeze()
         gc.set_threshold(*_COLLECT_AFTER)
         server = _Server(configured(running, settings), running.stop)
+        _stop_by_signals(server)
         await server.serve(sockets)
         return 0 if server.started else 2
+
+
+def _stop_by_signals(server: uvicorn.Server) -> None:
+    """Let a signal, or the death of the parent of a worker, stop the server and do no more.
+
+    uvicorn raises a signal again once it has stopped. Left to its default, that would end the
+    process before anything is closed: sessions would forget their last use.
+    """
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        asyncio.get_running_loop().add_reader(parent.sentinel, stop)
 
 
 def _protocol(app: Gateway | ASGIApp) -> type[asyncio.Protocol]:

@@ -6,13 +6,15 @@ import multiprocessing
 import multiprocessing.connection
 import signal
 import socket
+import time
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import FrameType
 
 _STOP_SECONDS = 30
-_QUICK_DEATHS = 10
+_QUICK_DEATHS = 10  # in a row, each within so many seconds of its birth
+_QUICK_SECONDS = 30.0
 
 
 class Workers:
@@ -40,6 +42,7 @@ class Workers:
         self._listening = listening
         self._answer = answer
         self._processes: list[SpawnProcess] = []
+        self._born: list[float] = []
         self._stopping = False
 
     def run(self) -> int:
@@ -47,13 +50,16 @@ class Workers:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         self._processes = [self._start() for _ in range(self._count)]
+        self._born = [time.monotonic()] * self._count
         deaths = 0
         while not self._stopping and deaths < _QUICK_DEATHS:
             multiprocessing.connection.wait([one.sentinel for one in self._processes], timeout=1)
             for index, process in enumerate(self._processes):
                 if not process.is_alive() and not self._stopping:
-                    deaths += 1
+                    quick = time.monotonic() - self._born[index] < _QUICK_SECONDS
+                    deaths = deaths + 1 if quick else 0
                     self._processes[index] = self._start()
+                    self._born[index] = time.monotonic()
         self._end()
         return 0 if self._stopping else 2
 
