@@ -8,15 +8,13 @@ before they get here (`vetting`).
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Protocol
 
 from safeconduct.core.errors import Code, GatewayError
-from safeconduct.policy.rego import compiled, is_panic
+from safeconduct.policy.machines import Machines
+from safeconduct.policy.rego import is_panic
 
 if TYPE_CHECKING:
-    import regorus
-
     from safeconduct.policy.bundle import Bundle
 
 MAX_ANSWER_BYTES = 8192
@@ -43,8 +41,7 @@ class Engine(Protocol):
 class Embedded:
     """The rules of one bundle, compiled, in this process.
 
-    The engine's machines belong to the thread that made them, so each thread that asks
-    compiles its own, once. Nothing in a decision yields, so one per thread is enough.
+    Nothing in a decision yields, so one machine for each thread is enough.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -53,13 +50,11 @@ class Embedded:
         Raises:
             BundleError: If they do not compile; the message names the file and the line.
         """
-        self._bundle = bundle
-        self._local = threading.local()
-        self._local.machine = compiled(bundle.modules, bundle.data)
+        self._machines = Machines(bundle)
 
     def evaluate(self, document: bytes) -> bytes:
         try:
-            machine = self._machine()
+            machine = self._machines.current()
             machine.set_input_json(document.decode())
             answer: str = machine.execute()
         except (RuntimeError, ValueError) as error:
@@ -68,16 +63,10 @@ class Embedded:
             if not is_panic(error):
                 raise
             # A machine that panicked is in an unknown state and never used again.
-            self._local.machine = None
+            self._machines.discard()
             raise EngineFailed("the policy engine failed", "panic") from None
         if answer == _UNDEFINED:
             raise EngineFailed("the policy gave no answer")
         if len(answer) > MAX_ANSWER_BYTES:
             raise EngineFailed("the policy's answer is too large")
         return answer.encode()
-
-    def _machine(self) -> regorus.Rvm:
-        machine = getattr(self._local, "machine", None)
-        if machine is None:
-            machine = self._local.machine = compiled(self._bundle.modules, self._bundle.data)
-        return machine
