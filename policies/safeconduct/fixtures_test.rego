@@ -6,6 +6,7 @@ package safeconduct.fixtures
 import rego.v1
 
 permitted := {
+	"phase": "call",
 	"caller": {
 		"host": "acme",
 		"subject": "bob",
@@ -23,12 +24,19 @@ permitted := {
 		"groups": ["engineering"],
 		"attributes": {"region": "EU"},
 	},
-	"client": {"id": "agent-1", "name": "Agent", "active": true},
+	"client": {"id": "agent-1", "name": "Agent", "active": true, "kind": "dynamic"},
 	"session": {"id": "ses-1", "server": "tickets", "live": true},
-	"consent": {"id": "con-1", "level": "high", "live": true, "expires_at": "2026-12-01T00:00:00Z"},
+	"consent": {"id": "con-1", "level": "high", "live": true, "granted_at": "2026-11-21T09:00:00Z", "expires_at": "2026-12-01T00:00:00Z"},
 	"ceiling": "high",
 	"tool": {"known": true, "enabled": true, "state": "pinned", "level": "high"},
-	"environment": {"time": "2026-11-21T12:00:00Z", "ip": "192.0.2.7", "user_agent": "agent/1"},
+	"relations": [],
+	"environment": {
+		"time": "2026-11-21T12:00:00Z",
+		"ip": "192.0.2.7",
+		"user_agent": "agent/1",
+		"software": "agent 1",
+		"revision": "2026-07-28",
+	},
 }
 
 # The permitted input with some members of one object changed.

@@ -2,9 +2,10 @@
 # title: A host's own rules
 # description: >-
 #   Modules in package `safeconduct.host`, or below it, add reasons to refuse:
-#   `deny contains {"reason": "...", "message": "..."} if ...`. They cannot allow anything.
-#   The loader collects every such set in `safeconduct.extensions`. Whatever is in it refuses,
-#   also when it is not shaped as it should be.
+#   `deny contains {"reason": "...", "message": "..."} if ...`, and conditions on what is allowed:
+#   `obligations contains {"type": "...", ...} if ...`. They cannot allow anything. The loader
+#   collects every such set in `safeconduct.extensions`. Whatever is in `deny` refuses, also when
+#   it is not shaped as it should be, and an obligation nobody knows refuses what it was put on.
 #
 #   Undefined is not false: a rule that reads an attribute which is missing does not fire. So
 #   say what is needed and negate it: `deny contains {...} if not in_region`, with
@@ -34,3 +35,23 @@ host_message := host_denials[0].message if {
 	count(host_denials[0].message) > 0
 	count(host_denials[0].message) <= 512
 }
+
+default obligations := []
+
+obligations := [each | some each in data.safeconduct.extensions.obligations] if allow
+
+# What decided: every reason of the host's own that fired, or the built-in one that came first.
+default rules := []
+
+rules := [verdict.reason] if {
+	not allow
+	host_agrees
+}
+
+rules := [rule_name(denial) | some denial in host_denials] if not host_agrees
+
+rule_name(denial) := denial.reason if {
+	is_object(denial)
+	is_string(denial.reason)
+	count(denial.reason) <= 64
+} else := "unspecified"

@@ -16,6 +16,8 @@ answer := {
 	"required_level": required_level,
 	"effective_level": effective_level,
 	"step_up": step_up,
+	"obligations": obligations,
+	"rules": rules,
 }
 
 default allow := false
@@ -25,6 +27,7 @@ allow if {
 	subject_active
 	client_active
 	bound
+	not denylisted
 	tool_known
 	tool_enabled
 	tool_pinned
@@ -33,6 +36,9 @@ allow if {
 	consent_live
 	within_ceiling
 	within_consent
+	within_tier
+	within_roles
+	related
 	host_agrees
 }
 
@@ -53,6 +59,8 @@ else := {"reason": "client.blocked", "message": client_message} if not client_ac
 
 else := {"reason": "binding.mismatch", "message": binding_message} if not bound
 
+else := {"reason": "denylist.listed", "message": denylist_message} if denylisted
+
 else := {"reason": "tool.unknown", "message": unknown_message} if not tool_known
 
 else := {"reason": "tool.disabled", "message": unknown_message} if not tool_enabled
@@ -68,6 +76,17 @@ else := {"reason": "consent.expired", "message": expired_message} if not consent
 else := {"reason": "ceiling.exceeded", "message": ceiling_message} if not within_ceiling
 
 else := {"reason": "consent.level", "message": consent_message} if not within_consent
+
+else := {"reason": "tier.none", "message": no_tier_message} if {
+	tiered
+	tier == null
+}
+
+else := {"reason": "tier.exceeded", "message": tier_message} if not within_tier
+
+else := {"reason": "role.exceeded", "message": role_message} if not within_roles
+
+else := {"reason": relation_reason, "message": relation_message} if not related
 
 else := {"reason": host_reason, "message": host_message} if not host_agrees
 

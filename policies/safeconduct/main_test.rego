@@ -2,7 +2,7 @@ package safeconduct.decision_test
 
 import rego.v1
 
-test_allow_answers_exactly_six_members if {
+test_allow_answers_exactly_eight_members if {
 	answer := data.safeconduct.decision.answer with input as data.safeconduct.fixtures.permitted
 	answer == {
 		"allow": true,
@@ -11,6 +11,8 @@ test_allow_answers_exactly_six_members if {
 		"required_level": "high",
 		"effective_level": "high",
 		"step_up": false,
+		"obligations": [],
+		"rules": [],
 	}
 }
 
@@ -21,7 +23,7 @@ test_an_empty_input_is_refused if {
 }
 
 test_every_single_missing_member_is_refused if {
-	needed := {"caller", "subject", "client", "session", "consent", "ceiling", "tool", "resource"}
+	needed := {"caller", "subject", "client", "session", "consent", "ceiling", "tool", "resource", "relations"}
 	every name in needed {
 		not allowed_without(name)
 	}

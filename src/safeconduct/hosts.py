@@ -91,6 +91,7 @@ class Policies(Value, frozen=True):
     lists_everything: bool = False
     policy_modules: tuple[tuple[str, str], ...] = ()
     policy_data: dict[str, object] = {}
+    policy_schema: str = ""
 
 
 class Host(Value, frozen=True):

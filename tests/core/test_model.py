@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from safeconduct.core.model import Decision, HostId, Level, Resource, ServerKey
+from safeconduct.core.decision import Decision
+from safeconduct.core.model import HostId, Level, Resource, ServerKey
 
 
 @pytest.mark.requirement("Z-07")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 
+from safeconduct.core.decision import Decision
 from safeconduct.core.model import (
     AccessRequest,
     Caller,
@@ -23,12 +25,14 @@ from safeconduct.policy import (
     ConsentFacts,
     Environment,
     Facts,
+    Pdp,
     SessionFacts,
     SubjectFacts,
     ToolFacts,
 )
 
 TICKETS = ServerKey("tickets")
+T = TypeVar("T")
 
 
 def a_request(*, who: str = "bob", **changes: Any) -> AccessRequest:
@@ -48,6 +52,22 @@ def a_request(*, who: str = "bob", **changes: Any) -> AccessRequest:
     return msgspec.structs.replace(request, **changes)
 
 
+def decided(pdp: Pdp, request: AccessRequest, facts: Facts) -> Decision:
+    """Decide where nothing is running: the engine in this process never suspends."""
+    return at_once(pdp.decide(request, facts))
+
+
+def at_once(coming: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine that never suspends returns."""
+    try:
+        coming.send(None)
+    except StopIteration as done:
+        returned: T = done.value
+        return returned
+    coming.close()
+    raise AssertionError("it waited for something")
+
+
 def some_facts(*, who: str = "bob", **changes: Any) -> Facts:
     facts = Facts(
         subject=SubjectFacts(
@@ -62,6 +82,7 @@ def some_facts(*, who: str = "bob", **changes: Any) -> Facts:
         consent=ConsentFacts(id=ConsentId("con-1"), level=Level.HIGH, live=True),
         ceiling=Level.HIGH,
         tool=ToolFacts(known=True, enabled=True, state="pinned", level=Level.HIGH),
+        relations=(),
         environment=Environment(time="2026-11-21T12:00:00Z", ip="192.0.2.7"),
     )
     return msgspec.structs.replace(facts, **changes)

@@ -14,7 +14,7 @@ import pytest
 from safeconduct.policy import Bundle, Embedded, document
 from safeconduct.policy.machines import Machines, _kept
 
-from .builders import a_request, some_facts
+from .builders import a_request, at_once, some_facts
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_thread_that_ends_takes_its_machines_along(complaints: list[Any]) -> N
 
     def ask() -> None:
         engine = Embedded(Bundle.shipped())
-        answers.append(engine.evaluate(document(a_request(), some_facts())))
+        answers.append(at_once(engine.evaluate(document(a_request(), some_facts()).document)))
 
     elsewhere(ask)
     gc.collect()

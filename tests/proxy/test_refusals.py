@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, Refused
-from safeconduct.core.model import Decision, Level
+from safeconduct.core.model import Level
 from safeconduct.proxy.exchange import raw_body
 from safeconduct.proxy.messages import LEGACY, MODERN
 from safeconduct.proxy.refusals import TABLE, Denied, answer

@@ -18,7 +18,9 @@ from safeconduct import edge
 from safeconduct.app.building import Installation
 from safeconduct.app.policies import HostPolicies
 from safeconduct.app.protocol import McpProtocol
+from safeconduct.app.relating import RelationAnswers
 from safeconduct.app.watching import CatalogueWatch
+from safeconduct.audit import SealedArguments
 from safeconduct.egress import Mailer
 from safeconduct.oauth import (
     Asking,
@@ -39,10 +41,13 @@ from safeconduct.proxy import (
     Flights,
     Gate,
     McpEndpoint,
+    NobodyApproves,
+    Obligations,
     Pipeline,
     Records,
     RequestStates,
     Returns,
+    Throttles,
     TransportSessions,
 )
 from safeconduct.settings import MailSettings
@@ -125,17 +130,29 @@ def _door(parts: Installation, metrics: Metrics) -> edge.Door:
 def _road(
     parts: Installation, metrics: Metrics, watch: CatalogueWatch
 ) -> tuple[Returns, McpEndpoint]:
+    policies = HostPolicies(parts.hosts).of
+    relations = RelationAnswers(parts.relations, parts.people, policies, parts.clock)
     decider = Decider(
         sources=FactSources(
             people=parts.people,
             consents=parts.consents,
             ceilings=parts.ceilings,
+            relationships=relations,
+            policies=policies,
             clock=parts.clock,
         ),
-        pdp=Pdp(HostPolicies(parts.hosts).of),
+        pdp=Pdp(policies),
         sessions=parts.sessions,
     )
-    records = Records(parts.trail, metrics)
+    records = Records(parts.trail, metrics, SealedArguments(parts.root_key))
+    obligations = Obligations(
+        consents=parts.consents,
+        approvals=NobodyApproves(),
+        permissions=relations,
+        throttles=Throttles(parts.clock),
+        notify=records.notified,
+        clock=parts.clock,
+    )
     transports = TransportSessions(parts.root_key)
     states = RequestStates(parts.root_key, clock=parts.clock)
     flights = Flights(metrics)
@@ -146,6 +163,7 @@ def _road(
         transports=transports,
         sessions=parts.sessions,
         flights=flights,
+        obligations=obligations,
         changed=lambda call: watch.soon(call.caller.host, call.server.key),
     )
     pipeline = Pipeline(
@@ -160,6 +178,7 @@ def _road(
         decider=decider,
         records=records,
         flights=flights,
+        obligations=obligations,
         states=states,
         forwarder=Forwarder(parts.transport),
         returns=returns,

@@ -21,7 +21,7 @@ from safeconduct.egress import Limits as TransportLimits
 from safeconduct.hosts import Hosts
 from safeconduct.oauth import Clients, Revocations
 from safeconduct.people import People
-from safeconduct.relations import Ceilings
+from safeconduct.relations import Ceilings, Relations
 from safeconduct.sessions import Sessions
 from safeconduct.settings import ServerSettings, Settings
 from safeconduct.signin import Passwords
@@ -44,6 +44,7 @@ class Installation(NamedTuple):
     hosts: Hosts
     people: People
     ceilings: Ceilings
+    relations: Relations
     consents: Consents
     sessions: Sessions
     catalogue: Catalogue
@@ -107,6 +108,7 @@ async def open_installation(
             hosts=hosts,
             people=People(database, feed),
             ceilings=Ceilings(database, feed),
+            relations=Relations(database, feed),
             consents=Consents(database, feed),
             sessions=Sessions(database, feed, clock=clock),
             catalogue=Catalogue(database, feed),

@@ -69,6 +69,8 @@ def _host_changes(present: Host, wanted: Host) -> Iterator[str]:
             yield became(name, flat_before[name], after)
     if present.policies.policy_data != wanted.policies.policy_data:
         yield "the rules' data changes"
+    if present.policies.policy_schema != wanted.policies.policy_schema:
+        yield "the definitions of types and permissions change"
     before_documents = present.policies.clients.added_documents
     after_documents = wanted.policies.clients.added_documents
     if before_documents != after_documents:
@@ -86,6 +88,7 @@ def _flat(policies: Policies) -> dict[str, object]:
             policies,
             policy_modules=(),
             policy_data={},
+            policy_schema="",
             clients=replace(policies.clients, added_documents=()),
         )
     )
@@ -264,10 +267,12 @@ def _server_changes(known: Wanted, wanted: Wanted) -> Iterator[str]:
     if known.tools != wanted.tools:
         before = "all" if known.tools is None else known.tools
         yield became("import", before, "all" if wanted.tools is None else wanted.tools)
+    if known.resources != wanted.resources:
+        yield "resources: other bindings"
     for tool in sorted({*known.overrides, *wanted.overrides}):
         said_before, said_after = known.overrides.get(tool), wanted.overrides.get(tool)
         if said_before != said_after:
-            yield f"tool {short(tool)}: other level or switch"
+            yield f"tool {short(tool)}: other level, switch or bindings"
 
 
 def _saved(wanted: Wanted) -> Act:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safeconduct.core.model import HostId
 from safeconduct.hosts import Host, Hosts
-from safeconduct.policy import Bundle, Embedded, HostPolicy
+from safeconduct.policy import Bundle, Embedded, HostPolicy, known_data
 
 
 class HostPolicies:
@@ -31,7 +31,13 @@ class HostPolicies:
         if held is not None and held[1].bundle == bundle.digest:
             policy = held[1]
         else:
-            policy = HostPolicy(engine=Embedded(bundle), bundle=bundle.digest)
+            policy = HostPolicy(
+                engine=Embedded(bundle),
+                bundle=bundle.digest,
+                questions=tuple(known_data(bundle.data).questions.items()),
+                obliges=bundle.obliges,
+                schema=bundle.schema,
+            )
         self._of_host[key] = (host, policy)
         return policy
 
@@ -41,5 +47,7 @@ def bundle_of(host: Host, shipped: Bundle) -> Bundle:
     added = dict(host.policies.policy_modules)
     modules = {**dict(shipped.modules), **added}
     return Bundle.of(
-        modules=tuple(modules.items()), data={**shipped.data, **host.policies.policy_data}
+        modules=tuple(modules.items()),
+        data={**shipped.data, **host.policies.policy_data},
+        schema=host.policies.policy_schema,
     )

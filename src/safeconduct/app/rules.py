@@ -21,6 +21,7 @@ class Rules(Value, frozen=True):
 
     modules: tuple[tuple[str, str], ...] = ()
     data: dict[str, object] = {}
+    schema: str = ""
 
 
 def read_rules(directory: Path) -> Rules:
@@ -39,6 +40,7 @@ def read_rules(directory: Path) -> Rules:
     return Rules(
         modules=tuple(module for module in bundle.modules if module not in shipped),
         data=dict(bundle.data),
+        schema=bundle.schema,
     )
 
 

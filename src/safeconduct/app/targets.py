@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec import convert
+
 from safeconduct.app.rules import Rules
+from safeconduct.core.binding import Binding, UriBinding
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId, Value
 from safeconduct.hosts import (
     ClientPolicy,
@@ -105,6 +108,7 @@ def _policies(said: HostSettings, rules: Rules) -> Policies:
         lists_everything=said.tool_visibility == "all",
         policy_modules=rules.modules,
         policy_data=rules.data,
+        policy_schema=rules.schema,
     )
 
 
@@ -134,9 +138,14 @@ def _server(said: UpstreamSettings) -> Wanted:
         description=said.description,
         tools=None if said.imports == "all" else said.imports,
         overrides={
-            name: Override(level=tool.level, enabled=tool.enabled)
+            name: Override(
+                level=tool.level,
+                enabled=tool.enabled,
+                bindings=convert(tool.bindings, tuple[Binding, ...], from_attributes=True),
+            )
             for name, tool in said.tools.items()
         },
+        resources=convert(said.resources, tuple[UriBinding, ...], from_attributes=True),
     )
 
 

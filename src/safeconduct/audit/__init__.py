@@ -1,5 +1,6 @@
 """The audit trail: written before anything happens, linked so that nothing can vanish."""
 
+from safeconduct.audit.arguments import SealedArguments, SealError
 from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
 from safeconduct.audit.exporter import export
 from safeconduct.audit.reader import Filters, Tail, follow, latest, read
@@ -17,6 +18,8 @@ __all__ = [
     "Filters",
     "Link",
     "Problem",
+    "SealError",
+    "SealedArguments",
     "SegmentFile",
     "Tail",
     "Trail",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from safeconduct.core.errors import Code, GatewayError
 from safeconduct.core.model import (
     ClientId,
@@ -52,7 +54,10 @@ class Event(Value, frozen=True, omit_defaults=True):
         rules: Ids of the rules that matched.
         required_level: Levels are words: `low`, `medium`, `high`.
         bundle: Digest of the rules and data that decided.
-        facts: What is needed to compute the decision again.
+        obligations: What the allow depended on.
+        facts: What the decision was computed from, but for the arguments.
+        sealed_arguments: The arguments, encrypted for the installation: with the facts and the
+            bundle, the decision can be computed again. See `SealedArguments`.
         of: Id of the intent this outcome closes.
         outcome: `ok`, `tool_error`, `rpc_error`, `upstream_failed`, `cancelled` and so on.
         ms: Milliseconds from the request's first byte to this record.
@@ -91,7 +96,9 @@ class Event(Value, frozen=True, omit_defaults=True):
     effective_level: str | None = None
     approval: str | None = None
     bundle: str | None = None
-    facts: dict[str, Any] | None = None
+    obligations: tuple[Any, ...] | None = None
+    facts: msgspec.Raw | None = None
+    sealed_arguments: str | None = None
     decision_ms: float | None = None
     # outcome
     of: str | None = None

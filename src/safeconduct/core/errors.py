@@ -16,6 +16,7 @@ class Code(Enum):
     INSUFFICIENT_LEVEL = "insufficient_level"
     FORBIDDEN = "forbidden"
     TOOL_CHANGED = "tool_changed"
+    APPROVAL = "approval"
     UNKNOWN_TOOL = "unknown_tool"
     UNKNOWN_HOST = "unknown_host"
     NOT_FOUND = "not_found"

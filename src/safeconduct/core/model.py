@@ -7,7 +7,7 @@ Frozen values only - no I/O, no clock, no database. Field names follow AuthZEN 1
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, NewType
+from typing import Any, Literal, NewType
 
 import msgspec
 
@@ -90,6 +90,9 @@ class Resource(Value, frozen=True):
     name: str = ""
 
 
+Phase = Literal["call", "list", "stream", "token", "check"]
+
+
 class AccessRequest(Value, frozen=True):
     """One question to the PDP, in AuthZEN's terms.
 
@@ -97,37 +100,14 @@ class AccessRequest(Value, frozen=True):
         caller: Subject and actor.
         action: The MCP method, such as `tools/call`.
         resource: What the method is aimed at.
-        arguments: The call's arguments, as parsed; policies may read them.
+        arguments: The call's arguments, as parsed; policies may read them. None where there
+            is no call, as for an item of a list.
+        phase: Why the question is put: a `call`, an item of a `list`, an open `stream` once
+            more, a `token` to be issued, or a `check` by another enforcement point.
     """
 
     caller: Caller
     action: str
     resource: Resource
     arguments: dict[str, Any] | None = None
-
-
-class Decision(Value, frozen=True):
-    """The PDP's answer.
-
-    `allow` has no default: nobody becomes allowed by leaving a field out.
-
-    Attributes:
-        id: Names this decision in the log and in the caller's error.
-        allow: Whether the call may go on.
-        reason: Stable machine text, such as `ceiling.exceeded`.
-        message: One sentence for the reader: what happened and what to do next.
-        required_level: Level the action needs, or None where levels do not apply.
-        effective_level: min(granted, ceiling) of this caller, or None when there is none.
-        step_up: True only where the person could raise the level by consenting again:
-            the ceiling allows it and the consent does not.
-        bundle: Digest of the rules and data that decided.
-    """
-
-    id: str
-    allow: bool
-    reason: str
-    message: str
-    bundle: str
-    required_level: Level | None = None
-    effective_level: Level | None = None
-    step_up: bool = False
+    phase: Phase = "call"

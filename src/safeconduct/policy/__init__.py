@@ -2,12 +2,15 @@
 
 from safeconduct.policy.bundle import Bundle
 from safeconduct.policy.checks import Failure, check_bundle, tests_of
+from safeconduct.policy.data import KnownData, known_data
 from safeconduct.policy.engine import Embedded, Engine, EngineFailed
 from safeconduct.policy.facts import (
     ClientFacts,
     ConsentFacts,
     Environment,
     Facts,
+    Input,
+    RelationFact,
     SessionFacts,
     SubjectFacts,
     ToolFacts,
@@ -15,13 +18,15 @@ from safeconduct.policy.facts import (
 )
 from safeconduct.policy.pdp import HostPolicy, Pdp, public_reason
 from safeconduct.policy.rego import BundleError
-from safeconduct.policy.sources import FactSources
+from safeconduct.policy.sources import Answered, Device, FactSources, Relationships
 
 __all__ = [
+    "Answered",
     "Bundle",
     "BundleError",
     "ClientFacts",
     "ConsentFacts",
+    "Device",
     "Embedded",
     "Engine",
     "EngineFailed",
@@ -30,12 +35,17 @@ __all__ = [
     "Facts",
     "Failure",
     "HostPolicy",
+    "Input",
+    "KnownData",
     "Pdp",
+    "RelationFact",
+    "Relationships",
     "SessionFacts",
     "SubjectFacts",
     "ToolFacts",
     "check_bundle",
     "document",
+    "known_data",
     "public_reason",
     "tests_of",
 ]

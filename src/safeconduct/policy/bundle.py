@@ -15,8 +15,10 @@ import yaml
 
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.model import Value
+from safeconduct.policy.data import known_data
 from safeconduct.policy.rego import BundleError, Modules
 from safeconduct.policy.vetting import extension, judged_elsewhere
+from safeconduct.relations import SchemaError, host_schema
 
 MAX_FILES = 128
 MAX_FILE_BYTES = 64 * 1024
@@ -31,21 +33,37 @@ class Bundle(Value, frozen=True):
     Attributes:
         modules: What decides, sorted by path.
         data: The document rules read below `data`.
-        digest: SHA-256 in hex over paths, texts and canonical data; tests do not count.
+        digest: SHA-256 in hex over paths, texts, canonical data and schema; tests do not count.
+        schema: The host's own definitions of types and permissions, all files in order.
         tests: `*_test.rego`, sorted by path.
     """
 
     modules: Modules
     data: dict[str, Any]
     digest: str
+    schema: str = ""
     tests: Modules = ()
 
+    @property
+    def obliges(self) -> bool:
+        """Whether the host's own rules define obligations."""
+        extensions = dict(self.modules).get(_EXTENSIONS, "")
+        return "obligations contains" in extensions
+
     @classmethod
-    def of(cls, *, modules: Modules, data: dict[str, Any], tests: Modules = ()) -> Bundle:
+    def of(
+        cls, *, modules: Modules, data: dict[str, Any], schema: str = "", tests: Modules = ()
+    ) -> Bundle:
         """Put a bundle together and name it by its content."""
         ordered = tuple(sorted(modules))
-        content = hashlib.sha256(canonical_bytes([ordered, data])).hexdigest()
-        return cls(modules=ordered, data=data, digest=content, tests=tuple(sorted(tests)))
+        content = hashlib.sha256(canonical_bytes([ordered, data, schema])).hexdigest()
+        return cls(
+            modules=ordered,
+            data=data,
+            digest=content,
+            schema=schema,
+            tests=tuple(sorted(tests)),
+        )
 
     @classmethod
     def shipped(cls) -> Bundle:
@@ -66,10 +84,12 @@ class Bundle(Value, frozen=True):
             raise BundleError("this bundle has a host's rules already")
         modules, tests = _rego_files(path, prefix="host/")
         data = {**self.data, **_data(path)}
-        packages = judged_elsewhere(self.modules, modules, data) if modules else ()
+        known_data(data)
+        packages = judged_elsewhere(self.modules, modules, data) if modules else {}
         return self.of(
             modules=(*self.modules, *modules, (_EXTENSIONS, extension(packages))),
             data=data,
+            schema=_schema(path),
             tests=(*self.tests, *tests),
         )
 
@@ -97,6 +117,24 @@ def _rego_files(directory: Path, *, prefix: str) -> tuple[Modules, Modules]:
         raise BundleError(f"the policy files have more than {MAX_TOTAL_BYTES} characters")
     tests = tuple(each for each in texts if each[0].endswith("_test.rego"))
     return tuple(each for each in texts if each not in tests), tests
+
+
+def _schema(directory: Path) -> str:
+    """Read the definitions of types and permissions, every *.zed below a directory.
+
+    Raises:
+        BundleError: If they cannot be used together with the ones every host has.
+    """
+    files = sorted(directory.rglob("*.zed"))
+    if len(files) > MAX_FILES:
+        raise BundleError(f"more than {MAX_FILES} schema files")
+    text = "\n".join(_text(file, MAX_FILE_BYTES) for file in files)
+    try:
+        host_schema(text)
+    except SchemaError as error:
+        names = ", ".join(file.relative_to(directory).as_posix() for file in files)
+        raise BundleError(f"{names}: {error.public}") from error
+    return text
 
 
 def _text(file: Path, limit: int) -> str:

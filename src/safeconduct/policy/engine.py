@@ -30,7 +30,7 @@ class EngineFailed(GatewayError):
 class Engine(Protocol):
     """Runs the rules of one bundle."""
 
-    def evaluate(self, document: bytes) -> bytes:
+    async def evaluate(self, document: bytes) -> bytes:
         """Answer one input document (JSON) with one decision (JSON), not yet trusted.
 
         Raises:
@@ -52,7 +52,8 @@ class Embedded:
         """
         self._machines = Machines(bundle)
 
-    def evaluate(self, document: bytes) -> bytes:
+    async def evaluate(self, document: bytes) -> bytes:
+        """Answer one input document; never suspends."""
         try:
             machine = self._machines.current()
             machine.set_input_json(document.decode())

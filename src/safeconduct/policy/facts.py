@@ -7,7 +7,7 @@ check that once more (`binding.rego`). The input document made here is what the 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -34,11 +34,18 @@ class SubjectFacts(Value, frozen=True):
 
 
 class ClientFacts(Value, frozen=True):
-    """The agent acting for that person. `active` is False once an admin blocked it."""
+    """The agent acting for that person.
+
+    Attributes:
+        active: False once an admin blocked it.
+        kind: How it is known: `registered` beforehand, by a metadata `document`, by having
+            registered itself (`dynamic`), or "" where that is not known.
+    """
 
     id: ClientId
     name: str
     active: bool
+    kind: str = ""
 
 
 class SessionFacts(Value, frozen=True):
@@ -54,12 +61,14 @@ class ConsentFacts(Value, frozen=True):
 
     Attributes:
         live: Not revoked and not expired at the time of the decision.
+        granted_at: RFC 3339; when the person last said yes.
         expires_at: RFC 3339, or None for "until revoked".
     """
 
     id: ConsentId
     level: Level
     live: bool
+    granted_at: str = ""
     expires_at: str | None = None
 
 
@@ -80,11 +89,39 @@ class ToolFacts(Value, frozen=True):
 
 
 class Environment(Value, frozen=True):
-    """When and from where: RFC 3339 time, the client's address, its User-Agent."""
+    """When, from where and with what.
+
+    Attributes:
+        time: RFC 3339, in UTC, to the second.
+        ip: The client's address.
+        software: What the client calls itself in the message: its name and version.
+        revision: The protocol revision it speaks.
+    """
 
     time: str
     ip: str
     user_agent: str = ""
+    software: str = ""
+    revision: str = ""
+
+
+class RelationFact(Value, frozen=True):
+    """The answer to one question that a binding, or the host's rules, put to the relations.
+
+    Attributes:
+        name: How the host's rules call the question; "" for a binding.
+        object: What was asked about; "" where the call names no object.
+        required: Whether a no refuses the call, as it does for bindings.
+        path: The tuples and permissions that led to a yes.
+    """
+
+    name: str
+    object: str
+    permission: str
+    subject: str
+    allowed: bool
+    required: bool
+    path: tuple[str, ...] = ()
 
 
 class Facts(Value, frozen=True):
@@ -96,10 +133,22 @@ class Facts(Value, frozen=True):
     consent: ConsentFacts | None
     ceiling: Level | None
     tool: ToolFacts
+    relations: tuple[RelationFact, ...]
     environment: Environment
 
 
-def document(request: AccessRequest, facts: Facts) -> bytes:
+class Input(NamedTuple):
+    """The input document in two pieces: the facts, and the arguments, which may be secret."""
+
+    basis: bytes
+    arguments: bytes
+
+    @property
+    def document(self) -> bytes:
+        return b'{"arguments":%b,%b' % (self.arguments, self.basis[1:])
+
+
+def document(request: AccessRequest, facts: Facts) -> Input:
     """Write the input document: the request, the facts, and levels as words.
 
     Raises:
@@ -107,10 +156,10 @@ def document(request: AccessRequest, facts: Facts) -> bytes:
     """
     consent, tool = facts.consent, facts.tool
     members = {
+        "phase": request.phase,
         "caller": request.caller,
         "action": request.action,
         "resource": request.resource,
-        "arguments": {} if request.arguments is None else request.arguments,
         "subject": facts.subject,
         "client": facts.client,
         "session": facts.session,
@@ -119,6 +168,7 @@ def document(request: AccessRequest, facts: Facts) -> bytes:
             "id": consent.id,
             "level": consent.level.word,
             "live": consent.live,
+            "granted_at": consent.granted_at,
             "expires_at": consent.expires_at,
         },
         "ceiling": None if facts.ceiling is None else facts.ceiling.word,
@@ -128,6 +178,11 @@ def document(request: AccessRequest, facts: Facts) -> bytes:
             "state": tool.state,
             "level": tool.level.word,
         },
+        "relations": facts.relations,
         "environment": facts.environment,
     }
-    return msgspec.json.encode(members)
+    arguments = b"{}" if request.arguments is None else _ENCODER.encode(request.arguments)
+    return Input(basis=_ENCODER.encode(members), arguments=arguments)
+
+
+_ENCODER = msgspec.json.Encoder()

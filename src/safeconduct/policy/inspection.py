@@ -21,7 +21,11 @@ Path = tuple[str, ...]
 Tree = dict[str, Any]
 
 HOST: Path = ("safeconduct", "host")
-_READABLE: tuple[Path, ...] = (HOST, ("safeconduct", "levels"))
+_READABLE: tuple[Path, ...] = (
+    HOST,
+    *(("safeconduct", name) for name in ("levels", "questions", "tiers")),
+)
+COLLECTED = ("deny", "obligations")
 
 # Left out on purpose: what reaches outside or differs between two runs (http.send, opa.runtime,
 # rand.intn, time.now_ns, trace, uuid.rfc4122) and what makes much out of little (bits.lsh,
@@ -93,8 +97,8 @@ def read_module(file: str, text: str) -> Module:
     )
 
 
-def judge(modules: Modules) -> tuple[str, ...]:
-    """Judge a host's modules and return the packages that define `deny`.
+def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
+    """Judge a host's modules; return which packages define `deny`, and which `obligations`.
 
     Raises:
         BundleError: At the first thing that is not allowed; the message names file and line.
@@ -116,16 +120,20 @@ def judge(modules: Modules) -> tuple[str, ...]:
             places.setdefault(node, f"{module.file}:{rule.line}")
             edges.setdefault(node, set()).update(_targets(module, rule, names[module.package]))
     _no_recursion(edges, places)
-    return tuple(
-        sorted(".".join(package) for package, defined in names.items() if "deny" in defined)
-    )
+    return {
+        collected: tuple(
+            sorted(".".join(package) for package, defined in names.items() if collected in defined)
+        )
+        for collected in COLLECTED
+    }
 
 
 def _targets(module: Module, rule: Rule, siblings: set[str]) -> Iterator[Path]:
     """Yield the places below `data.safeconduct` a rule reads, and refuse what it may not."""
-    if rule.name == "deny" and not rule.is_set:
+    if rule.name in COLLECTED and not rule.is_set:
         raise BundleError(
-            f"{module.file}:{rule.line}: deny must be a set; write `deny contains {{...}} if ...`"
+            f"{module.file}:{rule.line}: {rule.name} must be a set; "
+            f"write `{rule.name} contains {{...}} if ...`"
         )
     for reference in rule.references:
         target = _resolved(module, reference, siblings)

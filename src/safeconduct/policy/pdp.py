@@ -1,4 +1,4 @@
-"""The decision point: one question, the facts, one decision. No I/O, and it never raises.
+"""The decision point: one question, the facts, one decision. It never raises.
 
 Everything but a well-formed and coherent allow is a deny. XACML 3.0 section 7.2 lets an
 enforcement point permit only what it fully understands; here that is done once, for all.
@@ -6,29 +6,38 @@ enforcement point permit only what it fully understands; here that is done once,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from safeconduct.core.binding import Binding
+from safeconduct.core.decision import MOST_OBLIGATIONS, Decision, Obligation, Word
 from safeconduct.core.ids import Series
-from safeconduct.core.model import AccessRequest, Decision, HostId, Level, Value
+from safeconduct.core.model import AccessRequest, HostId, Level, Value
 from safeconduct.policy.engine import Engine, EngineFailed
 from safeconduct.policy.facts import Facts, document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-Word = Literal["low", "medium", "high"]
+    from collections.abc import Callable
 
 FAILED = "engine.failed"
 ALLOWED = "allowed"
 
 
 class HostPolicy(Value, frozen=True):
-    """What decides for one host: an engine, and the digest of the bundle it runs."""
+    """What decides for one host: an engine, and the digest of the bundle it runs.
+
+    Attributes:
+        questions: What the host's rules want to know of the relations, by name.
+        obliges: Whether they may oblige to anything.
+        schema: The host's own definitions of types and permissions.
+    """
 
     engine: Engine
     bundle: str
+    questions: tuple[tuple[str, Binding], ...] = ()
+    obliges: bool = True
+    schema: str = ""
 
 
 class Answer(Value, frozen=True):
@@ -40,6 +49,8 @@ class Answer(Value, frozen=True):
     required_level: Word | None
     effective_level: Word | None
     step_up: bool
+    obligations: tuple[Obligation, ...]
+    rules: tuple[str, ...]
 
 
 class Pdp:
@@ -61,28 +72,33 @@ class Pdp:
         self._new_id = new_id or Series("dec")
         self._decoder = msgspec.json.Decoder(Answer)
 
-    def decide(self, request: AccessRequest, facts: Facts) -> Decision:
+    def obliges(self, host: HostId) -> bool:
+        """Say whether a host's rules may oblige to anything at all."""
+        try:
+            return self._engines(host).obliges
+        except LookupError:
+            return True  # nothing is known, so nothing is ruled out
+
+    async def decide(self, request: AccessRequest, facts: Facts) -> Decision:
         """Decide one request on its facts."""
         try:
             policy = self._engines(request.caller.host)
         except LookupError:
             return self._failed(bundle="")
+        basis = b""
         try:
-            raw = policy.engine.evaluate(document(request, facts))
-            answer = self._decoder.decode(raw)
+            given = document(request, facts)
+            basis = given.basis
+            answer = self._decoder.decode(await policy.engine.evaluate(given.document))
         # What is not JSON going in, or not an answer coming out, is a deny like any other.
         except (EngineFailed, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-            return self._failed(policy.bundle)
-        return self._decision(answer, policy.bundle)
+            return self._failed(policy.bundle, basis)
+        return self._decision(answer, policy.bundle, basis)
 
-    def decide_all(self, questions: Iterable[tuple[AccessRequest, Facts]]) -> list[Decision]:
-        """Decide many, for listings; each stands for itself."""
-        return [self.decide(request, facts) for request, facts in questions]
-
-    def _decision(self, answer: Answer, bundle: str) -> Decision:
+    def _decision(self, answer: Answer, bundle: str, basis: bytes) -> Decision:
         required, effective = _level(answer.required_level), _level(answer.effective_level)
         if not _coherent(answer, required, effective):
-            return self._failed(bundle)
+            return self._failed(bundle, basis)
         return Decision(
             id=self._new_id(),
             allow=answer.allow,
@@ -92,9 +108,12 @@ class Pdp:
             required_level=required,
             effective_level=effective,
             step_up=answer.step_up,
+            obligations=answer.obligations,
+            rules=answer.rules,
+            basis=basis,
         )
 
-    def _failed(self, bundle: str) -> Decision:
+    def _failed(self, bundle: str, basis: bytes = b"") -> Decision:
         return Decision(
             id=self._new_id(),
             allow=False,
@@ -102,6 +121,7 @@ class Pdp:
             message="The policy gave no answer, so the request was refused. "
             "Ask an admin of this host.",
             bundle=bundle,
+            basis=basis,
         )
 
 
@@ -113,7 +133,9 @@ def public_reason(reason: str) -> str:
 def _coherent(answer: Answer, required: Level | None, effective: Level | None) -> bool:
     """Tell whether an answer agrees with itself, so that no slip in a rule opens the gate."""
     if not answer.allow:
-        return answer.reason != ALLOWED
+        return answer.reason != ALLOWED and not answer.obligations
+    if len(answer.obligations) > MOST_OBLIGATIONS:
+        return False
     within = required is not None and effective is not None and required <= effective
     return within and answer.reason == ALLOWED and not answer.step_up
 

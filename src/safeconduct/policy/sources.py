@@ -6,32 +6,84 @@ client id shared by thousands of people never lends one of them another's consen
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
 from safeconduct.consent import Consent, Consents
+from safeconduct.core.binding import Question, asked_of_arguments
 from safeconduct.core.clock import Clock
-from safeconduct.core.model import AccessRequest
+from safeconduct.core.model import AccessRequest, HostId
 from safeconduct.people import People, Person
 from safeconduct.policy.facts import (
     ClientFacts,
     ConsentFacts,
     Environment,
     Facts,
+    RelationFact,
     SessionFacts,
     SubjectFacts,
     ToolFacts,
 )
-from safeconduct.relations import Ceilings
+from safeconduct.policy.pdp import HostPolicy
+from safeconduct.relations import Ceilings, Tuple, agent, membership_tuples, person
 from safeconduct.sessions import Session
+
+
+class Device(NamedTuple):
+    """From where a request comes, and what its sender says it is."""
+
+    ip: str
+    user_agent: str = ""
+    software: str = ""
+    revision: str = ""
+
+
+class Answered(NamedTuple):
+    """What the relations say to one question, and the tuples that led to a yes."""
+
+    allowed: bool
+    path: tuple[str, ...] = ()
+
+
+class Relationships(Protocol):
+    """Where questions about relations are answered."""
+
+    async def answer(
+        self,
+        host: HostId,
+        asked: Sequence[tuple[str, str, str]],
+        *,
+        context: tuple[Tuple, ...],
+        at: float,
+    ) -> list[Answered]:
+        """Answer questions of the form (object, permission, subject), in order.
+
+        Args:
+            host: The tenant whose relations count.
+            asked: What to ask.
+            context: Tuples that hold for these questions only.
+            at: Unix time at which tuples must not have expired.
+        """
 
 
 class FactSources:
     """Where facts come from."""
 
     def __init__(
-        self, *, people: People, consents: Consents, ceilings: Ceilings, clock: Clock
+        self,
+        *,
+        people: People,
+        consents: Consents,
+        ceilings: Ceilings,
+        relationships: Relationships,
+        policies: Callable[[HostId], HostPolicy],
+        clock: Clock,
     ) -> None:
         self._people = people
         self._consents = consents
         self._ceilings = ceilings
+        self._relationships = relationships
+        self._policies = policies
         self._clock = clock
 
     async def gather(
@@ -41,21 +93,30 @@ class FactSources:
         *,
         client: ClientFacts,
         tool: ToolFacts,
-        ip: str,
-        user_agent: str = "",
+        device: Device,
+        bound: Sequence[Question] = (),
     ) -> Facts:
-        """Return what is true now; what is unknown is absent, and absence denies."""
+        """Return what is true now; what is unknown is absent, and absence denies.
+
+        Args:
+            request: What is asked.
+            session: The connection it came through.
+            client: The agent.
+            tool: What is asked for.
+            device: From where, and with what.
+            bound: What the bindings of the tool, resource or prompt ask about this call.
+        """
         caller = request.caller
         host, subject, server = caller.host, caller.subject, request.resource.server
-        person = self._people.held(host, subject) or await self._people.get(host, subject)
+        human = self._people.held(host, subject) or await self._people.get(host, subject)
         consent = self._consents.held(
             host, subject, caller.client, server
         ) or await self._consents.get(host, subject, caller.client, server)
-        groups = person.groups if person is not None else ()
+        groups = human.groups if human is not None else ()
         ceiling = await self._ceilings.on(host, subject, groups, server)
         seconds = self._clock.seconds()
         return Facts(
-            subject=_subject(person, request),
+            subject=_subject(human, request),
             client=client,
             session=SessionFacts(
                 id=session.id, server=session.server, live=session.live_at(seconds)
@@ -63,10 +124,63 @@ class FactSources:
             consent=None if consent is None else _consent(consent, seconds),
             ceiling=ceiling,
             tool=tool,
+            relations=await self._relations(request, groups, bound, seconds),
             environment=Environment(
-                time=self._clock.now().isoformat(timespec="seconds"), ip=ip, user_agent=user_agent
+                time=self._clock.now().isoformat(timespec="seconds"),
+                ip=device.ip,
+                user_agent=device.user_agent,
+                software=device.software,
+                revision=device.revision,
             ),
         )
+
+    async def _relations(
+        self,
+        request: AccessRequest,
+        groups: tuple[str, ...],
+        bound: Sequence[Question],
+        seconds: float,
+    ) -> tuple[RelationFact, ...]:
+        """Have every question of the bindings, and of the host's rules, answered."""
+        wanted = [("", question) for question in bound]
+        if request.phase != "list":
+            wanted += self._own_questions(request)
+        if not wanted:
+            return ()
+        caller = request.caller
+        people = {"person": person(caller.subject), "agent": agent(caller.client)}
+        asked = [(each.object, each.permission, people[each.subject]) for _, each in wanted]
+        known = [each for each in asked if each[0]]
+        answers = await self._relationships.answer(
+            caller.host,
+            known,
+            context=membership_tuples(caller.subject, groups),
+            at=seconds,
+        )
+        found = dict(zip(known, answers, strict=True))
+        return tuple(
+            RelationFact(
+                name=name,
+                object=each[0],
+                permission=each[1],
+                subject=each[2],
+                allowed=each[0] != "" and found[each].allowed,
+                required=not name,
+                path=found[each].path if each[0] else (),
+            )
+            for (name, _), each in zip(wanted, asked, strict=True)
+        )
+
+    def _own_questions(self, request: AccessRequest) -> list[tuple[str, Question]]:
+        try:
+            questions = self._policies(request.caller.host).questions
+        except LookupError:
+            return []  # the PDP refuses a host without a policy
+        return [
+            (name, asked)
+            for name, binding in questions
+            for asked in asked_of_arguments((binding,), request.arguments)
+        ]
 
 
 def _subject(person: Person | None, request: AccessRequest) -> SubjectFacts:
@@ -87,5 +201,6 @@ def _consent(consent: Consent, seconds: float) -> ConsentFacts:
         id=consent.id,
         level=consent.level,
         live=consent.live_at(seconds),
+        granted_at=consent.granted_at.isoformat(timespec="seconds"),
         expires_at=None if expires is None else expires.isoformat(timespec="seconds"),
     )

@@ -30,8 +30,11 @@ _EMPTY_INPUT = "{}"
 _SOURCES = Path(__file__).resolve().parents[2]
 
 
-def judged_elsewhere(base: Modules, added: Modules, data: dict[str, Any]) -> tuple[str, ...]:
-    """Judge and compile `added` on top of `base`; return the packages that define `deny`.
+Packages = dict[str, tuple[str, ...]]
+
+
+def judged_elsewhere(base: Modules, added: Modules, data: dict[str, Any]) -> Packages:
+    """Judge and compile `added` on top of `base`; return the packages to collect from.
 
     Raises:
         BundleError: If a module is not allowed, does not compile or brings the child down.
@@ -54,12 +57,16 @@ def judged_elsewhere(base: Modules, added: Modules, data: dict[str, Any]) -> tup
     answer = json.loads(child.stdout)
     if answer["problem"] is not None:
         raise BundleError(answer["problem"])
-    return tuple(answer["packages"])
+    return {name: tuple(packages) for name, packages in answer["packages"].items()}
 
 
-def extension(packages: tuple[str, ...]) -> str:
-    """Write the module that collects what the host's packages deny."""
-    rules = [f"deny contains denial if some denial in data.{package}.deny" for package in packages]
+def extension(packages: Packages) -> str:
+    """Write the module that collects what the host's packages deny and oblige to."""
+    rules = [
+        f"{name} contains each if some each in data.{package}.{name}"
+        for name, found in sorted(packages.items())
+        for package in found
+    ]
     return "\n\n".join(["package safeconduct.extensions", "import rego.v1", *rules]) + "\n"
 
 
@@ -75,7 +82,7 @@ def _answer(question: dict[str, Any]) -> dict[str, object]:
         glue = (("extensions.rego", extension(packages)),)
         _tried((*base, *added, *glue), question["data"])
     except BundleError as error:
-        return {"problem": error.public, "packages": []}
+        return {"problem": error.public, "packages": {}}
     return {"problem": None, "packages": packages}
 
 

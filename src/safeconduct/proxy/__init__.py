@@ -1,25 +1,34 @@
 """The PEP and resource server: MCP messages in, judged, and the upstream's answers out."""
 
+from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider
 from safeconduct.proxy.exchange import Answer
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate
+from safeconduct.proxy.obligations import Approvals, NobodyApproves, Obligations, Permissions
 from safeconduct.proxy.pipeline import Pipeline
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.returns import Returns
 from safeconduct.proxy.routes import McpEndpoint
+from safeconduct.proxy.throttling import Throttles
 from safeconduct.proxy.transport_sessions import TransportSessions
 
 __all__ = [
     "Answer",
+    "Approvals",
+    "Call",
     "Decider",
     "Flights",
     "Gate",
     "McpEndpoint",
+    "NobodyApproves",
+    "Obligations",
+    "Permissions",
     "Pipeline",
     "Records",
     "RequestStates",
     "Returns",
+    "Throttles",
     "TransportSessions",
 ]

@@ -6,8 +6,9 @@ import contextlib
 import functools
 from typing import NamedTuple
 
+from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, Refused
-from safeconduct.core.model import AccessRequest, Caller, Resource
+from safeconduct.core.model import AccessRequest, Caller, Phase, Resource
 from safeconduct.policy import ClientFacts
 from safeconduct.proxy import eras
 from safeconduct.proxy.eras import Headers, Revision, UnsupportedVersion
@@ -41,6 +42,7 @@ class Call(NamedTuple):
     Attributes:
         row: What the method is aimed at.
         upstream_session: The server's own transport session, older era only.
+        decision: What was decided about it; None until then.
     """
 
     exchange: Exchange
@@ -52,14 +54,16 @@ class Call(NamedTuple):
     row: Method
     revision: Revision
     upstream_session: str | None
+    decision: Decision | None = None
 
-    def request(self, kind: str, name: str, action: str) -> AccessRequest:
+    def request(self, kind: str, name: str, action: str, phase: Phase) -> AccessRequest:
         """Put the question whether this caller may do this to an item of the server."""
         return AccessRequest(
             caller=self.caller,
             action=action,
             resource=Resource(kind=kind, server=self.server.key, name=name),
-            arguments=self.message.arguments,
+            arguments=None if phase == "list" else self.message.arguments,
+            phase=phase,
         )
 
 

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from safeconduct.core.binding import Question, asked_of_arguments, asked_of_uri
+from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code
-from safeconduct.core.model import Decision, Level
-from safeconduct.policy import FactSources, Pdp, ToolFacts
+from safeconduct.core.model import AccessRequest, Level, Phase
+from safeconduct.policy import Device, FactSources, Pdp, ToolFacts
 from safeconduct.proxy.calls import Call
+from safeconduct.proxy.eras import META_CLIENT
 from safeconduct.proxy.refusals import Denied
 from safeconduct.sessions import Sessions
 from safeconduct.upstreams import PINNED, Server
 
 _ALWAYS = ToolFacts(known=True, enabled=True, state="pinned", level=Level.LOW)
+_LONGEST = 200
 _NEVER = ToolFacts(known=False, enabled=False, state="new", level=Level.HIGH)
 _CODES = {
     "session.ended": Code.UNAUTHENTICATED,
@@ -36,28 +40,31 @@ class Decider:
         self._sessions = sessions
 
     async def decide(
-        self, call: Call, kind: str = "", name: str = "", action: str = ""
+        self, call: Call, kind: str = "", name: str = "", action: str = "", phase: Phase = "call"
     ) -> Decision:
         """Decide a call, or whether its caller might use another item of the server."""
         kind, name = kind or call.row.kind, name or call.message.name
-        request = call.request(kind, name, action or call.message.method)
-        agent = call.exchange.headers.text(b"user-agent") or ""
+        request = call.request(kind, name, action or call.message.method, phase)
         facts = await self._sources.gather(
             request,
             call.session,
             client=call.client,
             tool=_tool_facts(call.server, kind, name),
-            ip=call.exchange.ip,
-            user_agent=agent[:200],
+            device=_device(call),
+            bound=_bound(call.server, request),
         )
-        return self._pdp.decide(request, facts)
+        return await self._pdp.decide(request, facts)
+
+    def obliges(self, call: Call) -> bool:
+        """Say whether the host's rules may oblige to anything at all."""
+        return self._pdp.obliges(call.caller.host)
 
     async def still(self, call: Call) -> Decision:
         """Decide again, for a stream that is open: on the session as it is now."""
         session = await self._sessions.get(call.caller.host, call.caller.session)
         if session is None:  # nothing is left of it, so it has ended
             session = replace(call.session, ended_at=call.session.opened_at)
-        return await self.decide(call._replace(session=session))
+        return await self.decide(call._replace(session=session), phase="stream")
 
 
 def refuse(decision: Decision) -> None:
@@ -70,6 +77,27 @@ def refuse(decision: Decision) -> None:
         return
     code = _CODES.get(decision.reason, Code.FORBIDDEN)
     raise Denied(Code.INSUFFICIENT_LEVEL if decision.step_up else code, decision)
+
+
+def _device(call: Call) -> Device:
+    headers, software = call.exchange.headers, call.message.meta.get(META_CLIENT)
+    named = software if isinstance(software, dict) else {}
+    return Device(
+        ip=call.exchange.ip,
+        user_agent=(headers.text(b"user-agent") or "")[:_LONGEST],
+        software=f"{named.get('name', '')} {named.get('version', '')}".strip()[:_LONGEST],
+        revision=call.revision.version,
+    )
+
+
+def _bound(server: Server, request: AccessRequest) -> list[Question]:
+    """Return what the server's bindings ask about this request; a list names no arguments."""
+    if request.resource.kind == "resource":
+        return asked_of_uri(server.resources, request.resource.name)
+    tool = server.tools.get(request.resource.name) if request.resource.kind == "tool" else None
+    if tool is None or not tool.bindings or request.phase == "list":
+        return []
+    return asked_of_arguments(tool.bindings, request.arguments)
 
 
 def _tool_facts(server: Server, kind: str, name: str) -> ToolFacts:

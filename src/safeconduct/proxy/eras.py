@@ -26,6 +26,7 @@ _UNSAID = "2025-03-26"  # what a missing header means, MCP 2025-06-18 basic/tran
 
 META_VERSION = "io.modelcontextprotocol/protocolVersion"
 META_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+META_CLIENT = "io.modelcontextprotocol/clientInfo"
 _PREFIX, _SUFFIX = "=?base64?", "?="
 _SINGLE = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id"})
 _CONTENT = frozenset({b"content-type", b"content-encoding"})

@@ -112,7 +112,9 @@ class Gate:
             client = None if entry is None else entry.client
         if client is None:
             return ClientFacts(id=session.client, name="", active=False)
-        return ClientFacts(id=client.id, name=client.name, active=not client.blocked)
+        return ClientFacts(
+            id=client.id, name=client.name, active=not client.blocked, kind=client.kind
+        )
 
 
 def resource_of(exchange: Exchange) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, GatewayError
 from safeconduct.core.model import Level
 from safeconduct.egress import Reply
@@ -20,6 +21,7 @@ from safeconduct.proxy.exchange import Answer, Exchange
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate, challenge
 from safeconduct.proxy.messages import MODERN
+from safeconduct.proxy.obligations import Obligations
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.refusals import Denied
 from safeconduct.proxy.results import RequestStates
@@ -41,6 +43,7 @@ class Pipeline:
         decider: Decider,
         records: Records,
         flights: Flights,
+        obligations: Obligations,
         states: RequestStates,
         forwarder: Forwarder,
         returns: Returns,
@@ -50,6 +53,7 @@ class Pipeline:
         self._decider = decider
         self._records = records
         self._flights = flights
+        self._obligations = obligations
         self._states = states
         self._forwarder = forwarder
         self._returns = returns
@@ -71,11 +75,11 @@ class Pipeline:
         decision = await subscriptions.decide(self._decider, call, decision)
         record = await self._records.intent(call, decision)  # durable before anything happens
         refuse(decision)  # 5 refuse
-        return await self._carry(call, record)
+        return await self._carry(call._replace(decision=decision), decision, record)
 
-    async def _carry(self, call: Call, record: str) -> Answer:
+    async def _carry(self, call: Call, decision: Decision, record: str) -> Answer:
         try:
-            return await self._fly(call, record)
+            return await self._fly(call, decision, record)
         except GatewayError as error:
             self._records.outcome(call, record, error.code.value)
             raise
@@ -83,9 +87,10 @@ class Pipeline:
             self._records.outcome(call, record, "cancelled")
             raise
 
-    async def _fly(self, call: Call, record: str) -> Answer:
-        self._flights.begin(call)  # 6 obligations in
+    async def _fly(self, call: Call, decision: Decision, record: str) -> Answer:
+        self._flights.begin(call)
         try:
+            await self._obligations.enter(call, decision)  # 6 obligations in
             body = self._states.enter(call.message, call.caller)
             reply = await self._send(call, body)  # 7 forward
             return await self._returns.answer(call, reply, record)  # 8 obligations out

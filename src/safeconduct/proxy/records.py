@@ -8,8 +8,11 @@ from __future__ import annotations
 import hashlib
 import time
 
-from safeconduct.audit import Event, Trail, redacted_shape
-from safeconduct.core.model import Decision, Level
+import msgspec
+
+from safeconduct.audit import Event, SealedArguments, Trail, redacted_shape
+from safeconduct.core.decision import Decision
+from safeconduct.core.model import Level
 from safeconduct.proxy.calls import Call
 from safeconduct.telemetry import Metrics
 
@@ -19,9 +22,10 @@ _MAX_USER_AGENT = 200
 class Records:
     """Writes the entries of calls."""
 
-    def __init__(self, trail: Trail, metrics: Metrics) -> None:
+    def __init__(self, trail: Trail, metrics: Metrics, arguments: SealedArguments) -> None:
         self._trail = trail
         self._metrics = metrics
+        self._arguments = arguments
 
     async def intent(self, call: Call, decision: Decision) -> str:
         """Record a decision; when this returns, it may have its effect.
@@ -35,9 +39,31 @@ class Records:
         self._metrics.decided(allow=decision.allow)
         if decision.allow and not call.row.recorded:
             return ""
-        record = self._trail.append(_event(call, decision))
+        record = self._trail.append(self._event(call, decision))
         await self._trail.settled(critical=decision.required_level is Level.HIGH)
         return record
+
+    def notified(self, call: Call, decision: Decision, about: str) -> None:
+        """Record that somebody should hear of a call, as its policy obliges to.
+
+        Raises:
+            AuditUnavailable: If it cannot be written; then nothing may happen.
+        """
+        self._trail.append(
+            Event(
+                kind="call.notified",
+                host=call.caller.host,
+                subject=call.caller.subject,
+                client=call.caller.client,
+                session=call.caller.session,
+                server=call.server.key,
+                method=call.message.method,
+                resource=call.message.name or None,
+                decision_id=decision.id,
+                detail={"about": about},
+                request_id=call.exchange.id,
+            )
+        )
 
     def outcome(
         self, call: Call, record: str, outcome: str, *, status: int | None = None, sent: int = 0
@@ -66,33 +92,36 @@ class Records:
             )
         )
 
-
-def _event(call: Call, decision: Decision) -> Event:
-    message, agent = call.message, call.exchange.headers.text(b"user-agent")
-    return Event(
-        kind="call.intent" if decision.allow else "call.denied",
-        host=call.caller.host,
-        subject=call.caller.subject,
-        client=call.caller.client,
-        client_name=call.client.name,
-        session=call.caller.session,
-        server=call.server.key,
-        method=message.method,
-        resource_kind=call.row.kind,
-        resource=message.name or None,
-        arguments=redacted_shape(message.arguments) if message.arguments else None,
-        body_sha256=hashlib.sha256(message.raw).hexdigest(),
-        decision="allow" if decision.allow else "deny",
-        decision_id=decision.id,
-        reason=decision.reason,
-        required_level=_word(decision.required_level),
-        effective_level=_word(decision.effective_level),
-        bundle=decision.bundle,
-        ms=_since(call),
-        ip=call.exchange.ip,
-        user_agent=agent[:_MAX_USER_AGENT] if agent else None,
-        request_id=call.exchange.id,
-    )
+    def _event(self, call: Call, decision: Decision) -> Event:
+        message, agent = call.message, call.exchange.headers.text(b"user-agent")
+        return Event(
+            kind="call.intent" if decision.allow else "call.denied",
+            host=call.caller.host,
+            subject=call.caller.subject,
+            client=call.caller.client,
+            client_name=call.client.name,
+            session=call.caller.session,
+            server=call.server.key,
+            method=message.method,
+            resource_kind=call.row.kind,
+            resource=message.name or None,
+            arguments=redacted_shape(message.arguments) if message.arguments else None,
+            body_sha256=hashlib.sha256(message.raw).hexdigest(),
+            decision="allow" if decision.allow else "deny",
+            decision_id=decision.id,
+            reason=decision.reason,
+            required_level=_word(decision.required_level),
+            effective_level=_word(decision.effective_level),
+            bundle=decision.bundle,
+            rules=decision.rules or None,
+            obligations=decision.obligations or None,
+            facts=msgspec.Raw(decision.basis) if decision.basis else None,
+            sealed_arguments=self._arguments.sealed(call.caller.host, message.arguments),
+            ms=_since(call),
+            ip=call.exchange.ip,
+            user_agent=agent[:_MAX_USER_AGENT] if agent else None,
+            request_id=call.exchange.id,
+        )
 
 
 def _since(call: Call) -> float:

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, GatewayError
-from safeconduct.core.model import Decision
 from safeconduct.proxy.exchange import Answer
 from safeconduct.proxy.messages import MODERN, Era, MessageId
 
-DENIED, TOOL_CHANGED, THROTTLED = 4030, 4033, 4290
+DENIED, APPROVAL, TOOL_CHANGED, THROTTLED = 4030, 4031, 4033, 4290
 
 
 class Row(NamedTuple):
@@ -32,6 +32,7 @@ TABLE: dict[Code, Row] = {
     Code.INSUFFICIENT_LEVEL: Row(DENIED, 403, 403),
     Code.FORBIDDEN: Row(DENIED, 200, 200),
     Code.TOOL_CHANGED: Row(TOOL_CHANGED, 200, 200),
+    Code.APPROVAL: Row(APPROVAL, 200, 200),
     Code.UNKNOWN_TOOL: Row(-32602, 400, 200),
     Code.UNKNOWN_HOST: Row(-32600, 421, 421),
     Code.NOT_FOUND: Row(-32600, 404, 404),

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -20,6 +22,7 @@ from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.exchange import Answer, raw_body
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.messages import Listing
+from safeconduct.proxy.obligations import Obligations, longest_seconds, quiet
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.transport_sessions import TransportSessions
@@ -31,6 +34,12 @@ _EVENT_BYTES = 4 * 1024 * 1024
 _KEEP_ALIVE = b": still here\n\n"
 _PASSED = (b"content-type", b"cache-control")
 _TOOLS_CHANGED = "notifications/tools/list_changed"
+_RESUMED = Refused(
+    Code.FORBIDDEN,
+    "A policy of this host looks at the results of calls, which is not possible on a stream that "
+    "was taken up again. Call once more.",
+)
+_TOO_LONG = "A policy of this host lets a stream last no longer. Connect again."
 _STREAM_HEADERS = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
@@ -50,6 +59,7 @@ class Returns:
         transports: TransportSessions,
         sessions: Sessions,
         flights: Flights,
+        obligations: Obligations,
         changed: Callable[[Call], None],
         keep_alive_seconds: float = 15.0,
     ) -> None:
@@ -67,6 +77,7 @@ class Returns:
         self._transports = transports
         self._sessions = sessions
         self._flights = flights
+        self._obligations = obligations
         self._changed = changed
         self._standing: set[Callable[[], None]] = set()
         self._stopping = False
@@ -123,7 +134,8 @@ class Returns:
             return await self._listed(call, raw, call.row.listing)
         if not call.row.pauses:
             return raw
-        return self._states.leave(raw, reading, call.message, call.caller)
+        shown = await self._obligations.leave(call, raw)
+        return self._states.leave(shown, reading, call.message, call.caller)
 
     async def _listed(self, call: Call, raw: bytes, listing: Listing) -> bytes:
         """Return a list with what its reader may see."""
@@ -140,7 +152,7 @@ class Returns:
         if call.exchange.host.policies.lists_everything:
             tool = call.server.tools.get(name)
             return listing.kind != "tool" or (tool is not None and tool.enabled)
-        decision = await self._decider.decide(call, listing.kind, name, listing.used_by)
+        decision = await self._decider.decide(call, listing.kind, name, listing.used_by, "list")
         return decision.allow
 
     async def _stream(self, call: Call, reply: Reply, record: str) -> AsyncGenerator[bytes]:
@@ -196,12 +208,16 @@ class Returns:
         if reading.method is not None:
             if reading.method == _TOOLS_CHANGED:
                 self._changed(call)
-            return event, ""
+            return (b"" if quiet(call, reading.method) else event), ""
         if not reading.answers():
             raise UpstreamFailed("The server sent something that is no message.", sent=True)
         if call.message.form != "request":
             # A resumed stream may bring the answer to an earlier request; only lists are cut.
             listing = listings.held_in(data)
+            if listing is None and self._decider.obliges(call):
+                # Nobody here remembers what that request's answer has to be rid of.
+                said = refusals.answer(_RESUMED, era=call.revision.era, message_id=reading.id)
+                return with_data(event, raw_body(said)), ""
             if listing is None:
                 return event, ""
             return with_data(event, await self._listed(call, data, listing)), ""
@@ -221,6 +237,7 @@ class Returns:
         if standing:
             self._standing.add(alarm.ring)
         coming: asyncio.Future[bytes] | None = None
+        until = _deadline(call)
         try:
             while True:
                 if coming is None:
@@ -228,11 +245,13 @@ class Returns:
                 waiting_for: set[asyncio.Future[Any]] = {coming, alarm.rung}
                 await asyncio.wait(
                     waiting_for,
-                    timeout=self._keep_alive_seconds,
+                    timeout=min(self._keep_alive_seconds, max(0.0, until - time.monotonic())),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if standing and self._stopping:
                     return
+                if time.monotonic() >= until:
+                    raise Refused(Code.FORBIDDEN, _TOO_LONG)
                 if alarm.heard() or not coming.done():
                     await self._check_still(call)
                 if not coming.done():
@@ -304,6 +323,12 @@ class _Alarm:
 def _is_standing(call: Call) -> bool:
     """Whether a stream waits for whatever comes, and not for the answer to a request."""
     return call.message.form != "request" or call.message.method == "subscriptions/listen"
+
+
+def _deadline(call: Call) -> float:
+    """Return the monotonic time at which a policy ends this stream."""
+    seconds = longest_seconds(call.decision)
+    return math.inf if seconds is None else time.monotonic() + seconds
 
 
 async def _next(reply: Reply) -> bytes:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, Refused
-from safeconduct.core.model import Decision
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider
 

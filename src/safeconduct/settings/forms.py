@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
+from safeconduct.core.binding import check_template, variables_of
+
 Form = Callable[[str], str]
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -135,6 +137,44 @@ def relation(text: str) -> str:
         raise ValueError(
             "must be object#relation@subject, such as ticket:T-7#assignee@user:alice@acme.test"
         )
+    return text
+
+
+def argument_path(text: str) -> str:
+    return _matching(
+        text,
+        r"arguments(\.(\*|[^.*\s][^.\s]{0,127})){1,16}",
+        "must lead from arguments to a value, such as arguments.issue_id or arguments.ids.*",
+    )
+
+
+def object_of_value(text: str) -> str:
+    """Return a template that spells an object from one value."""
+    return _template(text, frozenset({"value"}))
+
+
+def object_of_uri(text: str) -> str:
+    """Return a template that spells an object from the parts of a URI."""
+    return _template(text, variables_of(text))
+
+
+def uri_template(text: str) -> str:
+    if not text.partition("{")[0].partition("://")[2] and "://{" not in text:
+        raise ValueError("must be a URI with parts to fill in, such as ticket://{id}")
+    names = variables_of(text)
+    if not names or "{" in re.sub(r"\{[a-z_][a-z0-9_]{0,31}\}", "", text) or len(text) > 512:
+        raise ValueError("must be a URI with parts to fill in, such as ticket://{id}")
+    return text
+
+
+def permission(text: str) -> str:
+    return _matching(text, _RELATION, "must be the name of a permission or relation, such as edit")
+
+
+def _template(text: str, variables: frozenset[str]) -> str:
+    problem = check_template(text, variables)
+    if problem:
+        raise ValueError(f"does not spell an object: {problem}")
     return text
 
 

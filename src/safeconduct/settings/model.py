@@ -26,6 +26,11 @@ Url = Annotated[str, Shape(form=forms.url, word="URL")]
 DocumentUrl = Annotated[str, Shape(form=forms.document_url, word="https URL")]
 RedirectUri = Annotated[str, Shape(form=forms.redirect_uri, word="URI")]
 ClientId = Annotated[str, Shape(form=forms.client_id, word="text")]
+ArgumentPath = Annotated[str, Shape(form=forms.argument_path, word="path")]
+ObjectOfValue = Annotated[str, Shape(form=forms.object_of_value, word="type:{value}")]
+ObjectOfUri = Annotated[str, Shape(form=forms.object_of_uri, word="type:{part}")]
+UriTemplate = Annotated[str, Shape(form=forms.uri_template, word="URI template")]
+Permission = Annotated[str, Shape(form=forms.permission, word="permission")]
 Relation = Annotated[str, Shape(form=forms.relation, word="object#relation@subject")]
 
 Count = Annotated[int, Range(least=1, most=10_000_000)]
@@ -207,6 +212,35 @@ class OperatorSettings(Value, frozen=True):
     ] = None
 
 
+class BindingSettings(Value, frozen=True):
+    """What an argument names, and the permission needed on it."""
+
+    path: Annotated[
+        ArgumentPath,
+        About(text="Where the value is, such as `arguments.issue_id`; `*` is each item."),
+    ]
+    object: Annotated[ObjectOfValue, About(text="What it names, such as `ticket:{value}`.")]
+    permission: Annotated[Permission, About(text="What the subject needs on it.")]
+    subject: Annotated[Literal["person", "agent"], About(text="Whose permission counts.")] = (
+        "person"
+    )
+    optional: Annotated[bool, About(text="Whether the argument may be left out.")] = False
+
+
+class UriBindingSettings(Value, frozen=True):
+    """What the URIs of a server's resources name, and the permission needed on it."""
+
+    uri: Annotated[
+        UriTemplate,
+        About(text="Such as `ticket://{id}`; a part is one segment, nothing encoded."),
+    ]
+    object: Annotated[ObjectOfUri, About(text="What it names, such as `ticket:{id}`.")]
+    permission: Annotated[Permission, About(text="What the subject needs on it.")]
+    subject: Annotated[Literal["person", "agent"], About(text="Whose permission counts.")] = (
+        "person"
+    )
+
+
 class ToolSettings(Value, frozen=True):
     """What the host decides about one tool."""
 
@@ -214,6 +248,10 @@ class ToolSettings(Value, frozen=True):
         Level | None, About(text="Level the tool needs.", default="judged from its name")
     ] = None
     enabled: Annotated[bool, About(text="Whether anybody may see and call it.")] = True
+    bindings: Annotated[
+        tuple[BindingSettings, ...],
+        About(text="Instances its arguments name; a call needs the permission on each."),
+    ] = ()
 
 
 class UpstreamSettings(Value, frozen=True):
@@ -230,6 +268,9 @@ class UpstreamSettings(Value, frozen=True):
     tools: Annotated[
         dict[str, ToolSettings], About(text="Decisions about single tools, by their name.")
     ] = field(default_factory=dict)
+    resources: Annotated[
+        tuple[UriBindingSettings, ...], About(text="Instances that its resources' URIs name.")
+    ] = ()
 
 
 class AccessSettings(Value, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -25,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Row
 
+from safeconduct.core.binding import Binding, UriBinding
 from safeconduct.core.model import HostId, Level, ServerKey, Value
 from safeconduct.storage import (
     Change,
@@ -54,6 +56,7 @@ _servers = Table(
     Column("eras", JSON, nullable=False),
     Column("wanted", JSON),
     Column("overrides", JSON, nullable=False),
+    Column("resources", JSON, nullable=False),
     Column("checked_at", UtcTime),
     Column("problem", Text),
 )
@@ -79,6 +82,7 @@ class Override(Value, frozen=True):
 
     level: Level | None = None
     enabled: bool = True
+    bindings: tuple[Binding, ...] = ()
 
 
 class Tool(Value, frozen=True):
@@ -89,6 +93,7 @@ class Tool(Value, frozen=True):
         state: `pinned`, or `changed` or `new` while it waits for review.
         pins: Hashes of the accepted definition, one for each spelling its server uses.
         header_params: Arguments that must agree with `Mcp-Param-*` headers.
+        bindings: What its arguments name, and the permission needed on it.
     """
 
     name: str
@@ -100,6 +105,7 @@ class Tool(Value, frozen=True):
     state: str
     pins: tuple[str, ...]
     header_params: tuple[HeaderParam, ...] = ()
+    bindings: tuple[Binding, ...] = ()
 
     @property
     def offered(self) -> bool:
@@ -107,7 +113,10 @@ class Tool(Value, frozen=True):
 
 
 class Server(Value, frozen=True):
-    """One upstream MCP server. `eras` holds `legacy`, `modern` or both."""
+    """One upstream MCP server. `eras` holds `legacy`, `modern` or both.
+
+    `resources` says what the URIs of its resources name.
+    """
 
     host: HostId
     key: ServerKey
@@ -116,6 +125,7 @@ class Server(Value, frozen=True):
     description: str
     eras: tuple[str, ...]
     tools: dict[str, Tool]
+    resources: tuple[UriBinding, ...] = ()
     problem: str | None = None
 
 
@@ -124,7 +134,8 @@ class Wanted(Value, frozen=True):
 
     Attributes:
         tools: Names to import, or None for all.
-        overrides: Levels and switches by tool name.
+        overrides: Levels, switches and bindings by tool name.
+        resources: What the URIs of its resources name.
     """
 
     key: ServerKey
@@ -133,6 +144,7 @@ class Wanted(Value, frozen=True):
     description: str = ""
     tools: tuple[str, ...] | None = None
     overrides: dict[str, Override] = {}
+    resources: tuple[UriBinding, ...] = ()
 
 
 class Catalogue:
@@ -182,14 +194,13 @@ def _wanted(row: Row[Any]) -> Wanted:
         url=row.url,
         description=row.description,
         tools=None if row.wanted is None else tuple(row.wanted),
-        overrides={
-            name: Override(
-                level=None if said["level"] is None else Level(said["level"]),
-                enabled=said["enabled"],
-            )
-            for name, said in row.overrides.items()
-        },
+        overrides=_overrides(row),
+        resources=msgspec.convert(row.resources, tuple[UriBinding, ...]),
     )
+
+
+def _overrides(row: Row[Any]) -> dict[str, Override]:
+    return msgspec.convert(row.overrides, dict[str, Override])
 
 
 async def save(tx: Write, host: HostId, server: Wanted) -> None:
@@ -199,13 +210,8 @@ async def save(tx: Write, host: HostId, server: Wanted) -> None:
         "url": server.url,
         "description": server.description,
         "wanted": None if server.tools is None else list(server.tools),
-        "overrides": {
-            name: {
-                "level": None if said.level is None else int(said.level),
-                "enabled": said.enabled,
-            }
-            for name, said in server.overrides.items()
-        },
+        "overrides": msgspec.to_builtins(server.overrides),
+        "resources": msgspec.to_builtins(server.resources),
     }
     mine = (_servers.c.host == host, _servers.c.key == server.key)
     if not await tx.execute(update(_servers).where(*mine).values(**row)):
@@ -391,7 +397,8 @@ async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
     row = await _row(tx, host, server)
     if row is None:
         return None
-    tools = [_tool(found) for found in await tx.all(_tools_of(host, server))]
+    overrides = _overrides(row)
+    tools = [_tool(found, overrides) for found in await tx.all(_tools_of(host, server))]
     return Server(
         host=host,
         key=server,
@@ -400,12 +407,13 @@ async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
         description=row.description,
         eras=tuple(row.eras),
         tools={tool.name: tool for tool in tools},
+        resources=msgspec.convert(row.resources, tuple[UriBinding, ...]),
         problem=row.problem,
     )
 
 
-def _tool(row: Row[Any]) -> Tool:
-    definition = row.definition
+def _tool(row: Row[Any], overrides: dict[str, Override]) -> Tool:
+    definition, said = row.definition, overrides.get(row.name)
     return Tool(
         name=row.name,
         title=str(definition.get("title") or ""),
@@ -416,6 +424,7 @@ def _tool(row: Row[Any]) -> Tool:
         state=row.state,
         pins=tuple(row.pins),
         header_params=header_params(definition) if row.enabled else (),
+        bindings=() if said is None else said.bindings,
     )
 
 

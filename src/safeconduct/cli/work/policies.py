@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def evaluate(facts: Path, *, directory: Path | None, as_json: bool) -> None:
     request, known = _question(facts)
     bundle = Bundle.shipped() if directory is None else _bundle(directory)
     policy = HostPolicy(engine=Embedded(bundle), bundle=bundle.digest)
-    decision = Pdp(lambda _: policy).decide(request, known)
+    decision = asyncio.run(Pdp(lambda _: policy).decide(request, known))
     levels = {
         "required_level": decision.required_level and decision.required_level.word,
         "effective_level": decision.effective_level and decision.effective_level.word,

@@ -1,0 +1,279 @@
+"""Steps 6 and 8 of the road: what an allow obliges to, before the call and on its result.
+
+What cannot be discharged refuses the call. On the way out, data that obligations reach is
+reshaped, and what cannot be read as data, prose and pictures among it, is withheld: a rule that
+hides a member of a result must not be undone by the same thing said in a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Protocol, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from safeconduct.consent import Consents
+from safeconduct.core.binding import Question
+from safeconduct.core.canonical import StrictJSONError, parse
+from safeconduct.core.clock import Clock
+from safeconduct.core.decision import (
+    Decision,
+    Filter,
+    Mask,
+    MaxItems,
+    Notify,
+    Outgoing,
+    Redact,
+    RequireApproval,
+    RequireConsent,
+    Throttle,
+    Ttl,
+)
+from safeconduct.core.errors import Code
+from safeconduct.core.model import Level
+from safeconduct.proxy.calls import Call
+from safeconduct.proxy.refusals import Denied
+from safeconduct.proxy.reshaping import Answers, Unfit, questions, reshaped
+from safeconduct.proxy.throttling import Throttles
+
+WITHHELD = (
+    "A policy of this host lets only some of this result through, and this part cannot be told "
+    "apart. It was withheld. Ask an admin of this host."
+)
+_MEMBERS = ("content", "structuredContent", "contents", "messages", "description")
+_KEPT = ("isError", "resultType", "requestState", "inputRequests")
+
+
+class Permissions(Protocol):
+    """Answers questions about relations on behalf of a call."""
+
+    async def asked_by(self, call: Call, wanted: list[Question]) -> Answers:
+        """Answer each question; what has no answer is a no."""
+
+
+class Approvals(Protocol):
+    """Holds calls until somebody has said yes."""
+
+    async def wait(self, call: Call, decision: Decision, obligation: RequireApproval) -> None:
+        """Return once this very call is approved.
+
+        Raises:
+            Denied: If it was refused, or nobody answered in time.
+        """
+
+
+class Obligations:
+    """Discharges obligations."""
+
+    def __init__(
+        self,
+        *,
+        consents: Consents,
+        approvals: Approvals,
+        permissions: Permissions,
+        throttles: Throttles,
+        notify: Callable[[Call, Decision, str], None],
+        clock: Clock,
+    ) -> None:
+        """Take the collaborators.
+
+        Args:
+            notify: Told what somebody should hear of, before the call goes on.
+        """
+        self._consents = consents
+        self._approvals = approvals
+        self._permissions = permissions
+        self._throttles = throttles
+        self._notify = notify
+        self._clock = clock
+
+    async def enter(self, call: Call, decision: Decision) -> None:
+        """Discharge what has to be done before the call.
+
+        Raises:
+            GatewayError: If something cannot be discharged; then nothing may be forwarded.
+        """
+        if not decision.obligations:
+            return
+        held = []
+        for obligation in decision.obligations:
+            match obligation:
+                case RequireConsent():
+                    await self._check_consent(call, decision, obligation)
+                case Throttle():
+                    self._throttles.take(call, obligation)
+                case Notify():
+                    self._notify(call, decision, obligation.about)
+                case RequireApproval():
+                    held.append(obligation)
+                case Ttl() | Redact() | Mask() | Filter() | MaxItems():
+                    pass  # on the way out
+                case _:
+                    assert_never(obligation)
+        for obligation in held:  # last: nobody is asked about a call that is refused anyway
+            await self._approvals.wait(call, decision, obligation)
+
+    async def leave(self, call: Call, raw: bytes) -> bytes:
+        """Return an answer as the obligations leave it; untouched if there are none.
+
+        Raises:
+            GatewayError: If the relations cannot be asked.
+        """
+        duties = outgoing(call.decision)
+        if not duties or not call.row.pauses:
+            return raw
+        whole: dict[str, Any] = msgspec.json.decode(raw)
+        result = whole.get("result")
+        if not isinstance(result, dict):
+            return _without_error_data(raw, whole)
+        kept = {name: result[name] for name in _KEPT if name in result}
+        shown = {name: result[name] for name in _MEMBERS if name in result}
+        whole["result"] = kept | await self._shown(call, shown, duties)
+        return msgspec.json.encode(whole)
+
+    async def _shown(
+        self, call: Call, result: dict[str, Any], duties: tuple[Outgoing, ...]
+    ) -> dict[str, Any]:
+        if "structuredContent" in result:
+            try:
+                data = await self._data(call, result["structuredContent"], duties)
+            except Unfit:
+                return {"content": [_text(WITHHELD)]}
+            # The text repeats the data (MCP, tools: structured content), so it is made anew.
+            text = msgspec.json.encode(data).decode()
+            return {"content": [_text(text)], "structuredContent": data}
+        if "messages" in result:
+            messages = [await self._message(call, each, duties) for each in _items(result)]
+            return result | {"messages": messages}
+        name = "contents" if "contents" in result else "content"
+        blocks = result.get(name)
+        return {
+            name: [
+                await self._block(call, each, duties)
+                for each in (blocks if isinstance(blocks, list) else ())
+            ]
+        }
+
+    async def _message(self, call: Call, message: Any, duties: tuple[Outgoing, ...]) -> Any:
+        if not isinstance(message, dict):
+            return {"role": "user", "content": _text(WITHHELD)}
+        block = await self._block(call, message.get("content"), duties)
+        return {"role": message.get("role", "user"), "content": block}
+
+    async def _block(self, call: Call, block: Any, duties: tuple[Outgoing, ...]) -> Any:
+        """Return a piece of content with its text reshaped, or a sentence in its place."""
+        about = block if isinstance(block, dict) else {}
+        inner = about.get("resource") if about.get("type") == "resource" else about
+        text = inner.get("text") if isinstance(inner, dict) else None
+        if "uri" in about:  # an item of `contents`
+            kept = {name: about[name] for name in ("uri", "mimeType") if name in about}
+            return kept | {"text": await self._reread(call, text, duties)}
+        return _text(await self._reread(call, text, duties))
+
+    async def _reread(self, call: Call, text: Any, duties: tuple[Outgoing, ...]) -> str:
+        try:
+            data = parse(text.encode()) if isinstance(text, str) else None
+            if not isinstance(data, dict | list):
+                return WITHHELD
+            return msgspec.json.encode(await self._data(call, data, duties)).decode()
+        except (StrictJSONError, UnicodeEncodeError, Unfit):
+            return WITHHELD
+
+    async def _data(self, call: Call, data: Any, duties: tuple[Outgoing, ...]) -> Any:
+        wanted = questions(data, duties)
+        answers = await self._permissions.asked_by(call, wanted) if wanted else {}
+        return reshaped(data, duties, answers)
+
+    async def _check_consent(
+        self, call: Call, decision: Decision, obligation: RequireConsent
+    ) -> None:
+        caller = call.caller
+        consent = await self._consents.get(
+            caller.host, caller.subject, caller.client, call.server.key
+        )
+        needed = Level.parse(obligation.level) if obligation.level else decision.required_level
+        since = self._clock.now() - timedelta(seconds=obligation.within_seconds)
+        if (
+            consent is not None
+            and (needed is None or consent.level >= needed)
+            and consent.granted_at > since
+        ):
+            return
+        word = (needed or Level.LOW).word
+        again = replace(
+            decision,
+            allow=False,
+            reason="consent.again",
+            step_up=True,
+            required_level=needed,
+            message=f"{call.message.name or call.server.name} needs the person's consent of the "
+            f"last {_spoken(obligation.within_seconds)}, at level {word}. Ask the person to sign "
+            "in again and consent.",
+        )
+        raise Denied(Code.INSUFFICIENT_LEVEL, again)
+
+
+class NobodyApproves:
+    """Stands where no approver can be asked: whatever needs an approval is refused."""
+
+    async def wait(self, call: Call, decision: Decision, obligation: RequireApproval) -> None:
+        raise Denied(
+            Code.APPROVAL,
+            replace(
+                decision,
+                allow=False,
+                reason="approval.unavailable",
+                message=f"{call.message.name or call.server.name} needs the approval of an "
+                f"{obligation.role}, and this host has no way to ask one. Ask an admin.",
+            ),
+        )
+
+
+def outgoing(decision: Decision | None) -> tuple[Outgoing, ...]:
+    """Return what has to be done to the result."""
+    if decision is None or not decision.obligations:
+        return ()
+    return tuple(
+        each for each in decision.obligations if isinstance(each, Redact | Mask | Filter | MaxItems)
+    )
+
+
+def longest_seconds(decision: Decision | None) -> int | None:
+    """Return how long a stream may last that comes of this decision, or None for no limit."""
+    lives = [] if decision is None else [e.seconds for e in decision.obligations if _is_ttl(e)]
+    return min(lives, default=None)
+
+
+def quiet(call: Call, method: str) -> bool:
+    """Say whether a server's own message is kept back, as it might tell what a result may not."""
+    return bool(outgoing(call.decision)) and method == "notifications/message"
+
+
+def _is_ttl(obligation: object) -> bool:
+    return isinstance(obligation, Ttl)
+
+
+def _without_error_data(raw: bytes, whole: dict[str, Any]) -> bytes:
+    error = whole.get("error")
+    if not isinstance(error, dict):
+        return raw
+    return msgspec.json.encode(whole | {"error": {"code": error.get("code"), "message": WITHHELD}})
+
+
+def _items(result: dict[str, Any]) -> list[Any]:
+    messages = result["messages"]
+    return messages if isinstance(messages, list) else []
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
+
+
+def _spoken(seconds: int) -> str:
+    for unit, name in ((3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds % unit == 0:
+            count = seconds // unit
+            return f"{count} {name}{'' if count == 1 else 's'}"
+    raise AssertionError("every number of seconds is a multiple of one")
