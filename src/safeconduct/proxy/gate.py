@@ -106,7 +106,7 @@ class Gate:
         return access
 
     async def _client(self, exchange: Exchange, session: Session) -> ClientFacts:
-        client = self._clients.held(session.host, session.client)
+        client = self._clients.held(exchange.host, session.client)
         if client is None:  # our copy does: nobody outside is asked in the middle of a call
             entry = await self._clients.known(exchange.host, session.client)
             client = None if entry is None else entry.client

@@ -86,6 +86,7 @@ def upgrade() -> None:
         sa.Column("host", sa.String(length=63), nullable=False),
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("client", sa.String(length=2048), nullable=False),
+        sa.Column("client_digest", sa.String(length=64), nullable=False),
         sa.Column("redirect_uri", sa.String(length=2048), nullable=False),
         sa.Column("redirect_sent", sa.Integer(), nullable=False),
         sa.Column("state", sa.Text(), nullable=True),
