@@ -52,11 +52,13 @@ class McpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        path = self.url.partition(b"?")[0].decode("latin-1")
+        target, _, query = self.url.partition(b"?")
+        path = target.decode("latin-1")
         if not is_mcp(path) or "%" in path or self.parser.should_upgrade():
             super().on_headers_complete()
             return
         self.scope["path"] = path
+        self.scope["query_string"] = query
         self.scope["method"] = self.parser.get_method().decode("ascii")
         version = self.parser.get_http_version()
         before = self.cycle
@@ -154,6 +156,7 @@ class _Cycle(RequestResponseCycle):
             entered.host,
             verb=verb,
             path=path,
+            query=scope["query_string"],
             headers=headers,
             body=body,
             ip=entered.address,

@@ -124,7 +124,8 @@ def resource_of(exchange: Exchange) -> str:
 def challenge(error: GatewayError, exchange: Exchange, *, scope: str = "mcp") -> bytes:
     """Write `WWW-Authenticate` (RFC 6750 section 3, RFC 9728 section 5.1)."""
     typed = quote(exchange.typed, safe="/")  # a path may hold quotes and line ends
-    metadata = exchange.host.url(f"/.well-known/oauth-protected-resource{typed}")
+    path = f"/.well-known/oauth-protected-resource{typed}{exchange.suggestion}"
+    metadata = exchange.host.url(path)
     parts = [f'resource_metadata="{metadata}"', f'scope="{scope}"']
     if error.code is Code.INSUFFICIENT_LEVEL:
         parts = ['error="insufficient_scope"', *parts]
