@@ -203,6 +203,7 @@ def configured(app: Gateway | ASGIApp, settings: Settings) -> uvicorn.Config:
         host=settings.server.listen_host,
         port=settings.server.listen_port,
         http=_protocol(app),
+        ws="none",
         loop="none",
         lifespan="off",
         log_config=None,

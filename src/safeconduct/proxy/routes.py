@@ -27,6 +27,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _A_MOMENT_SECONDS = 0.1
 _SUGGESTION = re.compile(rb"upstream_mcp=[A-Za-z0-9%._~:/+@!$'()*,;=-]{1,1024}")
+_NO_CONTENT = 204  # has no Content-Length either (RFC 9110 section 8.6)
 
 
 class McpEndpoint:
@@ -161,14 +162,10 @@ def _suggestion(path: str, query: bytes) -> str:
 
 async def _send_whole(send: Send, answer: Answer) -> None:
     body = raw_body(answer)
-    length = (b"content-length", str(len(body)).encode())
-    await send(
-        {
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": [*answer.headers, length],
-        }
-    )
+    headers = list(answer.headers)
+    if answer.status != _NO_CONTENT:
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
