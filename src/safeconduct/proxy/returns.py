@@ -19,7 +19,7 @@ from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.exchange import Answer, raw_body
 from safeconduct.proxy.flights import Flights
-from safeconduct.proxy.messages import Listing
+from safeconduct.proxy.messages import MODERN, Listing
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.transport_sessions import TransportSessions
@@ -178,6 +178,8 @@ class Returns:
                         continue
                     for event in splitter.feed(chunk):
                         shown, word = await self._event(call, event)
+                        if word and answered:
+                            return  # a second answer is nobody's
                         answered = answered or bool(word)
                         yield shown, word
             if not answered and not _is_standing(call):
@@ -194,6 +196,9 @@ class Returns:
             return event, ""
         reading = results.read(data, call.message)
         if reading.method is not None:
+            if reading.id is not None and call.revision.era == MODERN:
+                # Asked so, it would pass by the check of what the client said it can do.
+                raise UpstreamFailed("The server asks in a way this revision lacks.", sent=True)
             if reading.method == _TOOLS_CHANGED:
                 self._changed(call)
             return event, ""
@@ -214,7 +219,8 @@ class Returns:
         Raises:
             Denied: As soon as the caller may no longer have this stream.
         """
-        alarm = _Alarm()
+        alarm, clock = _Alarm(), asyncio.get_running_loop().time
+        due = clock() + self._keep_alive_seconds
         host, session = call.caller.host, call.caller.session
         self._sessions.watch(host, session, alarm.ring)
         standing = _is_standing(call)
@@ -233,8 +239,10 @@ class Returns:
                 )
                 if standing and self._stopping:
                     return
-                if alarm.heard() or not coming.done():
+                # By the clock too: what runs out rings nothing, and a busy stream is never silent.
+                if alarm.heard() or not coming.done() or clock() >= due:
                     await self._check_still(call)
+                    due = clock() + self._keep_alive_seconds
                 if not coming.done():
                     yield None
                     continue
