@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeconduct.hosts import Host, Hosts
-from safeconduct.storage import Database, Feed
+from safeconduct.storage import LEASE_SECONDS, Database, Feed, Lease
 from safeconduct.telemetry import Metrics
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -27,6 +27,13 @@ _LIMITED = {
     "error": "rate_limited",
     "message": "You have exceeded the rate limit. Please try again later.",
 }
+
+OUT_OF_TOUCH = (
+    "The gateway has lost touch with its database and cannot know what still holds, so it refuses "
+    "everything until it does. Nothing was done. Try again in a few seconds."
+)
+_REFUSED = {"error": "unavailable", "message": OUT_OF_TOUCH}
+_COME_BACK = (b"retry-after", b"%d" % LEASE_SECONDS)
 
 
 class Limits(NamedTuple):
@@ -120,6 +127,7 @@ class Door:
         hosts: Hosts,
         database: Database,
         feed: Feed,
+        lease: Lease,
         metrics: Metrics,
         limits: Limits,
         trusted_proxies: tuple[Network, ...] = (),
@@ -127,11 +135,13 @@ class Door:
         """Take what is needed to tell who may come in.
 
         Args:
+            lease: While it runs, what is in memory may be decided on.
             trusted_proxies: Whose X-Forwarded-For is believed.
         """
         self._hosts = hosts
         self._database = database
         self._feed = feed
+        self._lease = lease
         self._metrics = metrics
         self._throttle = Throttle(limits)
         self._trusted_proxies = trusted_proxies
@@ -139,7 +149,7 @@ class Door:
     @property
     def behind(self) -> bool:
         """Whether something changed that this process has not seen; then `catch_up` first."""
-        return self._feed.behind() or self._hosts.stale
+        return (self._feed.behind() or self._hosts.stale) and not self._lease.lapsed
 
     async def catch_up(self) -> None:
         await self._database.catch_up()
@@ -148,6 +158,8 @@ class Door:
 
     def admit(self, verb: str, path: str, headers: RawHeaders, peer: str) -> Admitted | Turned:
         """Find the tenant and count the request."""
+        if self._lease.lapsed:
+            return Turned(503, _REFUSED, (_COME_BACK,))
         host = self._hosts.at(_authority(headers))
         if host is None:
             return Turned(421, {"error": "host not found"})

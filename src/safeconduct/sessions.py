@@ -143,6 +143,12 @@ class Sessions:
         """Call `cut` as soon as anything about the session changes; for open streams."""
         self._streams.setdefault((host, session), set()).add(cut)
 
+    def doubt(self) -> None:
+        """Call every `cut`: nothing is known to hold any more, so each stream asks again."""
+        for cuts in tuple(self._streams.values()):
+            for cut in tuple(cuts):
+                cut()
+
     def unwatch(self, host: HostId, session: SessionId, cut: Callable[[], None]) -> None:
         held = self._streams.get((host, session))
         if held is not None:

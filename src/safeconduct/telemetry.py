@@ -10,7 +10,7 @@ import logging
 import re
 import sys
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
@@ -67,7 +67,13 @@ class Metrics:
     An increment on the road of a call costs a dictionary access.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lease_seconds: Callable[[], float] | None = None) -> None:
+        """Begin at nothing.
+
+        Args:
+            lease_seconds: Says how long decisions may go on, where that is limited.
+        """
+        self._lease_seconds = lease_seconds
         self.throttled = 0
         self.streams = 0
         self._decisions = {"allow": 0, "deny": 0}
@@ -110,6 +116,13 @@ class Metrics:
         yield GaugeMetricFamily(
             "safeconduct_open_streams", "Streams open to agents now.", value=self.streams
         )
+
+        if self._lease_seconds is not None:
+            yield GaugeMetricFamily(
+                "safeconduct_lease_seconds",
+                "How long this process decides without word from the database; at 0 it refuses.",
+                value=self._lease_seconds(),
+            )
 
     def exposition(self) -> bytes:
         """Return all of it in the Prometheus text format."""

@@ -6,6 +6,8 @@ import base64
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
@@ -18,6 +20,11 @@ JWKS = "https://agent.example/jwks.json"
 
 def b64(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def pem_of(bits: int) -> bytes:
+    key = rsa.generate_private_key(65537, bits)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 class Signer:
@@ -38,6 +45,7 @@ class Signer:
             said["token_endpoint_auth_methods_supported"] = methods
         world.web.publish(AGENT, said)
         self.count = 0
+        self.kid = "k1"
 
     def assertion(self, *, key: Any = None, alg: str = "ES256", **claims: object) -> str:
         self.count += 1
@@ -51,7 +59,7 @@ class Signer:
             "jti": f"j{self.count}",
         } | claims
         said = {name: value for name, value in said.items() if value is not None}
-        return jwt.encode({"alg": alg, "kid": "k1"}, said, key or self.key, algorithms=[alg])
+        return jwt.encode({"alg": alg, "kid": self.kid}, said, key or self.key, algorithms=[alg])
 
     async def redeem(self, assertion: str | None, **said: str | None) -> tuple[int, str | None]:
         code = await self.world.code(AGENT, redirect_uri=WEB)
@@ -135,6 +143,31 @@ async def test_only_the_documents_asymmetric_keys_count(world: World) -> None:
         "é",
     ):
         assert await signer.redeem(assertion) == (401, "invalid_client")
+
+
+@pytest.mark.filterwarnings("ignore:Key size should be")  # at the signer
+async def test_a_short_rsa_key_proves_nothing(world: World) -> None:
+    """Pitfall 23; RFC 7518 section 3.3."""
+    signer = Signer(world)
+    for bits, answer in ((2048, (200, None)), (1024, (401, "invalid_client"))):
+        key = RSAKey.import_key(pem_of(bits), {"kid": "k1"})
+        world.web.publish(JWKS, KeySet([key]).as_dict(private=False))
+        world.advance(hours=1)  # our copy of the keys is not fresh any more
+        assert await signer.redeem(signer.assertion(key=key, alg="RS256")) == answer
+
+
+async def test_a_new_key_is_looked_for_but_not_at_every_request(world: World) -> None:
+    signer = Signer(world)
+    assert await signer.redeem(signer.assertion()) == (200, None)
+    signer.key = ECKey.generate_key("P-256", parameters={"kid": "k2", "alg": "ES256"})
+    signer.kid = "k2"
+    world.web.publish(JWKS, KeySet([signer.key]).as_dict(private=False))
+
+    assert await signer.redeem(signer.assertion()) == (401, "invalid_client")
+    assert world.web.asked.count(JWKS) == 1
+    world.advance(seconds=60)
+    assert await signer.redeem(signer.assertion()) == (200, None)
+    assert world.web.asked.count(JWKS) == 2
 
 
 async def test_the_type_of_the_assertion_and_the_client_must_agree(world: World) -> None:

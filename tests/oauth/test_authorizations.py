@@ -198,6 +198,32 @@ async def test_a_client_blocked_or_changed_after_the_page_gets_nothing(world: Wo
     assert (await refused(world, ask)).code is Code.CONFLICT
 
 
+@pytest.mark.requirement("AS-08", "SEC-02")
+@pytest.mark.parametrize(
+    "changed",
+    [{"client_name": "Bank"}, {"redirect_uris": [WEB, WEB + "2"]}, {"jwks": {"keys": []}}],
+    ids=lambda changed: next(iter(changed)),
+)
+async def test_a_client_is_shown_and_answered_as_it_was_when_it_asked(
+    world: World, changed: dict[str, object]
+) -> None:
+    """Pitfalls 13 and 40: a document that changes while a person reads is asked about anew.
+
+    Each page and each answer looks the ask up again, so the answer alone would not notice.
+    """
+    agent = ClientId("https://agent.example/client.json")
+    said = {"client_id": agent, "client_name": "Agent", "redirect_uris": [WEB]}
+    world.web.publish(agent, said, max_age=0)
+    ask = await world.ask(agent, redirect_uri=WEB)
+    world.web.publish(agent, {**said, **changed}, max_age=0)
+
+    with pytest.raises(Refused) as error:
+        await world.authorizations.ask(world.host, ask.id, browser="b", subject=world.alice.id)
+
+    assert error.value.code is Code.CONFLICT
+    assert "code=" in await world.allow(await world.ask(agent, redirect_uri=WEB))
+
+
 @pytest.mark.requirement("S-04", "S-05", "S-07")
 async def test_a_session_never_outlives_its_consent_or_the_hosts_limit(world: World) -> None:
     world.policies(sessions=SessionPolicy(idle_days=3, absolute_days=10))
@@ -268,6 +294,14 @@ class TestReuse:
         client = await self.connected(world, redirect_uri)
         assert not await self.reusable(world, client, redirect_uri=redirect_uri)
 
+    async def test_another_address_of_the_same_client_is_asked_about(self, world: World) -> None:
+        """Pitfall 20."""
+        other = "https://agent.example/other"
+        client = await world.register(WEB, other)
+        await world.allow(await world.ask(client, redirect_uri=WEB), level=Level.MEDIUM)
+        assert await self.reusable(world, client)
+        assert not await self.reusable(world, client, redirect_uri=other)
+
     async def test_nothing_is_reused_for_anybody_or_anything_else(self, world: World) -> None:
         """Pitfalls 19 and 20: another person, client, ended session or consent, no ceiling."""
         client = await self.connected(world)
@@ -296,12 +330,23 @@ class TestReuse:
         world.advance(days=31)
         assert not await self.reusable(world, client)
 
-    async def test_a_client_that_changed_is_asked_about_again(self, world: World) -> None:
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"redirect_uris": [WEB, WEB + "2"]},
+            {"client_name": "Bank"},
+            {"jwks_uri": "https://agent.example/other.json"},
+        ],
+        ids=lambda changed: next(iter(changed)),
+    )
+    async def test_a_client_that_changed_is_asked_about_again(
+        self, world: World, changed: dict[str, object]
+    ) -> None:
         """Pitfalls 20 and 40."""
         agent = ClientId("https://agent.example/client.json")
         said = {"client_id": agent, "client_name": "Agent", "redirect_uris": [WEB]}
         world.web.publish(agent, said, max_age=0)
         await world.allow(await world.ask(agent, redirect_uri=WEB), level=Level.MEDIUM)
         assert await self.reusable(world, agent)
-        world.web.publish(agent, {**said, "redirect_uris": [WEB, WEB + "2"]}, max_age=0)
+        world.web.publish(agent, {**said, **changed}, max_age=0)
         assert not await self.reusable(world, agent)

@@ -6,7 +6,9 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import ClientId, Level
+from safeconduct.hosts import ClientPolicy
 from safeconduct.oauth import set_blocked
 from tests.oauth.world import LEDGER, NATIVE, ORIGIN, WEB, World, answer_of, challenge
 
@@ -224,9 +226,47 @@ async def test_waiting_asks_are_bounded_and_purged(world: World) -> None:
     """Pitfall 35; the world allows twenty of a host."""
     client = await world.register()
     for _ in range(20):
-        assert "/consent?" in (await world.authorize(client)).headers["location"]
+        await world.ask(client)  # seen, each by somebody who signed in
     full = await world.authorize(client)
     assert answer_of(full.headers["location"])["error"] == "temporarily_unavailable"
 
     world.advance(minutes=11)
     assert "/consent?" in (await world.authorize(client)).headers["location"]
+
+
+async def test_nobody_keeps_others_from_signing_in_by_asking_often(world: World) -> None:
+    """Pitfall 35: what no person has seen makes room, oldest first, what one has seen stays."""
+    client = await world.register()
+    seen = await world.ask(client)
+    oldest = (await world.authorize(client)).headers["location"].partition("=")[2]
+    for _ in range(30):
+        world.advance(seconds=1)
+        assert "/consent?" in (await world.authorize(client)).headers["location"]
+    assert "code=" in await world.allow(seen)
+    assert "code=" in await world.allow(await world.ask(client))
+    with pytest.raises(Refused) as error:
+        await world.authorizations.ask(world.host, oldest, browser="b", subject=world.alice.id)
+    assert error.value.code is Code.NOT_FOUND
+
+
+@pytest.mark.requirement("AS-05", "T-07")
+@pytest.mark.parametrize("known_by", ["registration", "document"])
+async def test_a_host_without_private_schemes_sends_nobody_to_one(
+    world: World, known_by: str
+) -> None:
+    """Pitfall 4: neither a document nor an older registration goes round the setting."""
+    uri = "cursor://anysphere.cursor-mcp/oauth/callback"
+    if known_by == "registration":
+        client = await world.register(uri, WEB)
+    else:
+        client = "https://agent.example/client.json"
+        said = {"client_id": client, "client_name": "Agent", "redirect_uris": [uri, WEB]}
+        world.web.publish(client, said)
+    allowed = await world.authorize(client, redirect_uri=uri)
+    assert allowed.status_code == 303
+
+    world.policies(clients=ClientPolicy(private_schemes=False))
+    answer = await world.authorize(client, redirect_uri=uri)
+    assert answer.status_code == 400
+    assert "location" not in answer.headers
+    assert (await world.authorize(client, redirect_uri=WEB)).status_code == 303

@@ -165,6 +165,7 @@ async def test_admins_choose_which_documents_may_come(world: World) -> None:
         world.policies(clients=policy)
         assert await world.clients.get(world.host, AGENT) is None
         assert await world.clients.known(world.host, AGENT) is None
+        assert world.clients.held(world.host, AGENT) is None  # nor with a token it already has
     world.policies(clients=ClientPolicy(document_hosts=("agent.example",)))
     assert await world.clients.get(world.host, AGENT) is not None
 
@@ -201,6 +202,28 @@ async def test_clients_of_one_host_are_nothing_to_another(world: World) -> None:
     assert await world.clients.get(world.other, mine) is None
 
 
+@pytest.mark.requirement("AS-09")
+async def test_documents_that_nobody_consented_to_do_not_pile_up(world: World) -> None:
+    """Pitfall 35: anybody can have any number of documents fetched."""
+    addresses = [ClientId(f"https://agent.example/{n}.json") for n in range(3)]
+    for address in addresses:
+        world.web.publish(address, {**document(), "client_id": address}, max_age=86_400)
+        await world.clients.get(world.host, address)
+    used, blocked, unused = addresses
+    await world.allow(await world.ask(used, redirect_uri=WEB))
+    async with world.database.write() as tx:
+        await set_blocked(tx, world.host.key, blocked, blocked=True)
+    world.advance(minutes=59)
+    await world.housekeeping.clean()
+    assert world.clients.held(world.host, unused) is not None
+
+    world.advance(minutes=2)
+    await world.housekeeping.clean()
+    known = [await world.clients.known(world.host, address) for address in addresses]
+    assert [entry is not None for entry in known] == [True, True, False]
+    assert await world.clients.get(world.host, unused) is not None  # it is simply fetched again
+
+
 @pytest.mark.requirement("T-08")
 async def test_an_operator_may_describe_a_client(world: World) -> None:
     async with world.database.write() as tx:
@@ -211,8 +234,8 @@ async def test_an_operator_may_describe_a_client(world: World) -> None:
     client = await world.clients.get(world.host, ClientId("demo"))
     assert client is not None
     assert (client.kind, client.confidential) == ("registered", True)
-    assert world.clients.held(world.host.key, ClientId("demo")) == client
-    assert world.clients.held(world.other.key, ClientId("demo")) is None
+    assert world.clients.held(world.host, ClientId("demo")) == client
+    assert world.clients.held(world.other, ClientId("demo")) is None
 
 
 def test_every_pinned_document_is_one_we_would_accept() -> None:

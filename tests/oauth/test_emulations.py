@@ -7,7 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from safeconduct.core.model import Level
+from safeconduct.core.model import ClientId, Level
+from safeconduct.oauth import remove_client
 from tests.oauth.world import FORM, LEDGER, ORIGIN, World, answer_of, challenge
 
 BOTH = ["authorization_code", "refresh_token"]
@@ -246,15 +247,23 @@ async def test_a_known_client_connects_refreshes_and_recovers(
 async def test_a_client_that_was_forgotten_registers_anew(world: World, name: str) -> None:
     (program,) = [one for one in PROGRAMS if one.name == name]
     server = await discovered(world, program)
-    form = {
-        "grant_type": "refresh_token",
-        "refresh_token": "sc_rt_old",
-        "client_id": "sc_client_old",
-    }
-    answer = await world.http.post(server["token_endpoint"], data=form)
+    old = await identified(world, program, server)
+    code = await signed_in(world, program, old)
+    answer = await world.redeem(
+        old, code, redirect_uri=program.redirect_uri, code_verifier=program.verifier
+    )
+    async with world.database.write() as tx:
+        await remove_client(tx, world.host.key, ClientId(old))
+
+    answer = await world.refresh(old, answer.json()["refresh_token"])
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
     client = await identified(world, program, server)
-    assert await signed_in(world, program, client)
+    assert client != old
+    code = await signed_in(world, program, client)
+    answer = await world.redeem(
+        client, code, redirect_uri=program.redirect_uri, code_verifier=program.verifier
+    )
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("name", ["Codex", "OpenCode"])

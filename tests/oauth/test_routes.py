@@ -131,7 +131,7 @@ async def test_pages_are_not_opened_to_other_origins(world: World) -> None:
     assert "access-control-allow-origin" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/token"])
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/revoke", "/token", "/api/auth/token"])
 @pytest.mark.parametrize(
     ("kind", "body", "status"),
     [

@@ -328,6 +328,8 @@ class TestRefresh:
         tokens = await world.tokens(client)
         answers = [await world.refresh(client, tokens["refresh_token"]) for _ in range(7)]
         assert [answer.status_code for answer in answers] == [200] * 6 + [400]
+        said = [event.get("reason") for event in world.events("token.issued")]
+        assert said == [None, None] + ["refresh.again"] * 5  # by the code, by its refresh, again
         for answer in answers[:6]:
             assert not await world.alive(answer.json()["access_token"])
         (event,) = world.events("token.reuse")
@@ -347,6 +349,16 @@ class TestRefresh:
         survivor = await world.refresh(client, successor["refresh_token"])
         assert survivor.status_code == status
         assert len(world.events("token.reuse")) == (status == 400)
+
+    async def test_a_clock_that_leaps_back_does_not_open_the_grace_period_again(
+        self, world: World
+    ) -> None:
+        """Pitfall 59."""
+        client = await world.register()
+        tokens = await world.tokens(client)
+        assert (await world.refresh(client, tokens["refresh_token"])).status_code == 200
+        world.advance(seconds=-60)
+        assert (await world.refresh(client, tokens["refresh_token"])).status_code == 400
 
     async def test_a_host_may_do_without_grace(self, world: World) -> None:
         world.policies(tokens=TokenPolicy(refresh_grace_seconds=0))
@@ -386,6 +398,19 @@ class TestRefresh:
     ) -> None:
         client = await world.register(grant_types=["authorization_code"])
         assert "refresh_token" not in await world.tokens(client)
+
+    async def test_a_client_that_says_it_does_not_refresh_any_more_does_not(
+        self, world: World
+    ) -> None:
+        agent = ClientId("https://agent.example/client.json")
+        said = {"client_id": agent, "client_name": "Agent", "redirect_uris": [NATIVE]}
+        world.web.publish(agent, said, max_age=0)
+        tokens = await world.tokens(agent)
+        tokens = (await world.refresh(agent, tokens["refresh_token"])).json()
+        world.web.publish(agent, {**said, "grant_types": ["authorization_code"]}, max_age=0)
+        await world.clients.get(world.host, agent)
+        answer = await world.refresh(agent, tokens["refresh_token"])
+        assert answer.json()["error"] == "unauthorized_client"
 
     @pytest.mark.requirement("T-42", "S-06", "Z-24")
     @pytest.mark.parametrize(

@@ -175,6 +175,34 @@ async def test_each_address_is_challenged_with_its_own_metadata(road: World, pat
     assert document["resource"] == f"{ACME}{path}"
 
 
+@pytest.mark.requirement("C-17", "RS-01", "RS-02")
+@pytest.mark.parametrize(
+    ("typed", "described"),
+    [
+        ("/mcp?upstream_mcp=https%3a%2f%2ftickets.test%2fmcp", True),
+        ("/mcp?upstream_mcp=https://tickets.test/mcp", True),
+        ("/mcp?upstream_mcp=", False),
+        ("/mcp?upstream_mcp=a&b=c", False),
+        ('/mcp?upstream_mcp=a"', False),
+        ("/mcp?x=1", False),
+        ("/mcp/tickets?upstream_mcp=a", False),
+    ],
+)
+async def test_a_suggested_server_stays_in_the_address_of_the_metadata(
+    road: World, typed: str, described: bool
+) -> None:
+    """RFC 9728 section 3.1; clients ask for the resource their user typed."""
+    async with line(road) as client:
+        await client.raw(f"POST {typed} HTTP/1.1", ["content-length: 0"])
+        status, headers, _ = await client.whole()
+
+    path = typed if described else typed.partition("?")[0]
+    url = f"{ACME}/.well-known/oauth-protected-resource{path}"
+    assert status == 401
+    assert headers["www-authenticate"].startswith(f'bearer resource_metadata="{url}", scope')
+    assert (await road.http.get(url)).json()["resource"] == f"{ACME}{path}"
+
+
 @pytest.mark.requirement("SEC-61")
 @pytest.mark.parametrize(
     "name",

@@ -183,12 +183,14 @@ async def test_no_status_or_media_type_gets_a_list_past_the_filter(
 @pytest.mark.parametrize(
     "result",
     [{}, {"tools": None}, {"tools": {}}, {"tools": "x"}, {"tools": [1]}, {"tools": [{}]},
-     {"tools": [None]}, {"tools": [[]]}, None, [], "x"],
+     {"tools": [None]}, {"tools": [[]]}, {"tools": [], "\udcff": 1}, None, [], "x"],
     ids=str,
 )  # fmt: skip
 async def test_a_list_that_is_none_is_an_error(road: World, tokens: Tokens, result: Any) -> None:
     async def play(_seen: Seen, wire: Wire) -> None:
-        await wire.answer({"jsonrpc": "2.0", "id": 1, "result": result})
+        said = {"jsonrpc": "2.0", "id": 1, "result": result}
+        raw = json.dumps(said, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        await wire.answer(raw)
 
     road.upstream.scripts["tools/list"] = play
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from safeconduct.core.model import Level
-from tests.road.upstream import SESSION, Seen, Wire
+from tests.road.upstream import PATIENCE_SECONDS, SESSION, Seen, Wire
 from tests.road.world import (
     ACME,
     LEGACY,
@@ -199,6 +199,65 @@ async def test_a_silent_stream_is_kept_alive_and_decided_again(world: World) -> 
             pass
 
     assert data(chunk)["error"]["data"]["reason"] == "ceiling.none"
+
+
+@pytest.mark.requirement("GW-11", "S-07", "K-09")
+async def test_a_stream_that_is_never_silent_is_decided_again_too(world: World) -> None:
+    """What runs out by the clock tells nobody; a busy server must not outlive a consent."""
+    tokens = await world.tokens(days=300 / 86_400)
+    world.gateway._answers.returns._keep_alive_seconds = 0.05
+
+    async def talk(_seen: Seen, wire: Wire) -> None:
+        await wire.begin_stream()
+        while True:
+            await wire.event(PROGRESS)
+            await asyncio.sleep(0.001)  # the wire tells of a broken connection when used
+
+    world.upstream.scripts["tools/call"] = talk
+    async with line(world) as client:
+        await client.post(tokens.access, "tools/call", CALL)
+        await opened(client)
+        assert data(await client.chunk()) == PROGRESS
+        world.clock.advance(timedelta(seconds=301))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (said := data(await client.chunk())) == PROGRESS:
+                pass
+
+    assert said["error"]["data"]["reason"] == "session.ended"
+
+
+@pytest.mark.requirement("P-10", "P-19")
+async def test_a_second_answer_in_a_stream_is_nobodys(road: World, tokens: Tokens) -> None:
+    async def play(_seen: Seen, wire: Wire) -> None:
+        await wire.begin_stream()
+        await wire.event(RESULT)
+        await wire.event({"jsonrpc": "2.0", "id": 1, "result": {"evil": True}})
+        await wire.end_stream()
+
+    road.upstream.scripts["tools/call"] = play
+
+    answer = await road.call(tokens.access)
+
+    assert data(answer.content) == RESULT
+    assert "evil" not in answer.text
+    assert (await eventually(road, "call.outcome"))[-1]["outcome"] == "ok"
+
+
+@pytest.mark.requirement("GW-13")
+async def test_a_modern_server_does_not_ask_as_older_ones_do(road: World, tokens: Tokens) -> None:
+    """Its questions travel in results, where they are held against what the client can."""
+
+    async def ask(_seen: Seen, wire: Wire) -> None:
+        await wire.begin_stream()
+        await wire.event({"jsonrpc": "2.0", "id": 1, "method": "sampling/createMessage"})
+        await wire.end_stream()
+
+    road.upstream.scripts["tools/call"] = ask
+
+    answer = await road.call(tokens.access)
+
+    assert data(answer.content)["error"]["code"] == -32603
+    assert "sampling" not in answer.text
 
 
 @pytest.mark.requirement("SEC-64", "GW-10")
@@ -448,16 +507,27 @@ async def test_a_session_the_upstream_forgot_is_404_to_the_client(
 
 
 @pytest.mark.requirement("S-09", "P-02")
-async def test_ending_a_session_reaches_the_upstream(road: World, tokens: Tokens) -> None:
+@pytest.mark.parametrize("status", [200, 202, 204])
+async def test_ending_a_session_reaches_the_upstream(
+    road: World, tokens: Tokens, status: int
+) -> None:
+    """An answer without content has no length either (RFC 9110 section 8.6)."""
     sealed = await _initialize(road, tokens.access)
     road.upstream.seen.clear()
+
+    async def end(_seen: Seen, wire: Wire) -> None:
+        await wire.answer(b"", status=status, kind="")
+
+    road.upstream.scripts["DELETE"] = end
     headers = {"authorization": f"Bearer {tokens.access}", "mcp-protocol-version": LEGACY}
 
     ended = await road.http.delete(
         f"{ACME}/mcp/tickets", headers=headers | {"mcp-session-id": sealed}
     )
 
-    assert ended.status_code == 200
+    assert ended.status_code == status
+    assert ended.content == b""
+    assert ended.headers.get("content-length") == (None if status == 204 else "0")
     (seen,) = road.upstream.seen
     assert (seen.verb, seen.header("mcp-session-id")) == ("DELETE", SESSION)
 
@@ -630,7 +700,8 @@ async def test_a_server_asks_only_for_what_the_client_can(
 @pytest.mark.parametrize(
     "how",
     ["reset", "truncated", "401", "403", "301", "500", "201", "206", "gzip", "html", "wrong id",
-     "not json", "not rpc", "empty", "202", "204", "no type", "request", "two types", "100 MB"],
+     "not json", "not rpc", "empty", "202", "204", "no type", "request", "two types", "deep",
+     "deep stream", "100 MB"],
 )  # fmt: skip
 async def test_an_upstream_that_misbehaves_is_a_clear_error(  # noqa: C901, PLR0915  one case each
     road: World, tokens: Tokens, how: str, version: str
@@ -671,6 +742,11 @@ async def test_an_upstream_that_misbehaves_is_a_clear_error(  # noqa: C901, PLR0
                 await wire.answer(good, headers=("content-type: text/event-stream",))
             case "request":
                 await wire.answer(RESULT | {"method": "tools/call"})
+            case "deep":
+                await wire.answer(b'{"jsonrpc":"2.0","id":1,"result":' + b"[" * 100_000)
+            case "deep stream":
+                event = b'data: {"jsonrpc":"2.0","id":1,"result":' + b"[" * 100_000 + b"\n\n"
+                await wire.answer(event, kind="text/event-stream")
             case "100 MB":
                 await wire.send(
                     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
@@ -687,9 +763,10 @@ async def test_an_upstream_that_misbehaves_is_a_clear_error(  # noqa: C901, PLR0
     answer = await road.call(tokens.access, version=version)
 
     assert answer.status_code == 200
-    error = answer.json()["error"]
+    said = data(answer.content) if how == "deep stream" else answer.json()
+    error = said["error"]
     assert error["code"] == -32603
-    assert answer.json()["id"] == 1
+    assert said["id"] == 1
     assert error["data"] == {"reason": "upstream_failed"}
     assert "upstream-secret" not in answer.text
     assert "127.0.0.1" not in answer.text

@@ -113,6 +113,18 @@ async def test_what_is_no_short_list_of_addresses_is_refused(ruled: World, asked
     assert ruled.upstream.seen == []
 
 
+@pytest.mark.requirement("GW-11", "SEC-62")
+async def test_resources_are_not_asked_for_in_another_case(ruled: World) -> None:
+    """Readers that ignore case would subscribe to what nobody decided."""
+    tokens = await ruled.tokens()
+    asked = {"notifications": {"ResourceSubscriptions": ["file:///private/b"]}}
+
+    answer = await ruled.send(tokens.access, "subscriptions/listen", asked)
+
+    assert answer.json()["error"]["code"] == -32600
+    assert ruled.upstream.seen == []
+
+
 @pytest.mark.requirement("GW-11", "Z-24")
 async def test_a_resource_that_is_denied_later_ends_the_stream(ruled: World) -> None:
     tokens = await ruled.tokens()

@@ -21,6 +21,8 @@ from safeconduct.app.protocol import McpProtocol
 from safeconduct.app.relating import RelationAnswers
 from safeconduct.app.watching import CatalogueWatch
 from safeconduct.audit import SealedArguments
+from safeconduct.core.errors import Code, Refused
+from safeconduct.core.model import HostId
 from safeconduct.egress import Mailer
 from safeconduct.oauth import (
     Asking,
@@ -35,7 +37,7 @@ from safeconduct.oauth import (
     TokenRequests,
     Verifier,
 )
-from safeconduct.policy import FactSources, Pdp
+from safeconduct.policy import FactSources, HostPolicy, Pdp
 from safeconduct.proxy import (
     Decider,
     Flights,
@@ -52,6 +54,7 @@ from safeconduct.proxy import (
 )
 from safeconduct.settings import MailSettings
 from safeconduct.signin import Attempts, BrowserSessions, Local, Recovery
+from safeconduct.storage import Lease
 from safeconduct.telemetry import Metrics
 from safeconduct.upstreams import Forwarder
 from safeconduct.web import Drawing, ErrorPages, PeoplePages, Stylesheet
@@ -72,7 +75,7 @@ class Answering(NamedTuple):
 
 def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, str]]]) -> Answering:
     """Build everything that answers."""
-    metrics = Metrics()
+    metrics = Metrics(lease_seconds=_lease_seconds(parts))
     watch = CatalogueWatch(parts)
     returns, endpoint = _road(parts, metrics, watch)
     doors = _sign_in(parts)
@@ -112,6 +115,7 @@ def _door(parts: Installation, metrics: Metrics) -> edge.Door:
         hosts=parts.hosts,
         database=parts.database,
         feed=parts.feed,
+        lease=parts.lease,
         metrics=metrics,
         limits=edge.Limits(
             sign_in_per_5_minutes=server.rate_limits.sign_in_per_5_minutes,
@@ -141,7 +145,7 @@ def _road(
             policies=policies,
             clock=parts.clock,
         ),
-        pdp=Pdp(policies),
+        pdp=Pdp(_while_leased(parts.lease, policies)),
         sessions=parts.sessions,
     )
     records = Records(parts.trail, metrics, SealedArguments(parts.root_key))
@@ -184,6 +188,26 @@ def _road(
         returns=returns,
     )
     return returns, McpEndpoint(pipeline, max_body_bytes=parts.settings.server.limits.body_bytes)
+
+
+def _while_leased(
+    lease: Lease, policies: Callable[[HostId], HostPolicy]
+) -> Callable[[HostId], HostPolicy]:
+    """Find no policy once the lease has run out.
+
+    The door looks too, but a call may wait long after it, and a stream has passed it already.
+    """
+
+    def find(host: HostId) -> HostPolicy:
+        if lease.lapsed:
+            raise Refused(Code.UNAVAILABLE, edge.OUT_OF_TOUCH)
+        return policies(host)
+
+    return find
+
+
+def _lease_seconds(parts: Installation) -> Callable[[], float] | None:
+    return (lambda: parts.lease.remaining) if parts.database.shared else None
 
 
 def _oauth(parts: Installation, errors: ErrorPages) -> OAuthEndpoints:

@@ -25,7 +25,7 @@ from safeconduct.relations import Ceilings, Relations
 from safeconduct.sessions import Sessions
 from safeconduct.settings import ServerSettings, Settings
 from safeconduct.signin import Passwords
-from safeconduct.storage import Database, Epoch, Feed, migrate
+from safeconduct.storage import Database, Epoch, Feed, Lease, migrate
 from safeconduct.upstreams import Catalogue, Crawler
 
 _KEY_BYTES = 32
@@ -40,6 +40,7 @@ class Installation(NamedTuple):
     root_key: bytes
     feed: Feed
     database: Database
+    lease: Lease
     trail: Trail
     hosts: Hosts
     people: People
@@ -104,6 +105,7 @@ async def open_installation(
             root_key=root_key(server.data_dir),
             feed=feed,
             database=database,
+            lease=Lease() if database.shared else Lease.endless(),
             trail=trail,
             hosts=hosts,
             people=People(database, feed),

@@ -25,6 +25,10 @@ from safeconduct.proxy import Answer, McpEndpoint
 
 _log = logging.getLogger(__name__)
 _REQUEST_SECONDS = 30.0  # for a whole request to arrive, from its first byte
+_STALLED_SECONDS = 120.0  # for a client to take anything at all of what is ready for it
+_HEAD_BYTES = 64 * 1024  # of a request's target and fields
+_FRAMING = 8  # how much longer than its content a body in the smallest chunks is
+_NO_CONTENT = 204  # has no Content-Length either (RFC 9110 section 8.6)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 _BROKEN = Answer(500, ((b"content-type", b"text/plain"),))
@@ -38,25 +42,53 @@ class McpProtocol(HttpToolsProtocol):
         self._door = door
         self._endpoint = endpoint
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
+        self._arrived = 0  # bytes of the request that is coming in
+        self._limit = _HEAD_BYTES
+        self._most_bytes = _HEAD_BYTES + _FRAMING * endpoint.max_body_bytes
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         self._be_quick()
 
+    def data_received(self, data: bytes) -> None:
+        self._arrived += len(data)
+        super().data_received(data)
+        if self._deadline is not None:
+            if self._arrived > self._limit and not self.transport.is_closing():
+                self.send_400_response("The request is too large.")
+        elif self.cycle is None or self.cycle.response_complete:
+            self._be_quick()  # empty lines begin no request, and win no time
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._limit = _HEAD_BYTES
         self._be_quick()
 
     def on_message_complete(self) -> None:
         self._no_hurry()
+        self._arrived = 0
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        path = self.url.partition(b"?")[0].decode("latin-1")
+        if self._arrived > _HEAD_BYTES and self._head_bytes() > _HEAD_BYTES:
+            raise ValueError("the head is too large")  # 400, by uvicorn
+        self._limit = self._most_bytes
+        self._begin()
+        # Trailers go here and nowhere: they are no headers (RFC 9110 section 6.5.1).
+        self.headers = []
+
+    def _begin(self) -> None:
+        target, _, query = self.url.partition(b"?")
+        path = target.decode("latin-1")
         if not is_mcp(path) or "%" in path or self.parser.should_upgrade():
             super().on_headers_complete()
+            if self.parser.should_upgrade():
+                self.cycle.keep_alive = False  # the parser takes all that follows for something new
             return
         self.scope["path"] = path
+        self.scope["query_string"] = query
         self.scope["method"] = self.parser.get_method().decode("ascii")
         version = self.parser.get_http_version()
         before = self.cycle
@@ -82,11 +114,48 @@ class McpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._no_hurry()
+        self._expect_nothing()
         super().connection_lost(exc)
-        if isinstance(self.cycle, _Cycle):
-            self.cycle.hang_up()
+        running = self._running  # with pipelining not the newest, which is all uvicorn thinks of
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+            if isinstance(running, _Cycle):
+                running.hang_up()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_less(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._expect_nothing()
+        super().resume_writing()
+
+    def _expect_less(self, held: int) -> None:
+        """Look later whether the client takes what is ready; who takes nothing is cut off."""
+        self._expect_nothing()
+        self._stalled = self.loop.call_later(_STALLED_SECONDS, self._look_for_less, held)
+
+    def _look_for_less(self, held: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < held:
+            self._expect_less(left)
+        else:
+            self.transport.abort()
+
+    def _expect_nothing(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _be_quick(self) -> None:
         """Give the client a bounded time to say what it wants; slow ones hold a socket each."""
@@ -154,6 +223,7 @@ class _Cycle(RequestResponseCycle):
             entered.host,
             verb=verb,
             path=path,
+            query=scope["query_string"],
             headers=headers,
             body=body,
             ip=entered.address,
@@ -178,7 +248,8 @@ class _Cycle(RequestResponseCycle):
         for name, value in (*self.default_headers, *answer.headers):
             lines += (name, b": ", value, b"\r\n")
         if length is not None:
-            lines.append(b"content-length: %d\r\n" % length)
+            if answer.status != _NO_CONTENT:
+                lines.append(b"content-length: %d\r\n" % length)
         elif self._chunked:
             lines.append(b"transfer-encoding: chunked\r\n")
         if not self.keep_alive:

@@ -25,7 +25,7 @@ from safeconduct.core.clock import Clock
 from safeconduct.core.errors import GatewayError
 from safeconduct.egress import Fetcher
 from safeconduct.settings import Settings
-from safeconduct.storage import StorageError
+from safeconduct.storage import Membership, StorageError
 
 _POLL_SECONDS = 1.0
 _FLUSH_SECONDS = 30.0
@@ -80,6 +80,12 @@ async def gateway(
         )
         if apply:
             await Provisioner.of(parts).apply(settings)
+        if parts.database.shared:
+            await stack.enter_async_context(
+                Membership(
+                    parts.database, parts.feed, lease=parts.lease, lapsed=parts.sessions.doubt
+                )
+            )
         answers = answering(parts, ready=_readiness(parts))
         stack.push_async_callback(answers.watch.close)
         stack.push_async_callback(answers.recovery.aclose)
@@ -91,16 +97,20 @@ async def gateway(
             (Expiring(parts).end_what_ran_out, _EXPIRE_SECONDS),
             (answers.watch.check_all, _CHECK_SECONDS),
         ):
-            stack.push_async_callback(_every(seconds, work))
+            stack.push_async_callback(_every(seconds, work, unless=lambda: parts.lease.lapsed))
         yield Gateway(parts, answers)
 
 
-def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+def _every(
+    seconds: float, work: Callable[[], Awaitable[object]], *, unless: Callable[[], bool]
+) -> Callable[[], Awaitable[None]]:
     """Start doing something again and again; returns what stops it."""
 
     async def keep_going() -> None:
         while True:
             await asyncio.sleep(seconds)
+            if unless():  # the database is away, and that is said elsewhere
+                continue
             try:
                 await work()
             except (GatewayError, OSError, StorageError):
@@ -120,6 +130,9 @@ def _readiness(parts: Installation) -> Callable[[], Awaitable[dict[str, str]]]:
         problems = {}
         if not parts.trail.available():
             problems["audit"] = "the trail cannot be written"
+        if parts.lease.lapsed:
+            problems["database"] = "it does not answer; requests are refused until it does"
+            return problems
         try:
             await parts.database.catch_up()
         except (OSError, StorageError):
@@ -190,6 +203,7 @@ def configured(app: Gateway | ASGIApp, settings: Settings) -> uvicorn.Config:
         host=settings.server.listen_host,
         port=settings.server.listen_port,
         http=_protocol(app),
+        ws="none",
         loop="none",
         lifespan="off",
         log_config=None,

@@ -37,6 +37,7 @@ _asks = Table(
     host_column(),
     Column("id", String(64), primary_key=True),
     Column("client", String(2048), nullable=False),
+    Column("client_digest", String(64), nullable=False),
     Column("redirect_uri", String(2048), nullable=False),
     Column("redirect_sent", Integer, nullable=False),
     Column("state", Text),
@@ -58,6 +59,7 @@ class Request(Value, frozen=True):
     """What a client asked for, as it was judged.
 
     Attributes:
+        client_digest: What the client said about itself then; see `Client.digest`.
         redirect_sent: Whether the client named the address, and so must repeat it.
         challenge: PKCE challenge, S256.
         resource: The audience as published.
@@ -68,6 +70,7 @@ class Request(Value, frozen=True):
     """
 
     client: ClientId
+    client_digest: str
     redirect_uri: str
     redirect_sent: bool
     state: str | None
@@ -135,6 +138,7 @@ async def insert_ask(tx: Write, host: HostId, ask: str, request: Request, *, at:
             host=host,
             id=ask,
             client=request.client,
+            client_digest=request.client_digest,
             redirect_uri=request.redirect_uri,
             redirect_sent=int(request.redirect_sent),
             state=request.state,
@@ -198,6 +202,18 @@ async def forget_late(tx: Write, *, before: datetime, host: HostId | None = None
     await tx.execute(statement)
 
 
+async def forget_unseen(tx: Write, host: HostId, *, most: int) -> int:
+    """Delete asks that no signed-in person has seen, oldest first; returns how many."""
+    oldest = (
+        select(_asks.c.id)
+        .where(_asks.c.host == host, _asks.c.browser.is_(None))
+        .order_by(_asks.c.expires_at)
+        .limit(most)
+    )
+    found = [row.id for row in await tx.all(oldest)]
+    return await tx.execute(delete(_asks).where(_asks.c.host == host, _asks.c.id.in_(found)))
+
+
 async def waiting(tx: Read, host: HostId, *, at: datetime) -> int:
     """Count the asks that could still be answered."""
     statement = (
@@ -221,6 +237,7 @@ def _stored(row: Row[Any]) -> Stored:
         id=row.id,
         request=Request(
             client=ClientId(row.client),
+            client_digest=row.client_digest,
             redirect_uri=row.redirect_uri,
             redirect_sent=bool(row.redirect_sent),
             state=row.state,

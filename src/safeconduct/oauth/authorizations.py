@@ -35,6 +35,7 @@ from safeconduct.upstreams import Catalogue
 CODE_LIVES = timedelta(seconds=60)
 _GONE = "This request has expired. Start again from the program that sent you here."
 _TAKEN = "This request was already answered. Start again from the program if it still waits."
+_CHANGED = "The program has changed. Start again from it."
 _FOREIGN = "This request was opened in another browser or by another person. Start again."
 _AGENT_LONGEST = 512
 
@@ -72,7 +73,8 @@ class Authorizations:
 
         Raises:
             Refused: NOT_FOUND when it is unknown or late, CONFLICT when it was answered or
-                somebody else has seen it first.
+                somebody else has seen it first, or the client describes itself otherwise
+                than when it asked.
         """
         mine = digest(browser)
         async with self._database.write() as tx:
@@ -87,6 +89,8 @@ class Authorizations:
         client = await self._clients.get(host, found.request.client)
         if client is None or client.blocked:
             raise Refused(Code.NOT_FOUND, "The program is not allowed here any more.")
+        if client.digest != found.request.client_digest:
+            raise Refused(Code.CONFLICT, _CHANGED)  # the page and the answer see the same one
         return Ask(
             id=ask_id,
             host=host.key,
@@ -268,7 +272,7 @@ class Authorizations:
             and redirects.matches(ask.redirect_uri, known.client.redirect_uris)
         )
         if not unchanged:
-            raise Refused(Code.CONFLICT, "The program has changed. Start again from it.")
+            raise Refused(Code.CONFLICT, _CHANGED)
 
     async def _answer(self, tx: Write, host: Host, ask: Ask, browser: str, person: Person) -> None:
         answered_now = await asks.answer(

@@ -19,6 +19,7 @@ from safeconduct.oauth.asks import Request
 from safeconduct.oauth.audiences import Audience
 from safeconduct.oauth.clients import Clients
 from safeconduct.oauth.parameters import NotParameters, Parameters
+from safeconduct.oauth.redirects import Kind
 from safeconduct.oauth.refusals import OAuthRefused, Untrusted
 from safeconduct.oauth.registry import Client
 from safeconduct.storage import Database
@@ -73,7 +74,7 @@ class Asking:
         except NotParameters as error:
             raise Untrusted("This link is not complete", "The address cannot be read.") from error
         client = await self._client(host, said)
-        redirect_uri = _redirect_uri(client, said)
+        redirect_uri = _redirect_uri(host, client, said)
         try:
             request = await self._request(host, client, redirect_uri, said)
             return host.url(f"/consent?request={quote(await self._keep(host, request))}")
@@ -108,6 +109,7 @@ class Asking:
         audience = await self._audience(host, said)
         return Request(
             client=client.id,
+            client_digest=client.digest,
             redirect_uri=redirect_uri,
             redirect_sent="redirect_uri" in said.values,
             state=said.get("state"),
@@ -136,7 +138,9 @@ class Asking:
         ask = new_id("ask")
         async with self._database.write() as tx:
             await asks.forget_late(tx, before=now, host=host.key)
-            if await asks.waiting(tx, host.key, at=now) >= self._most_waiting:
+            surplus = await asks.waiting(tx, host.key, at=now) - self._most_waiting + 1
+            # Anybody can fill this up; what a signed-in person has seen is never pushed out.
+            if surplus > 0 and await asks.forget_unseen(tx, host.key, most=surplus) < surplus:
                 raise OAuthRefused("temporarily_unavailable", "too many people are signing in")
             await asks.insert_ask(tx, host.key, ask, request, at=now)
         return ask
@@ -149,16 +153,21 @@ def answered(host: Host, redirect_uri: str, state: str | None, answer: dict[str,
     return redirects.with_answer(redirect_uri, {**answer, "iss": host.origin})
 
 
-def _redirect_uri(client: Client, said: Parameters) -> str:
+def _redirect_uri(host: Host, client: Client, said: Parameters) -> str:
     """Return the proven address; a client with a single one may leave it out."""
     claimed = said.get("redirect_uri")
     if claimed is None and "redirect_uri" not in said.faults and len(client.redirect_uris) == 1:
-        return client.redirect_uris[0]
+        (claimed,) = client.redirect_uris
     if claimed is None or not redirects.matches(claimed, client.redirect_uris):
         raise Untrusted(
             "This link leads somewhere else",
             f"{client.name} did not register the address this link would send you to. "
             "Nothing was sent there. Start again from the program itself.",
+        )
+    if redirects.kind_of(claimed) is Kind.PRIVATE and not host.policies.clients.private_schemes:
+        raise Untrusted(  # whoever registered before, or publishes a document, is held to it too
+            "This link opens a program by a scheme of its own",
+            "This host does not send people to such addresses. Ask an administrator.",
         )
     return claimed
 

@@ -54,10 +54,12 @@ class Clients:
             database, feed, kind="client", load=_load, keys=_key
         )
 
-    def held(self, host: HostId, client: ClientId) -> Client | None:
-        """Return a client that is in memory; never waits."""
-        entry = self._view.held((host, client))
-        return None if entry is None else entry.client
+    def held(self, host: Host, client: ClientId) -> Client | None:
+        """Return a client that is in memory and may come here; never waits."""
+        entry = self._view.held((host.key, client))
+        if entry is None or (entry.client.kind == "document" and not self._admits(host, client)):
+            return None
+        return entry.client
 
     async def get(self, host: Host, client: ClientId) -> Client | None:
         """Return a client, fetching its metadata document when our copy is not fresh."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from safeconduct import sessions
 from safeconduct.core.clock import Clock
@@ -37,8 +37,13 @@ class Housekeeping:
     async def _forget_clients(self, tx: Write) -> None:
         """Forget clients, but none with a live session and none that was used lately."""
         now = self._clock.now()
-        for host in await registry.hosts_with_unused(tx, before=now - UNUSED_FOR):
-            await registry.forget_unused(tx, host, before=now - UNUSED_FOR)
+        # Anybody can bring documents; one that nobody consented to can be fetched again.
+        await self._forget_unused(tx, "dynamic", before=now - UNUSED_FOR)
+        await self._forget_unused(tx, "document", before=now - _KEPT)
         for host, client in await registry.resting(tx, since=now - _RESTED):
             if not await sessions.live(tx, host, at=now, client=client):
                 await registry.remove(tx, host, client)
+
+    async def _forget_unused(self, tx: Write, kind: registry.Kind, *, before: datetime) -> None:
+        for host in await registry.hosts_with_unused(tx, before=before, kind=kind):
+            await registry.forget_unused(tx, host, before=before, kind=kind)

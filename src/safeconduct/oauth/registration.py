@@ -27,7 +27,7 @@ MAX_BODY_BYTES = 16 * 1024
 _MOST_REDIRECTS = 20
 _METHODS = ("none", "client_secret_basic", "client_secret_post")
 _SAME_FOR = timedelta(minutes=10)
-_SIGN_IN_TAKES = timedelta(hours=1)
+_SIGN_IN_TAKES = timedelta(minutes=15)
 UNUSED_FOR = timedelta(days=7)
 
 
@@ -45,7 +45,7 @@ class Registrations:
     """Registers clients of hosts that allow it."""
 
     def __init__(
-        self, database: Database, *, trail: Trail, clock: Clock, most_unused: int = 1000
+        self, database: Database, *, trail: Trail, clock: Clock, most_unused: int = 2000
     ) -> None:
         """Prepare.
 
@@ -53,7 +53,9 @@ class Registrations:
             database: Where clients are kept.
             trail: Every new client is written down.
             clock: Dates them.
-            most_unused: Clients per host that nobody has consented to yet.
+            most_unused: Clients per host that nobody has consented to yet. More than one
+                address can register while they are kept (100 a minute), or it alone could
+                keep everybody else from registering.
         """
         self._database = database
         self._trail = trail

@@ -27,6 +27,7 @@ from safeconduct.oauth import documents, names
 from safeconduct.oauth.documents import Document
 from safeconduct.storage import Read, UtcTime, Write, host_column, metadata
 
+Kind = Literal["registered", "dynamic", "document"]
 _USE_IS_WRITTEN_EVERY = timedelta(hours=1)
 
 _clients = Table(
@@ -65,7 +66,7 @@ class Client(Value, frozen=True):
 
     id: ClientId
     name: str
-    kind: Literal["registered", "dynamic", "document"]
+    kind: Kind
     redirect_uris: tuple[str, ...]
     auth_methods: tuple[str, ...]
     document_host: str | None
@@ -189,14 +190,14 @@ async def unused(tx: Read, host: HostId) -> int:
 
 
 async def forget_unused(
-    tx: Write, host: HostId, *, before: datetime, most: int | None = None
+    tx: Write, host: HostId, *, before: datetime, kind: Kind = "dynamic", most: int | None = None
 ) -> int:
-    """Forget dynamic clients registered before an instant and never used, oldest first."""
+    """Forget clients that came before an instant and were never used, oldest first."""
     statement = (
         select(_clients.c.id)
         .where(
             _clients.c.host == host,
-            _clients.c.kind == "dynamic",
+            _clients.c.kind == kind,
             _clients.c.used_at.is_(None),
             _clients.c.created_at < before,
             _clients.c.blocked.is_(False),
@@ -210,12 +211,12 @@ async def forget_unused(
     return len(found)
 
 
-async def hosts_with_unused(tx: Read, *, before: datetime) -> list[HostId]:
-    """Return the hosts whose never used dynamic clients could be forgotten."""
+async def hosts_with_unused(tx: Read, *, before: datetime, kind: Kind = "dynamic") -> list[HostId]:
+    """Return the hosts whose never used clients could be forgotten."""
     statement = (
         select(_clients.c.host)
         .where(
-            _clients.c.kind == "dynamic",
+            _clients.c.kind == kind,
             _clients.c.used_at.is_(None),
             _clients.c.created_at < before,
         )

@@ -73,7 +73,7 @@ class OAuthEndpoints:
         """Return the routes; the aliases are what clients try when they find no metadata."""
         return [
             *_at(["/oauth/authorize", "/authorize"], self.authorize, "GET"),
-            *_at(["/oauth/token", "/token"], self.token, "POST", "OPTIONS"),
+            *_at(["/oauth/token", "/token", "/api/auth/token"], self.token, "POST", "OPTIONS"),
             *_at(["/oauth/register", "/register"], self.register, "POST", "OPTIONS"),
             *_at(["/oauth/revoke"], self.revoke, "POST", "OPTIONS"),
             *_discovery(self.authorization_server, self.protected_resource),

@@ -131,8 +131,8 @@ class TokenRequests:
         async with self._database.write() as tx:
             if isinstance(standing, Fallen):
                 self._record("token.refused", host, client, token, origin, standing)
-            elif await self._may_rotate(tx, host, token, now):
-                return await self._issue(tx, host, client, standing, token, origin)
+            elif (rotated := await self._rotated(tx, host, token, now)) is not None:
+                return await self._issue(tx, host, client, standing, rotated, origin)
             else:
                 self._record("token.reuse", host, client, token, origin, standing)
                 await end_family(
@@ -140,17 +140,18 @@ class TokenRequests:
                 )
         raise invalid_grant(_NO_REFRESH)
 
-    async def _may_rotate(self, tx: Write, host: Host, token: Token, now: datetime) -> bool:
-        """Say whether this use is the first, or one of few within the grace period."""
+    async def _rotated(self, tx: Write, host: Host, token: Token, now: datetime) -> Token | None:
+        """Return the token at its first use; with `used_at` at one of few within the grace."""
         if await store.rotate(tx, host.key, token, at=now):
-            return True
+            return token
         current = await store.find_token(tx, host.key, token.digest)
         if current is None or current.used_at is None:
-            return False
+            return None
         grace = timedelta(seconds=host.policies.tokens.refresh_grace_seconds)
         if abs(now - current.used_at) >= grace:  # a clock that leapt back opens nothing
-            return False
-        return await store.rotate_again(tx, host.key, token, most=MOST_AGAIN)
+            return None
+        again = await store.rotate_again(tx, host.key, token, most=MOST_AGAIN)
+        return current if again else None
 
     async def _issue(
         self,
@@ -189,10 +190,14 @@ class TokenRequests:
                 )
                 await store.add_token(tx, host.key, token)
         await registry.note_use(tx, host.key, client.id, at=now)
+        again = isinstance(spent, Token) and spent.used_at is not None
         event = _event("token.issued", host, client, origin, standing)
         self._trail.append(
             msgspec.structs.replace(
-                event, token_id=token_id(store.handle_of(pair.access)), scope=" ".join(scope)
+                event,
+                token_id=token_id(store.handle_of(pair.access)),
+                scope=" ".join(scope),
+                reason="refresh.again" if again else None,
             )
         )
         return pair

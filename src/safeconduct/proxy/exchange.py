@@ -17,6 +17,7 @@ class Exchange(NamedTuple):
         id: Names this exchange in records.
         server: The server named by the path, or None for the host's common endpoint.
         typed: The path as the client typed it, for the metadata document's address.
+        suggestion: The query beside it that suggests a server, with its question mark, or "".
         verb: The HTTP method.
         began: `time.perf_counter()` at the first byte.
     """
@@ -25,6 +26,7 @@ class Exchange(NamedTuple):
     host: Host
     server: ServerKey | None
     typed: str
+    suggestion: str
     verb: str
     headers: Headers
     body: bytes

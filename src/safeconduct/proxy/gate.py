@@ -106,7 +106,7 @@ class Gate:
         return access
 
     async def _client(self, exchange: Exchange, session: Session) -> ClientFacts:
-        client = self._clients.held(session.host, session.client)
+        client = self._clients.held(exchange.host, session.client)
         if client is None:  # our copy does: nobody outside is asked in the middle of a call
             entry = await self._clients.known(exchange.host, session.client)
             client = None if entry is None else entry.client
@@ -126,7 +126,8 @@ def resource_of(exchange: Exchange) -> str:
 def challenge(error: GatewayError, exchange: Exchange, *, scope: str = "mcp") -> bytes:
     """Write `WWW-Authenticate` (RFC 6750 section 3, RFC 9728 section 5.1)."""
     typed = quote(exchange.typed, safe="/")  # a path may hold quotes and line ends
-    metadata = exchange.host.url(f"/.well-known/oauth-protected-resource{typed}")
+    path = f"/.well-known/oauth-protected-resource{typed}{exchange.suggestion}"
+    metadata = exchange.host.url(path)
     parts = [f'resource_metadata="{metadata}"', f'scope="{scope}"']
     if error.code is Code.INSUFFICIENT_LEVEL:
         parts = ['error="insufficient_scope"', *parts]

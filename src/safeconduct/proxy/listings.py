@@ -12,8 +12,9 @@ import msgspec
 
 from safeconduct.core.canonical import StrictJSONError, parse
 from safeconduct.egress import UpstreamFailed
-from safeconduct.proxy.messages import METHODS, MODERN, Era, Listing
-from safeconduct.upstreams import Server, pin
+from safeconduct.proxy.messages import ENVELOPE, METHODS, MODERN, Era, Listing, disguised
+from safeconduct.proxy.results import UNREADABLE, members
+from safeconduct.upstreams import PINNED_MEMBERS, Server, pin
 
 _LISTINGS = tuple(row.listing for row in METHODS.values() if row.listing is not None)
 
@@ -22,18 +23,22 @@ def names(raw: bytes, listing: Listing) -> list[str]:
     """Return the names of the items in a list answer, in order; none for an error.
 
     Raises:
-        UpstreamFailed: If the answer is not a list of the kind that was asked for.
+        UpstreamFailed: If the answer is not a list of the kind that was asked for, or could
+            be read as another one.
     """
-    whole = _members(raw)
+    whole = members(raw)
     if "result" not in whole:
         return []
-    return [name for _, _, name in _items(_members(whole["result"]), listing)]
+    result = members(whole["result"])
+    if disguised(whole, ENVELOPE) or disguised(result, frozenset({listing.member})):
+        raise UpstreamFailed("The server's list can be read in two ways.", sent=True)
+    return [name for _, _, name in _items(result, listing)]
 
 
 def held_in(raw: bytes) -> Listing | None:
     """Return which list an answer holds, for answers to requests nobody here remembers."""
-    whole = _members(raw)
-    result = _members(whole["result"]) if "result" in whole else {}
+    whole = members(raw)
+    result = members(whole["result"]) if "result" in whole else {}
     return next((row for row in _LISTINGS if row.member in result), None)
 
 
@@ -46,10 +51,10 @@ def narrowed(
         raw: The server's whole answer.
         visible: For each item, in order, whether the caller may see it.
     """
-    whole = _members(raw)
+    whole = members(raw)
     if "result" not in whole:
         return raw, False
-    result: dict[str, Any] = _members(whole["result"])
+    result: dict[str, Any] = members(whole["result"])
     items = _items(result, listing)
     pinned = [_as_reviewed(listing, value, name, server) for _, value, name in items]
     result[listing.member] = [
@@ -72,7 +77,7 @@ def _items(
             (item, value, str(value[listing.name]))
             for item, value in zip(items, values, strict=True)
         ]
-    except (KeyError, TypeError, msgspec.DecodeError, StrictJSONError) as error:
+    except (KeyError, TypeError, *UNREADABLE, StrictJSONError) as error:
         raise UpstreamFailed("The server's list is not a list.", sent=True) from error
 
 
@@ -80,11 +85,4 @@ def _as_reviewed(listing: Listing, value: dict[str, Any], name: str, server: Ser
     if listing.kind != "tool":
         return True
     tool = server.tools.get(name)
-    return tool is not None and pin(value) in tool.pins
-
-
-def _members(raw: bytes | msgspec.Raw) -> dict[str, Any]:
-    try:
-        return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError as error:
-        raise UpstreamFailed("The server's answer is not JSON-RPC.", sent=True) from error
+    return tool is not None and not disguised(value, PINNED_MEMBERS) and pin(value) in tool.pins

@@ -19,6 +19,21 @@ Era = Literal["legacy", "modern"]
 JSON = dict[str, Any]
 MessageId = str | int
 _MAX_NAME = 2048
+ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
+_JUDGED = frozenset(
+    {
+        "name",
+        "uri",
+        "arguments",
+        "cursor",
+        "_meta",
+        "inputResponses",
+        "requestState",
+        "notifications",
+        "resourceSubscriptions",
+        "protocolVersion",
+    }
+)
 
 
 class Listing(Value, frozen=True):
@@ -152,9 +167,24 @@ def read(raw: bytes, era: Era | None = None) -> Message:
         raise _invalid("Batches are not accepted; send one message at a time")
     if not isinstance(value, dict) or value.get("jsonrpc") != "2.0":
         raise _invalid("The body is not a JSON-RPC 2.0 message")
+    if disguised(value, ENVELOPE):
+        raise _invalid("A member of the message is not spelled as JSON-RPC spells it")
     if "method" not in value:
         return _response(value, raw)
     return _call(value, raw, era)
+
+
+def disguised(members: JSON, known: frozenset[str]) -> bool:
+    """Say whether a member is a known one but for its case.
+
+    We would not look at it; readers that ignore case, as Go's encoding/json does, would take
+    it for the known one, and even prefer it.
+    """
+    strange = members.keys() - known
+    if not strange:
+        return False
+    folded = {name.casefold() for name in known}
+    return any(name.casefold() in folded for name in strange)
 
 
 def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
@@ -166,6 +196,8 @@ def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
     params = value.get("params", {})
     if not isinstance(params, dict):
         raise _invalid("The parameters are not an object")
+    if disguised(params, _JUDGED) or disguised(_asked_for(params), _JUDGED):
+        raise _invalid("A parameter is not spelled as MCP spells it")
     if "id" not in value:
         return Message(form="notification", id=None, method=method, params=params, name="", raw=raw)
     message_id = _message_id(value["id"])
@@ -181,6 +213,12 @@ def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
         name=params[names] if names else "",
         raw=raw,
     )
+
+
+def _asked_for(params: JSON) -> JSON:
+    """Return what a standing stream is to be about, which is judged too."""
+    asked = params.get("notifications")
+    return asked if isinstance(asked, dict) else {}
 
 
 def _response(value: JSON, raw: bytes) -> Message:

@@ -86,6 +86,9 @@ class Pipeline:
         except asyncio.CancelledError:  # the client hung up; that must not erase the record
             self._records.outcome(call, record, "cancelled")
             raise
+        except Exception:  # a bug of ours; that must not either
+            self._records.outcome(call, record, Code.INTERNAL.value)
+            raise
 
     async def _fly(self, call: Call, decision: Decision, record: str) -> Answer:
         self._flights.begin(call)

@@ -66,6 +66,9 @@ class Reading(msgspec.Struct):
 
 
 _READER = msgspec.json.Decoder(Reading)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# The second is for names that are not UTF-8, the last for what is nested without end.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read(raw: bytes, message: Message) -> Reading:
@@ -76,7 +79,7 @@ def read(raw: bytes, message: Message) -> Reading:
     """
     try:
         reading = _READER.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UpstreamFailed("The server's answer is not JSON-RPC.", sent=True) from error
     if reading.jsonrpc != "2.0":
         raise UpstreamFailed("The server's answer is not JSON-RPC 2.0.", sent=True)
@@ -86,6 +89,18 @@ def read(raw: bytes, message: Message) -> Reading:
     if asked and reading.result is not None and reading.id != message.id:
         raise UpstreamFailed("The server answered another request.", sent=True)
     return reading
+
+
+def members(raw: bytes | msgspec.Raw) -> dict[str, Any]:
+    """Return an object's members, each as it is spelled.
+
+    Raises:
+        UpstreamFailed: If it is no object.
+    """
+    try:
+        return _MEMBERS.decode(raw)
+    except UNREADABLE as error:
+        raise UpstreamFailed("The server's answer is not JSON-RPC.", sent=True) from error
 
 
 class RequestStates:
@@ -108,10 +123,10 @@ class RequestStates:
         _check_asks(result, message)
         if result.requestState is None:
             return raw
-        whole: dict[str, msgspec.Raw] = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-        members: dict[str, Any] = msgspec.json.decode(whole["result"], type=dict[str, msgspec.Raw])
-        members["requestState"] = self._wrap(result.requestState, message, caller)
-        return msgspec.json.encode({**whole, "result": members})
+        whole = members(raw)
+        asking = members(whole["result"])
+        asking["requestState"] = self._wrap(result.requestState, message, caller)
+        return msgspec.json.encode({**whole, "result": asking})
 
     def enter(self, message: Message, caller: Caller) -> bytes:
         """Return the bytes for the upstream: as they came, or with its own state put back.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.exchange import Answer, raw_body
 from safeconduct.proxy.flights import Flights
-from safeconduct.proxy.messages import Listing
+from safeconduct.proxy.messages import MODERN, Listing
 from safeconduct.proxy.obligations import Obligations, longest_seconds, quiet
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
@@ -190,6 +189,8 @@ class Returns:
                         continue
                     for event in splitter.feed(chunk):
                         shown, word = await self._event(call, event)
+                        if word and answered:
+                            return  # a second answer is nobody's
                         answered = answered or bool(word)
                         yield shown, word
             if not answered and not _is_standing(call):
@@ -206,6 +207,9 @@ class Returns:
             return event, ""
         reading = results.read(data, call.message)
         if reading.method is not None:
+            if reading.id is not None and call.revision.era == MODERN:
+                # Asked so, it would pass by the check of what the client said it can do.
+                raise UpstreamFailed("The server asks in a way this revision lacks.", sent=True)
             if reading.method == _TOOLS_CHANGED:
                 self._changed(call)
             return (b"" if quiet(call, reading.method) else event), ""
@@ -230,14 +234,15 @@ class Returns:
         Raises:
             Denied: As soon as the caller may no longer have this stream.
         """
-        alarm = _Alarm()
+        alarm, clock = _Alarm(), asyncio.get_running_loop().time
+        until = clock() + (longest_seconds(call.decision) or math.inf)
+        due = min(clock() + self._keep_alive_seconds, until)
         host, session = call.caller.host, call.caller.session
         self._sessions.watch(host, session, alarm.ring)
         standing = _is_standing(call)
         if standing:
             self._standing.add(alarm.ring)
         coming: asyncio.Future[bytes] | None = None
-        until = _deadline(call)
         try:
             while True:
                 if coming is None:
@@ -245,15 +250,15 @@ class Returns:
                 waiting_for: set[asyncio.Future[Any]] = {coming, alarm.rung}
                 await asyncio.wait(
                     waiting_for,
-                    timeout=min(self._keep_alive_seconds, max(0.0, until - time.monotonic())),
+                    timeout=min(self._keep_alive_seconds, max(0.0, until - clock())),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if standing and self._stopping:
                     return
-                if time.monotonic() >= until:
-                    raise Refused(Code.FORBIDDEN, _TOO_LONG)
-                if alarm.heard() or not coming.done():
-                    await self._check_still(call)
+                # By the clock too: what runs out rings nothing, and a busy stream is never silent.
+                if alarm.heard() or not coming.done() or clock() >= due:
+                    await self._check_still(call, ended=clock() >= until)
+                    due = min(clock() + self._keep_alive_seconds, until)
                 if not coming.done():
                     yield None
                     continue
@@ -270,12 +275,18 @@ class Returns:
                     with contextlib.suppress(asyncio.CancelledError, GatewayError):
                         await waiting
 
-    async def _check_still(self, call: Call) -> None:
+    async def _check_still(self, call: Call, *, ended: bool) -> None:
         """Decide a stream again, with everything it is about.
 
+        Args:
+            call: What the stream answers.
+            ended: Whether it has lasted as long as its decision allows.
+
         Raises:
-            Denied: If the caller may no longer have it.
+            GatewayError: If the caller may no longer have it.
         """
+        if ended:
+            raise Refused(Code.FORBIDDEN, _TOO_LONG)
         decision = await self._decider.still(call)
         refuse(decision)
         session = await self._sessions.get(call.caller.host, call.caller.session)
@@ -323,12 +334,6 @@ class _Alarm:
 def _is_standing(call: Call) -> bool:
     """Whether a stream waits for whatever comes, and not for the answer to a request."""
     return call.message.form != "request" or call.message.method == "subscriptions/listen"
-
-
-def _deadline(call: Call) -> float:
-    """Return the monotonic time at which a policy ends this stream."""
-    seconds = longest_seconds(call.decision)
-    return math.inf if seconds is None else time.monotonic() + seconds
 
 
 async def _next(reply: Reply) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -25,6 +26,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _A_MOMENT_SECONDS = 0.1
+_SUGGESTION = re.compile(rb"upstream_mcp=[A-Za-z0-9%._~:/+@!$'()*,;=-]{1,1024}")
+_NO_CONTENT = 204  # has no Content-Length either (RFC 9110 section 8.6)
 
 
 class McpEndpoint:
@@ -41,6 +44,7 @@ class McpEndpoint:
         *,
         verb: str,
         path: str,
+        query: bytes,
         headers: Iterable[tuple[bytes, bytes]],
         body: bytes,
         ip: str,
@@ -59,6 +63,7 @@ class McpEndpoint:
                 host=host,
                 server=server_in(path),
                 typed=path,
+                suggestion=_suggestion(path, query),
                 verb=verb,
                 headers=read,
                 body=body,
@@ -78,6 +83,7 @@ class McpEndpoint:
                 scope["state"]["host"],
                 verb=scope["method"],
                 path=scope["path"],
+                query=scope["query_string"],
                 headers=scope["headers"],
                 body=body,
                 ip=scope["state"]["ip"],
@@ -147,16 +153,19 @@ def server_in(path: str) -> ServerKey | None:
     return ServerKey(path.removeprefix("/mcp").strip("/")) or None
 
 
+def _suggestion(path: str, query: bytes) -> str:
+    """Return the query by which a client suggests a server, fit for a quoted string, or ""."""
+    if path != "/mcp" or _SUGGESTION.fullmatch(query) is None:
+        return ""
+    return f"?{query.decode('ascii')}"
+
+
 async def _send_whole(send: Send, answer: Answer) -> None:
     body = raw_body(answer)
-    length = (b"content-length", str(len(body)).encode())
-    await send(
-        {
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": [*answer.headers, length],
-        }
-    )
+    headers = list(answer.headers)
+    if answer.status != _NO_CONTENT:
+        headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -3,15 +3,20 @@
 from safeconduct.storage.changes import Change, Epoch, Feed
 from safeconduct.storage.columns import UtcTime, host_column, metadata
 from safeconduct.storage.database import Database, Read, StorageError, Write
+from safeconduct.storage.lease import LEASE_SECONDS, Lease
+from safeconduct.storage.membership import Membership
 from safeconduct.storage.migrating import DatabaseIsNewer, migrate
 from safeconduct.storage.views import View
 
 __all__ = [
+    "LEASE_SECONDS",
     "Change",
     "Database",
     "DatabaseIsNewer",
     "Epoch",
     "Feed",
+    "Lease",
+    "Membership",
     "Read",
     "StorageError",
     "UtcTime",

@@ -1,8 +1,9 @@
 """The change feed: every write says what it changed, every process catches up before it acts.
 
 A writer appends rows to `changes` in its own transaction and raises the epoch after the
-commit. The epoch stands in a small memory-mapped file that all workers of a node share, so
-that asking "has anything changed?" costs a comparison of eight bytes.
+commit. The epoch stands in a small memory-mapped file that all workers of a machine share, so
+that asking "has anything changed?" costs a comparison of eight bytes. Other machines hear of
+it through PostgreSQL; see `membership`.
 """
 
 from __future__ import annotations
@@ -103,6 +104,11 @@ class Feed:
     def follow(self, follower: Callable[[Change], None]) -> None:
         """Call `follower` for every later change; it must not wait or raise."""
         self._followers.append(follower)
+
+    @property
+    def seen(self) -> int:
+        """The revision up to which every view of this process takes account of changes."""
+        return self._seen
 
     def behind(self) -> bool:
         """Say whether somebody has committed something this process has not seen."""

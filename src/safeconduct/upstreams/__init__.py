@@ -19,7 +19,7 @@ from safeconduct.upstreams.catalogue import (
 )
 from safeconduct.upstreams.classify import Classification, classify
 from safeconduct.upstreams.crawl import LEGACY, MODERN, Crawler, CrawlFailed, Findings
-from safeconduct.upstreams.definitions import HeaderParam, pin
+from safeconduct.upstreams.definitions import PINNED_MEMBERS, HeaderParam, pin
 from safeconduct.upstreams.forward import Forwarder
 from safeconduct.upstreams.sse import EventTooLarge, Splitter, data_of, with_data
 
@@ -29,6 +29,7 @@ __all__ = [
     "MODERN",
     "NEW",
     "PINNED",
+    "PINNED_MEMBERS",
     "Catalogue",
     "Classification",
     "CrawlFailed",

@@ -12,14 +12,8 @@ from typing import Any
 from safeconduct.core.canonical import fingerprint
 from safeconduct.core.model import Value
 
-_PINNED = (
-    "name",
-    "title",
-    "description",
-    "inputSchema",
-    "outputSchema",
-    "annotations",
-    "_meta",
+PINNED_MEMBERS = frozenset(
+    {"name", "title", "description", "inputSchema", "outputSchema", "annotations", "_meta"}
 )
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110 section 5.6.2, token
 _HEADER_TYPES = frozenset({"string", "integer", "boolean"})
@@ -37,7 +31,7 @@ class HeaderParam(Value, frozen=True):
 def pin(definition: dict[str, Any]) -> str:
     """Return the hash by which a definition is recognised."""
     return fingerprint(
-        {name: definition[name] for name in _PINNED if definition.get(name) is not None}
+        {name: definition[name] for name in PINNED_MEMBERS if definition.get(name) is not None}
     )
 
 

@@ -158,7 +158,7 @@ class AccountPages:
         return [await self._card(host, client, mine) for client, mine in by_client.items()]
 
     async def _card(self, host: Host, client: ClientId, given: list[Given]) -> AgentCard:
-        known = self._clients.held(host.key, client) or await self._clients.get(host, client)
+        known = self._clients.held(host, client) or await self._clients.get(host, client)
         name = cleaned(known.name if known else client) or "An agent without a name"
         return AgentCard(
             name=name,

@@ -82,10 +82,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("host", "digest", name=op.f("pk_mail_links")),
     )
     op.create_table(
+        "nodes",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("applied", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_nodes")),
+    )
+    op.create_table(
         "oauth_asks",
         sa.Column("host", sa.String(length=63), nullable=False),
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("client", sa.String(length=2048), nullable=False),
+        sa.Column("client_digest", sa.String(length=64), nullable=False),
         sa.Column("redirect_uri", sa.String(length=2048), nullable=False),
         sa.Column("redirect_sent", sa.Integer(), nullable=False),
         sa.Column("state", sa.Text(), nullable=True),

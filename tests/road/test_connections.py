@@ -1,0 +1,205 @@
+"""A client's connection: one reading of every request, bounded in size and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from safeconduct.app import protocol
+from tests.road.upstream import PATIENCE_SECONDS, Seen, Wire
+from tests.road.world import World, body_of, eventually, headers_of, line, world_at
+
+CALL = {"name": "get_issue", "arguments": {"id": "T-7"}}
+BODY = body_of("tools/call", CALL)
+PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {}}
+
+
+def _head(*more: str, path: str = "/mcp/tickets", host: bool = True) -> bytes:
+    """Write a request's head with its body in chunks to come."""
+    lines = [f"POST {path} HTTP/1.1", *(["host: acme.test"] if host else [])]
+    lines += [f"{name}: {value}" for name, value in headers_of("tools/call", CALL).items()]
+    return "\r\n".join([*lines, "transfer-encoding: chunked", *more, "", ""]).encode()
+
+
+def _chunked(trailer: str = "") -> bytes:
+    return b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(BODY), BODY, trailer.encode())
+
+
+async def _ended(reader: asyncio.StreamReader) -> bytes:
+    """Return what still comes until the other side closes the connection."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with contextlib.suppress(ConnectionError):
+            return await reader.read()
+    return b""
+
+
+@pytest.mark.requirement("SEC-61", "P-26", "X-01")
+@pytest.mark.parametrize("path", ["/mcp/tickets", "/mcp/%74ickets"])
+@pytest.mark.parametrize("moved", ["authorization", "host", "nothing"])
+async def test_a_trailer_is_no_header(world: World, path: str, moved: str) -> None:
+    """RFC 9110 section 6.5.1: what a proxy before us did not look at must not count here."""
+    bearer = f"authorization: Bearer {(await world.tokens()).access}"
+    headers = () if moved == "authorization" else (bearer,)
+    trailer = {"authorization": f"{bearer}\r\n", "host": "host: acme.test\r\n", "nothing": ""}
+    async with line(world) as client:
+        head = _head(*headers, path=path, host=moved != "host")
+        client.writer.write(head + _chunked(trailer[moved]))
+        status, _, _ = await client.whole()
+
+    assert status == {"authorization": 401, "host": 421, "nothing": 200}[moved]
+    assert len(world.upstream.seen) == (moved == "nothing")
+
+
+@pytest.mark.requirement("SEC-61")
+@pytest.mark.parametrize("path", ["/mcp/tickets", "/oauth/token"])
+async def test_an_offer_to_speak_something_else_ends_the_connection(
+    world: World, path: str
+) -> None:
+    """The parser reads nothing after an upgrade, so whoever came next would wait in vain."""
+    offer = ["connection: upgrade", "upgrade: h2c", "content-length: 0"]
+    async with line(world) as client:
+        await client.raw(f"POST {path} HTTP/1.1", offer)
+        _, headers = await client.head()
+        rest = await _ended(client.reader)
+
+    assert headers["connection"] == "close"
+    assert b"HTTP/1.1" not in rest
+
+
+@pytest.mark.requirement("SEC-61")
+async def test_a_request_behind_the_last_one_is_not_answered(world: World) -> None:
+    token = (await world.tokens()).access
+    async with line(world) as client:
+        for more in (("connection: close",), ()):
+            await client.post(token, "tools/call", CALL, more=more)
+        answers = await _ended(client.reader)
+
+    assert answers.count(b"HTTP/1.1 200") == 1
+    assert len(world.upstream.seen) == 1
+
+
+@pytest.mark.requirement("P-29", "SEC-64")
+async def test_empty_lines_win_no_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = (await world.tokens()).access
+    monkeypatch.setattr(protocol, "_REQUEST_SECONDS", 0.2)
+    async with line(world) as client:
+        await client.post(token, "tools/call", CALL)
+        assert (await client.whole())[0] == 200
+        client.writer.write(b"\r\n")
+
+        assert await _ended(client.reader) == b""
+
+
+@pytest.mark.requirement("P-29", "SEC-64")
+@pytest.mark.parametrize("pieces", [1, 7])
+@pytest.mark.parametrize(("size", "status"), [(60_000, 200), (70_000, 400)])
+async def test_a_head_has_a_bounded_size(world: World, pieces: int, size: int, status: int) -> None:
+    token = (await world.tokens()).access
+    fields = [f"x-{number}: {'y' * (size // 7)}" for number in range(7)]
+    request = _head(f"authorization: Bearer {token}", *fields) + _chunked()
+    async with line(world) as client:
+        for start in range(0, len(request), len(request) // pieces + 1):
+            client.writer.write(request[start : start + len(request) // pieces + 1])
+            await client.writer.drain()
+        found, _ = await client.head()
+
+    assert found == status
+    assert len(world.upstream.seen) == (status == 200)
+
+
+@pytest.mark.requirement("P-29", "SEC-64")
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"POST /",
+        b"POST /mcp/tickets HTTP/1.1\r\nhost: acme.test\r\nx: ",
+        _head() + b"0\r\nx: ",
+        _head() + b"1;",
+    ],
+    ids=["target", "field", "trailer", "chunk extension"],
+)
+async def test_what_never_ends_is_cut_off(tmp_path: Path, first: bytes) -> None:
+    async with world_at(tmp_path, server={"limits": {"body_bytes": 1024}}) as world:
+        async with line(world) as client:
+            client.writer.write(first)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(100):
+                    client.writer.write(b"y" * 65536)
+                    await client.writer.drain()
+            said = await _ended(client.reader)
+
+        assert not said or said.startswith(b"HTTP/1.1 400")
+        assert world.upstream.seen == []
+
+
+@pytest.mark.requirement("P-19", "GW-09", "SEC-64")
+async def test_a_client_that_asked_twice_and_left_is_noticed(world: World) -> None:
+    """The call under way ends with the connection, not only the one that waits behind it."""
+    token = (await world.tokens()).access
+    over = asyncio.Event()
+
+    async def talk(_seen: Seen, wire: Wire) -> None:
+        try:
+            await wire.begin_stream()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while True:
+                    await wire.event(PROGRESS)
+                    await asyncio.sleep(0.01)  # the wire tells of a broken connection when used
+        finally:
+            over.set()
+
+    world.upstream.scripts["tools/call"] = talk
+    async with line(world) as client:
+        await client.post(token, "tools/call", CALL)
+        assert (await client.head())[0] == 200
+        await client.post(token, "tools/call", CALL)
+        client.hang_up()
+        await asyncio.wait_for(over.wait(), PATIENCE_SECONDS / 2)
+
+    (outcome,) = await eventually(world, "call.outcome")
+    assert outcome["outcome"] == "cancelled"
+
+
+@pytest.mark.requirement("P-29", "SEC-64", "GW-10")
+async def test_a_client_that_takes_nothing_is_cut_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = (await world.tokens()).access
+    monkeypatch.setattr(protocol, "_STALLED_SECONDS", 0.2)
+
+    async def flood(_seen: Seen, wire: Wire) -> None:
+        await wire.begin_stream()
+        while True:
+            await wire.event(PROGRESS | {"params": {"message": "x" * 100_000}})
+
+    world.upstream.scripts["tools/call"] = flood
+    async with line(world) as client:
+        await client.post(token, "tools/call", CALL)
+
+        (outcome,) = await eventually(world, "call.outcome")
+
+    assert outcome["outcome"] == "cancelled"
+
+
+@pytest.mark.requirement("P-29", "GW-10")
+async def test_a_client_that_takes_a_little_at_a_time_gets_all_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = (await world.tokens()).access
+    monkeypatch.setattr(protocol, "_STALLED_SECONDS", 0.1)
+    long = {"name": "get_issue", "arguments": {"id": "x" * 3_000_000}}
+    async with line(world) as client:
+        await client.post(token, "tools/call", long)
+        status, headers = await client.head()
+        left = int(headers["content-length"])
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while left:
+                piece = await client.reader.read(200_000)
+                assert piece
+                left -= len(piece)
+                await asyncio.sleep(0.01)  # slower than the gateway would like, but no stop
+
+    assert status == 200
