@@ -28,6 +28,8 @@ ALLOWED = [
     (forms.relation, "ticket:T-7#assignee@user:alice@acme.test", None),
     (forms.relation, "team:core#member@group:eng#member", None),
     (forms.relation, "doc:1#viewer@user:*", None),
+    (forms.relation, "doc:1#viewer@user:a[expiration:2026-12-01T00:00:00Z]", None),
+    (forms.relation, "doc:1#viewer@team:a#lead[expiration:2026-12-01T00:00:00+01:00]", None),
 ]
 FORBIDDEN = [
     (forms.origin, "http://gate.acme.test"),
@@ -79,6 +81,8 @@ FORBIDDEN = [
     (forms.relation, "ticket#assignee@user:alice"),
     (forms.relation, "ticket:T-7#assignee@alice"),
     (forms.relation, "doc:1#viewer@user:"),
+    (forms.relation, "doc:1#viewer@user:a[expiration:2026-13-01T00:00:00Z]"),
+    (forms.relation, "doc:1#viewer@team:a#lead[expiration:2026-12-01T00:00:00]"),
 ]
 
 

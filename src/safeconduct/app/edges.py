@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
+from msgspec.structs import replace
+
 from safeconduct import relations
 from safeconduct.app.moves import Act, Doing, Mover
 from safeconduct.app.plan import Action, became
@@ -76,8 +78,7 @@ class _Sayings:
 
     def edge(self, edge: Tuple) -> str:
         email = self._emails.get(SubjectId(edge.subject.removeprefix(_PERSON)))
-        subject = edge.subject if email is None else f"user:{email}"
-        return f"{edge.object}#{edge.relation}@{subject}"
+        return str(edge if email is None else replace(edge, subject=f"user:{email}"))
 
 
 def _acts(edges: Iterable[Tuple], wanted: dict[Tuple, Edge], dropped: frozenset[Tuple]) -> Act:

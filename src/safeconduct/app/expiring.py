@@ -6,19 +6,21 @@ would otherwise notice at their next keep-alive.
 
 from __future__ import annotations
 
-from safeconduct import sessions
+from safeconduct import relations, sessions
 from safeconduct.app.building import Installation
 from safeconduct.audit import Event
 
+_TUPLES = 1000  # at a time
+
 
 class Expiring:
-    """Ends sessions whose idle or absolute limit has passed."""
+    """Ends sessions whose idle or absolute limit has passed, and forgets expired relations."""
 
     def __init__(self, parts: Installation) -> None:
         self._parts = parts
 
     async def end_what_ran_out(self) -> int:
-        """End them; returns how many there were."""
+        """End them; returns how many sessions there were."""
         parts, now = self._parts, self._parts.clock.now()
         async with parts.database.write() as tx:
             found = await sessions.run_out(tx, at=now)
@@ -36,4 +38,7 @@ class Expiring:
                     )
                 )
                 await sessions.end(tx, session.host, session.id, at=now, because=because)
+            gone = await relations.expired(tx, at=now, most=_TUPLES)
+            for host, edge in gone:
+                await relations.remove(tx, host, edge)
         return len(found)

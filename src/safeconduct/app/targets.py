@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec import convert
 
 from safeconduct.app.rules import Rules
@@ -44,6 +46,7 @@ class Edge(Value, frozen=True):
     subject: str
     source: str
     email: str | None = None
+    expires_at: datetime | None = None
 
     def spelled(self, ids: dict[str, SubjectId]) -> Tuple:
         """Return the edge to store.
@@ -56,6 +59,7 @@ class Edge(Value, frozen=True):
             object=self.object,
             relation=self.relation,
             subject=self.subject if found is None else person(found),
+            expires_at=self.expires_at,
         )
 
 
@@ -171,4 +175,5 @@ def _edge(edge: Tuple, *, source: str, email: str | None) -> Edge:
         subject=edge.subject,
         source=source,
         email=email,
+        expires_at=edge.expires_at,
     )

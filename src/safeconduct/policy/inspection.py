@@ -87,6 +87,8 @@ def read_module(file: str, text: str) -> Module:
     try:
         engine.add_policy(file, text)
         tree = json.loads(engine.get_ast_as_json())[0]["ast"]
+    except RecursionError:
+        raise BundleError(f"{file}: the policy engine cannot cope with such nesting") from None
     except RuntimeError as error:
         raise BundleError(explain(error)) from None
     return Module(

@@ -102,11 +102,21 @@ def _tried(modules: Modules, data: dict[str, Any]) -> None:
         raise BundleError(explain(error)) from None
 
 
+def _mapped_bytes() -> int:
+    """Return how much address space this process has already; libraries map a lot of it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split(" ", 1)[0])
+    except OSError:  # elsewhere than on Linux the limit is not kept to anyway
+        return 0
+    return pages * resource.getpagesize()
+
+
 def main() -> None:
     """Answer the one question on standard input. Runs in the child."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    most = _mapped_bytes() + _MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     sys.stdout.write(json.dumps(_answer(json.load(sys.stdin))))
 
 

@@ -242,17 +242,13 @@ def outgoing(decision: Decision | None) -> tuple[Outgoing, ...]:
 
 def longest_seconds(decision: Decision | None) -> int | None:
     """Return how long a stream may last that comes of this decision, or None for no limit."""
-    lives = [] if decision is None else [e.seconds for e in decision.obligations if _is_ttl(e)]
-    return min(lives, default=None)
+    duties = () if decision is None else decision.obligations
+    return min((each.seconds for each in duties if isinstance(each, Ttl)), default=None)
 
 
 def quiet(call: Call, method: str) -> bool:
     """Say whether a server's own message is kept back, as it might tell what a result may not."""
     return bool(outgoing(call.decision)) and method == "notifications/message"
-
-
-def _is_ttl(obligation: object) -> bool:
-    return isinstance(obligation, Ttl)
 
 
 def _without_error_data(raw: bytes, whole: dict[str, Any]) -> bytes:

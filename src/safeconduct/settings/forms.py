@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import datetime
 from urllib.parse import SplitResult, urlsplit
 
 from safeconduct.core.binding import check_template, variables_of
@@ -23,7 +24,8 @@ _EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\[\]\\/]{1,189}"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _OBJECT = r"[a-z][a-z0-9_/]{0,62}:[^\s#@:][^\s#]{0,511}"
 _RELATION = r"[a-z][a-z0-9_]{0,62}"
-_TUPLE = re.compile(rf"{_OBJECT}#{_RELATION}@{_OBJECT}(#{_RELATION})?")
+_EXPIRATION = r"(\[expiration:(?P<until>[0-9TZ:.+-]{1,40})\])?"
+_TUPLE = re.compile(rf"{_OBJECT}#{_RELATION}@{_OBJECT}?(#{_RELATION})?{_EXPIRATION}")
 _DATABASES = frozenset({"postgresql", "postgresql+psycopg", "sqlite", "sqlite+aiosqlite"})
 # Schemes that make a browser run, read or mail something instead of handing over a code.
 _DANGEROUS = frozenset(
@@ -133,10 +135,13 @@ def is_private_scheme(text: str) -> bool:
 
 
 def relation(text: str) -> str:
-    if not _TUPLE.fullmatch(text):
+    match = _TUPLE.fullmatch(text)
+    if not match:
         raise ValueError(
             "must be object#relation@subject, such as ticket:T-7#assignee@user:alice@acme.test"
         )
+    if match["until"] and not _is_instant(match["until"]):
+        raise ValueError("must expire at a time with a zone, such as 2026-12-01T00:00:00Z")
     return text
 
 
@@ -176,6 +181,13 @@ def _template(text: str, variables: frozenset[str]) -> str:
     if problem:
         raise ValueError(f"does not spell an object: {problem}")
     return text
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def database(text: str) -> str:

@@ -104,6 +104,7 @@ def _question(file: Path) -> tuple[AccessRequest, Facts]:
         _read_levels(members)
         for absent in ("session", "consent", "ceiling"):
             members.setdefault(absent, None)  # which denies
+        members.setdefault("relations", ())
         facts = msgspec.convert(members, Facts)
     except (msgspec.ValidationError, ValueError) as error:
         raise Failed(f"{file}: {error}. {_ADVICE}") from error

@@ -212,6 +212,27 @@ def upgrade() -> None:
         sa.UniqueConstraint("host", "email", name=op.f("uq_people_host")),
     )
     op.create_table(
+        "relation_outbox",
+        sa.Column(
+            "rev",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("host", sa.String(length=63), nullable=False),
+        sa.Column("change", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("rev", name=op.f("pk_relation_outbox")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_relation_outbox_host"), "relation_outbox", ["host"], unique=False)
+    op.create_table(
+        "relation_shipments",
+        sa.Column("host", sa.String(length=63), nullable=False),
+        sa.Column("cluster", sa.String(length=200), nullable=False),
+        sa.Column("token", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("host", "cluster", name=op.f("pk_relation_shipments")),
+    )
+    op.create_table(
         "servers",
         sa.Column("host", sa.String(length=63), nullable=False),
         sa.Column("key", sa.String(length=63), nullable=False),
@@ -221,6 +242,7 @@ def upgrade() -> None:
         sa.Column("eras", sa.JSON(), nullable=False),
         sa.Column("wanted", sa.JSON(), nullable=True),
         sa.Column("overrides", sa.JSON(), nullable=False),
+        sa.Column("resources", sa.JSON(), nullable=False),
         sa.Column("checked_at", sa.BigInteger(), nullable=True),
         sa.Column("problem", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("host", "key", name=op.f("pk_servers")),
@@ -265,7 +287,9 @@ def upgrade() -> None:
         sa.Column("subject", sa.String(length=512), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("written_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("host", "object", "relation", "subject", name=op.f("pk_tuples")),
     )
+    op.create_index(op.f("ix_tuples_expires_at"), "tuples", ["expires_at"], unique=False)
     op.create_index(op.f("ix_tuples_subject"), "tuples", ["subject"], unique=False)
     # ### end Alembic commands ###

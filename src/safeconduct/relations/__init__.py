@@ -1,0 +1,59 @@
+"""Relationships: who is what to whom, what follows from it, and the ceilings made of it.
+
+SpiceDB's schema language over tuples kept in SQL, answered from memory or by a SpiceDB cluster.
+"""
+
+from safeconduct.relations.ceilings import (
+    Ceilings,
+    agent,
+    ceiling_tuple,
+    consent_tuples,
+    members,
+    membership_tuples,
+    person,
+)
+from safeconduct.relations.check import check, check_many
+from safeconduct.relations.errors import (
+    BackendUnavailable,
+    QuestionRefused,
+    SchemaError,
+    Unanswerable,
+)
+from safeconduct.relations.graph import Graph
+from safeconduct.relations.lookup import lookup_resources, lookup_subjects
+from safeconduct.relations.questions import Question, Subjects, Verdict
+from safeconduct.relations.schema import Schema, base_text, compile_schema, host_schema
+from safeconduct.relations.store import Relations
+from safeconduct.relations.tuples import Tuple, every, expired, remove, write
+
+__all__ = [
+    "BackendUnavailable",
+    "Ceilings",
+    "Graph",
+    "Question",
+    "QuestionRefused",
+    "Relations",
+    "Schema",
+    "SchemaError",
+    "Subjects",
+    "Tuple",
+    "Unanswerable",
+    "Verdict",
+    "agent",
+    "base_text",
+    "ceiling_tuple",
+    "check",
+    "check_many",
+    "compile_schema",
+    "consent_tuples",
+    "every",
+    "expired",
+    "host_schema",
+    "lookup_resources",
+    "lookup_subjects",
+    "members",
+    "membership_tuples",
+    "person",
+    "remove",
+    "write",
+]
