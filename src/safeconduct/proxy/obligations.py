@@ -42,7 +42,8 @@ WITHHELD = (
     "A policy of this host lets only some of this result through, and this part cannot be told "
     "apart. It was withheld. Ask an admin of this host."
 )
-_MEMBERS = ("content", "structuredContent", "contents", "messages", "description")
+_MEMBERS = ("content", "structuredContent", "contents", "messages")
+_PIECES = ("messages", "contents", "content")
 _KEPT = ("isError", "resultType", "requestState", "inputRequests")
 
 
@@ -145,16 +146,18 @@ class Obligations:
             text = msgspec.json.encode(data).decode()
             return {"content": [_text(text)], "structuredContent": data}
         if "messages" in result:
-            messages = [await self._message(call, each, duties) for each in _items(result)]
-            return result | {"messages": messages}
-        name = "contents" if "contents" in result else "content"
-        blocks = result.get(name)
-        return {
-            name: [
-                await self._block(call, each, duties)
-                for each in (blocks if isinstance(blocks, list) else ())
-            ]
-        }
+            messages = [await self._message(call, each, duties) for each in _list(result)]
+            return {"messages": messages}
+        if "contents" in result:
+            return {"contents": [await self._part(call, each, duties) for each in _list(result)]}
+        blocks = [await self._block(call, each, duties) for each in _list(result)]
+        return {"content": blocks}
+
+    async def _part(self, call: Call, part: Any, duties: tuple[Outgoing, ...]) -> dict[str, Any]:
+        """Return a part of a resource with its text reshaped, or a sentence in its place."""
+        about = part if isinstance(part, dict) else {}
+        kept = {name: about[name] for name in ("uri", "mimeType") if name in about}
+        return kept | {"text": await self._reread(call, about.get("text"), duties)}
 
     async def _message(self, call: Call, message: Any, duties: tuple[Outgoing, ...]) -> Any:
         if not isinstance(message, dict):
@@ -162,14 +165,11 @@ class Obligations:
         block = await self._block(call, message.get("content"), duties)
         return {"role": message.get("role", "user"), "content": block}
 
-    async def _block(self, call: Call, block: Any, duties: tuple[Outgoing, ...]) -> Any:
+    async def _block(self, call: Call, block: Any, duties: tuple[Outgoing, ...]) -> dict[str, str]:
         """Return a piece of content with its text reshaped, or a sentence in its place."""
         about = block if isinstance(block, dict) else {}
         inner = about.get("resource") if about.get("type") == "resource" else about
         text = inner.get("text") if isinstance(inner, dict) else None
-        if "uri" in about:  # an item of `contents`
-            kept = {name: about[name] for name in ("uri", "mimeType") if name in about}
-            return kept | {"text": await self._reread(call, text, duties)}
         return _text(await self._reread(call, text, duties))
 
     async def _reread(self, call: Call, text: Any, duties: tuple[Outgoing, ...]) -> str:
@@ -258,9 +258,10 @@ def _without_error_data(raw: bytes, whole: dict[str, Any]) -> bytes:
     return msgspec.json.encode(whole | {"error": {"code": error.get("code"), "message": WITHHELD}})
 
 
-def _items(result: dict[str, Any]) -> list[Any]:
-    messages = result["messages"]
-    return messages if isinstance(messages, list) else []
+def _list(result: dict[str, Any]) -> list[Any]:
+    """Return the pieces of a result, whatever kind of result it is."""
+    pieces = next((result[name] for name in _PIECES if name in result), None)
+    return pieces if isinstance(pieces, list) else []
 
 
 def _text(text: str) -> dict[str, str]:
