@@ -199,7 +199,8 @@ class Database:
         now = self._clock.now()
         rows = [
             {"at": now, "kind": change.kind, "host": change.host, "key": change.key}
-            for change in dict.fromkeys(tx.pending)
+            # The last of what was said twice: followers that apply changes end up right.
+            for change in reversed(dict.fromkeys(reversed(tx.pending)))
         ]
         await tx.execute_many(insert(changes), rows)
         revision = int(await tx.scalar(select(func.max(changes.c.rev))))
