@@ -328,6 +328,7 @@ async def test_a_node_without_its_database_refuses_in_time_and_recovers(
         assert ready.status == 503
         assert "database" in ready.json()
         assert (await asked(other, "/healthz")).status == 200
+        assert (await asked(other, "/login", host=other.authority)).status == 503
 
         between.heal()
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -354,8 +355,8 @@ async def between_them(database: str) -> AsyncIterator[tuple[Forwarder, str]]:
         yield forwarder, url.set(port=forwarder.port).render_as_string(hide_password=False)
 
 
-async def asked(node: Served, path: str) -> Answer:
-    return await asyncio.to_thread(exchange, f"{node.trial.origin}{path}", headers={})
+async def asked(node: Served, path: str, **headers: str) -> Answer:
+    return await asyncio.to_thread(exchange, f"{node.trial.origin}{path}", headers=headers)
 
 
 async def test_a_database_that_ends_every_connection_costs_no_call(
