@@ -56,7 +56,8 @@ def typed(
 
 @pytest.fixture
 def session(typed: Typed, tmp_path: Path) -> str:
-    """Alice of acme has a live session."""
+    """Alice of acme has a live session with an agent that was made known to acme alone."""
+    assert "ci" in words(typed("agents", "list", "--host", "acme"))
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(connect_alice(tmp_path, "ci"))).result()
 

@@ -210,15 +210,19 @@ class Database:
 
 
 def _engine(url: str, *, sqlite: bool) -> AsyncEngine:
+    # What a statement was given (digests, password hashes, addresses) stays out of its errors.
     if not sqlite:
         return create_async_engine(
             url,
             pool_size=10,
             max_overflow=10,
             pool_pre_ping=True,
+            hide_parameters=True,
             connect_args=_POSTGRESQL,
         )
-    engine = create_async_engine(url, connect_args={"timeout": _BUSY_MILLISECONDS / 1000})
+    engine = create_async_engine(
+        url, hide_parameters=True, connect_args={"timeout": _BUSY_MILLISECONDS / 1000}
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
