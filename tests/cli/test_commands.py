@@ -7,6 +7,7 @@ import resource
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def test_help_is_quick() -> None:
         (["policy", "check", "/nowhere"], "These rules cannot be used: there is no policy"),
         (["policy", "eval", "/nowhere"], "No such file or directory: /nowhere\n"),
         (["connect", "netscape"], "Invalid value for 'client': "),
+        (["serve", "-c", "/"], "/: the file cannot be read: Is a directory\n"),
     ],
 )
 def test_a_users_mistake_is_a_sentence_and_code_1(
@@ -87,6 +89,12 @@ def test_a_users_mistake_is_a_sentence_and_code_1(
     told = capsys.readouterr()
     assert told.err.startswith(said)
     assert told.out == ""
+
+
+def test_it_says_which_version_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+
+    assert capsys.readouterr().out == f"safeconduct {version('safeconduct')}\n"
 
 
 def test_a_file_with_mistakes_names_their_lines_and_repeats_no_secret(shell: Shell) -> None:
@@ -159,7 +167,7 @@ def test_a_policys_tests_are_run_and_named(
     directory = policies(tmp_path)
 
     assert run(["policy", "check", str(directory)]) == 0
-    assert capsys.readouterr().out.startswith("1 files may be used;")
+    assert capsys.readouterr().out.startswith("1 file may be used;")
     assert run(["policy", "test", str(directory), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"tests": ["safeconduct.host.test_frozen"], "failures": []}
@@ -167,7 +175,7 @@ def test_a_policys_tests_are_run_and_named(
     assert run(["policy", "test", str(directory)]) == 1
     told_more = capsys.readouterr()
     assert told_more.err.startswith("safeconduct.host.test_frozen: host/x_test.rego:5:")
-    assert told_more.out == "1 tests, 1 failures.\n"
+    assert told_more.out == "1 test, 1 failure.\n"
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ async def test_suspending_a_person_ends_what_they_allowed_and_restoring_gives_no
 
     done = await asyncio.to_thread(installed, "people", "suspend", "alice@acme.test")
 
-    assert done.out == "alice@acme.test is suspended; 1 consents ended.\n"
+    assert done.out == "alice@acme.test is suspended; 1 consent ended.\n"
     again = await asyncio.to_thread(installed, "people", "suspend", "alice@acme.test", code=1)
     assert again.err == "alice@acme.test is suspended already; nothing was changed.\n"
     listed = await asyncio.to_thread(installed, "people", "list", "--json")
@@ -209,6 +209,8 @@ def test_a_changed_tool_waits_until_it_is_accepted(installed: Shell, upstream: U
         (("hosts", "show", "nope"), "There is no host nope. There are: acme"),
         (("audit", "tail", "--decision", "maybe"), "--decision is one of: allow, deny"),
         (("audit", "tail", "--since", "soon"), "--since is a time such as"),
+        (("audit", "tail", "--since", "999999d"), "--since is a time such as"),
+        (("audit", "export", "--until", "0001-01-01T00:00+14:00"), "--until is a time such as"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_code_1(
@@ -227,6 +229,13 @@ def test_every_list_is_a_table_or_json(installed: Shell) -> None:
         assert "acme" in installed(noun, "list").out or noun in {"agents", "servers"}
     assert installed("hosts", "show", "--json").json["origin"] == "http://localhost:8420"
     assert "policies.tokens.access_seconds: 900" in installed("hosts", "show").out
+
+
+def test_a_tail_of_nothing_says_so_to_people(installed: Shell) -> None:
+    told = installed("audit", "tail", "--host", "acmee")
+
+    assert (told.out, told.err) == ("", "Nothing of host acmee is written down that fits.\n")
+    assert installed("audit", "tail", "--host", "acmee", "--json").err == ""
 
 
 def test_the_trail_is_exported_and_proven(installed: Shell) -> None:

@@ -49,10 +49,21 @@ class Emulation:
         assert answer.status_code == 401
         assert "error=" not in answer.headers["www-authenticate"]
         pointer = answer.headers["www-authenticate"].partition('resource_metadata="')[2]
-        described = await self.http.get(pointer.partition('"')[0], headers=self.headers)
+        headers = {**self.headers, "mcp-protocol-version": self.version}
+        described = await self.http.get(pointer.partition('"')[0], headers=headers)
         assert described.json()["resource"] == self.resource
         assert described.json()["authorization_servers"] == [self.site.origin]
         return dict(described.json())
+
+    async def offers_documents(self, path: str = "") -> None:
+        """Read the server's metadata as those do that have a document and would use it."""
+        answer = await self.http.get(f"/.well-known/oauth-authorization-server{path}")
+        server = answer.json()
+        assert server["issuer"] == self.site.origin
+        assert server["client_id_metadata_document_supported"] is True
+        assert server["authorization_response_iss_parameter_supported"] is True
+        assert "none" in server["token_endpoint_auth_methods_supported"]
+        assert server["token_endpoint"] == f"{self.site.origin}/oauth/token"
 
     async def register(self, **body: Any) -> dict[str, Any]:
         answer = await self.http.post("/oauth/register", json=body)
@@ -185,6 +196,7 @@ async def test_vscode_by_document(
         "user-agent": "Visual Studio Code/1.106.0",
     }
     await program.challenged()
+    await program.offers_documents()
     await program.connect(VSCODE, f"http://127.0.0.1:{port}/")
     await program.uses_what_it_may()
 
@@ -214,6 +226,7 @@ async def test_claude_in_its_cloud(program: Emulation, how: str) -> None:
     """Two refreshes of one token, close together, both end in a session that works."""
     redirect_uri = "https://claude.ai/api/mcp/auth_callback"
     await program.challenged()
+    await program.offers_documents()
     client, secret = CLAUDE, {}
     if how == "registration":
         made = await program.register(
@@ -238,11 +251,8 @@ async def test_claude_in_its_cloud(program: Emulation, how: str) -> None:
 
 async def test_chatgpt(program: Emulation) -> None:
     """It asks for the metadata below the server's path, and compares the issuer as text."""
-    answer = await program.http.get("/.well-known/oauth-authorization-server/mcp/tickets")
-    server = answer.json()
-    assert server["issuer"] == program.site.origin
-    assert server["authorization_response_iss_parameter_supported"] is True
-    assert "none" in server["token_endpoint_auth_methods_supported"]
+    await program.challenged()
+    await program.offers_documents("/mcp/tickets")
     await program.connect(CHATGPT, "https://chatgpt.com/connector_platform_oauth_redirect")
     await program.uses_what_it_may()
 

@@ -8,7 +8,7 @@ import pytest
 
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import ClientId, Level
-from safeconduct.hosts import ClientPolicy
+from safeconduct.hosts import ClientPolicy, PinnedDocument
 from safeconduct.oauth import set_blocked
 from tests.oauth.world import LEDGER, NATIVE, ORIGIN, WEB, World, answer_of, challenge
 
@@ -141,6 +141,51 @@ async def test_every_refusal_after_that_goes_back_with_issuer_and_state(
     assert got["iss"] == ORIGIN
     assert got["state"] == "s t&te"
     assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.requirement("AS-05")
+@pytest.mark.parametrize(
+    ("known_by", "status"),
+    [("registration", 400), ("document", 400), ("pinned", 303), ("added", 303), ("operator", 303)],
+)
+async def test_a_link_to_us_leads_nobody_to_a_site_that_registered_itself(
+    world: World, known_by: str, status: int
+) -> None:
+    """Pitfall 3; RFC 9700 section 4.11.2: no refusal goes there before a person signed in."""
+    agent = ClientId("https://agent.example/client.json")
+    document = {"client_id": agent, "client_name": "Agent", "redirect_uris": [WEB]}
+    client, uri = str(agent), WEB
+    match known_by:
+        case "registration":
+            client = await world.register(WEB)
+        case "document":
+            world.web.publish(agent, document)
+        case "pinned":
+            client = "https://claude.ai/oauth/mcp-oauth-client-metadata"
+            uri = "https://claude.ai/api/mcp/auth_callback"
+        case "added":
+            added = PinnedDocument(url=agent, document=document)
+            world.policies(clients=ClientPolicy(added_documents=(added,)))
+        case "operator":
+            client = "agent"
+            async with world.database.write() as tx:
+                await world.clients.register_configured(
+                    tx, world.host.key, ClientId(client), "Agent", (WEB,), None
+                )
+    assert "/consent?" in (await world.authorize(client, redirect_uri=uri)).headers["location"]
+
+    answer = await world.authorize(client, redirect_uri=uri, response_type="token")
+    assert answer.status_code == status
+    assert ("location" in answer.headers) == (status == 303)
+    assert status == 303 or "only response_type=code is supported" in answer.text
+
+
+async def test_a_live_document_does_not_borrow_the_trust_of_the_pinned_one(world: World) -> None:
+    client = "https://claude.ai/oauth/mcp-oauth-client-metadata"
+    said = {"client_id": client, "client_name": "Claude", "redirect_uris": [WEB]}
+    world.web.publish(client, said)
+    answer = await world.authorize(client, redirect_uri=WEB, response_type="token")
+    assert answer.status_code == 400
 
 
 async def test_a_repeated_parameter_is_refused(world: World) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -53,8 +54,14 @@ class Served:
     programs: Programs
     upstream: Upstream
     gateway: Program
+    origin: str
     secrets: list[str] = field(default_factory=list)
     may_log: list[str] = field(default_factory=list)
+
+    @property
+    def authority(self) -> str:
+        """What a Host header has to say, whichever node it is sent to."""
+        return self.origin.partition("://")[2]
 
     async def restart(self) -> None:
         """Start the gateway again after its end, with the same file."""
@@ -77,14 +84,14 @@ class Served:
         return secret.reveal()
 
     async def call(self, token: str, tool: str = "get_issue") -> Answer:
-        """Call a tool on a connection of its own."""
+        """Call a tool on a connection of its own, on this node whichever is the origin's."""
         params = {"name": tool, "arguments": {"id": "T-7"}}
         headers = headers_of("tools/call", params) | {"authorization": f"Bearer {token}"}
         return await asyncio.to_thread(
             exchange,
             f"{self.trial.origin}/mcp/tickets",
             method="POST",
-            headers=headers,
+            headers=headers | {"host": self.authority},
             body=body_of("tools/call", params),
         )
 
@@ -93,7 +100,7 @@ class Served:
         """Open a connection to talk on piece by piece."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.trial.port)
         try:
-            yield _LocalLine(reader, writer, self.trial.port)
+            yield _LocalLine(reader, writer, self.authority)
         finally:
             writer.transport.abort()
 
@@ -129,13 +136,13 @@ class Served:
 
 class _LocalLine(Line):
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: str
     ) -> None:
         super().__init__(reader, writer)
-        self._port = port
+        self._authority = authority
 
     async def raw(self, first: str, lines: list[str], body: bytes = b"") -> None:
-        head = "\r\n".join([first, f"host: localhost:{self._port}", *lines, "", ""])
+        head = "\r\n".join([first, f"host: {self._authority}", *lines, "", ""])
         self.writer.write(head.encode("latin-1") + body)
         await self.writer.drain()
 
@@ -154,9 +161,38 @@ async def served(directory: Path, **server: Any) -> AsyncIterator[Served]:
             server={"rate_limits": dict.fromkeys(_LIMITS, _MUCH), **server},
             host=_host(trial, behind),
         )
-        running = Served(trial, programs, behind, await trial.serve(programs))
+        running = Served(trial, programs, behind, await trial.serve(programs), trial.origin)
         yield running
         assert behind.failures == []
+    _check_log(running)
+
+
+@asynccontextmanager
+async def another(site: Served, directory: Path, **server: Any) -> AsyncIterator[Served]:
+    """Serve the same installation as one more node, with files and a port of its own.
+
+    Args:
+        site: The first node; who signs in does it there.
+        directory: An empty one.
+        server: Further keys of the file's `server:`; one of them is the database.
+    """
+    trial = Trial(directory, port=free_port())
+    for shared in (site.trial.data / "master.key", *(site.trial.directory / "secrets").iterdir()):
+        copy = trial.directory / shared.relative_to(site.trial.directory)
+        copy.parent.mkdir(mode=0o700, exist_ok=True)
+        shutil.copy(shared, copy)
+    async with Programs(logs=trial.logs) as programs:
+        trial.write(
+            server={"rate_limits": dict.fromkeys(_LIMITS, _MUCH), **server},
+            host=_host(trial, site.upstream) | {"origin": site.origin},
+        )
+        running = Served(trial, programs, site.upstream, await trial.serve(programs), site.origin)
+        yield running
+    running.secrets += site.secrets
+    _check_log(running)
+
+
+def _check_log(running: Served) -> None:
     said = clean_lines(running.gateway.log, secrets=running.secrets)
     errors = [line["message"] for line in said if line["level"] == "error"]
     assert [each for each in errors if not each.startswith(tuple(running.may_log))] == []

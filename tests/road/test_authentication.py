@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from safeconduct.egress import FetchedDocument
+from safeconduct.hosts import ClientPolicy
 from tests.road.world import (
     ACME,
     CALLBACK,
@@ -351,3 +352,21 @@ async def test_no_metadata_document_is_fetched_in_the_middle_of_a_call(world: Wo
     assert "result" in (await world.call(tokens.access)).json()
     assert asked
     assert documents.asked == asked
+
+
+@pytest.mark.requirement("T-07", "Z-24")
+async def test_a_document_that_an_admin_drops_opens_nothing_at_the_very_next_call(
+    world: World,
+) -> None:
+    """Pitfall 26: a token that was issued before does not outlive its client."""
+    url = "https://published.test/client.json"
+    world.parts.clients._fetcher = _Documents(url)
+    tokens = await world.tokens(client=url)
+    assert "result" in (await world.call(tokens.access)).json()
+    world.upstream.seen.clear()
+
+    await world.policies(clients=ClientPolicy(dropped_documents=(url,)))
+    answer = await world.call(tokens.access)
+
+    assert answer.json()["error"]["code"] == 4030
+    assert world.upstream.seen == []

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from safeconduct.audit import verify
+from safeconduct.rehearsal import free_port
 from tests.road.upstream import Upstream, upstream
 from tests.road.world import World, body_of, headers_of, host_settings, line, world_at
 
@@ -41,14 +42,6 @@ async def _served(config: Path) -> tuple[asyncio.subprocess.Process, int]:
             await asyncio.sleep(0.05)
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
 def _config(directory: Path, behind: Upstream) -> Path:
     config = directory / "safeconduct.yaml"
     limits = dict.fromkeys(("mcp_per_minute", "writes_per_minute", "all_per_minute"), 10_000_000)
@@ -56,7 +49,7 @@ def _config(directory: Path, behind: Upstream) -> Path:
         yaml.safe_dump(
             {
                 "server": {
-                    "listen": f"127.0.0.1:{_free_port()}",
+                    "listen": f"127.0.0.1:{free_port()}",
                     "data_dir": str(directory / "data"),
                     "allow_loopback_upstreams": True,
                     "rate_limits": limits,

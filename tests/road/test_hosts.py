@@ -381,6 +381,7 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("GET", "/authorize"): authorize("/authorize"),
     ("POST", "/oauth/token"): token("/oauth/token"),
     ("POST", "/token"): token("/token"),
+    ("POST", "/api/auth/token"): token("/api/auth/token"),
     ("POST", "/oauth/register"): register("/oauth/register"),
     ("POST", "/register"): register("/register"),
     ("POST", "/oauth/revoke"): revoke,

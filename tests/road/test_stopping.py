@@ -16,7 +16,8 @@ from tests.road.world import LEGACY
 pytestmark = pytest.mark.slow
 PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}}
 RESULT = {"jsonrpc": "2.0", "id": 1, "result": {"content": []}}
-DRAIN_SECONDS = 20
+DRAIN_SECONDS = 20  # how long the gateway waits for what works
+EXIT_SECONDS = DRAIN_SECONDS + 40
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -62,7 +63,7 @@ async def test_sigterm_ends_standing_streams_and_lets_a_call_finish(
             assert json.loads(told) == RESULT
             assert await calling.chunk() == b""
 
-        async with asyncio.timeout(DRAIN_SECONDS):
+        async with asyncio.timeout(EXIT_SECONDS):
             assert await site.gateway.process.wait() == 0
         (intent,) = site.records("call.intent")
         (outcome,) = site.records("call.outcome")
@@ -88,7 +89,7 @@ async def test_a_call_that_does_not_finish_is_ended_and_written_down(tmp_path: P
             await calling.chunk()
 
             site.gateway.process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(DRAIN_SECONDS + 10):
+            async with asyncio.timeout(EXIT_SECONDS):
                 assert await site.gateway.process.wait() == 0
 
         (intent,), (outcome,) = site.records("call.intent"), site.records("call.outcome")

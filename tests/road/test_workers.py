@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -47,11 +48,16 @@ async def standing(site: Served, stack: AsyncExitStack, token: str) -> list[http
 
 
 async def call(site: Served, client: httpx2.AsyncClient, token: str) -> int:
-    headers = headers_of("tools/call", PARAMS) | {"authorization": f"Bearer {token}"}
-    answer = await client.post(
-        f"{site.trial.origin}/mcp/tickets", headers=headers, content=body_of("tools/call", PARAMS)
+    return (await post(site, client, token, PARAMS)).status_code
+
+
+async def post(
+    site: Served, client: httpx2.AsyncClient, token: str, params: dict[str, Any]
+) -> httpx2.Response:
+    headers = headers_of("tools/call", params) | {"authorization": f"Bearer {token}"}
+    return await client.post(
+        f"{site.trial.origin}/mcp/tickets", headers=headers, content=body_of("tools/call", params)
     )
-    return answer.status_code
 
 
 def answering(site: Served) -> Counter[str]:
@@ -76,6 +82,38 @@ async def test_a_revocation_is_seen_by_the_very_next_call_in_every_worker(tmp_pa
         assert {await call(site, each, revoked) for each in clients} == {401}
         assert len(site.upstream.calls()) == reached
         assert {await call(site, each, kept) for each in clients} == {200}
+
+
+@pytest.mark.requirement("Z-06", "Z-24", "T-16")
+async def test_a_lower_ceiling_and_a_tool_switched_off_are_seen_likewise(tmp_path: Path) -> None:
+    """The tool is of level medium; applying the file again is an operator's way to change rows."""
+    async with served(tmp_path, workers=2) as site, AsyncExitStack() as stack:
+        token = await site.token()
+        clients = await standing(site, stack, token)
+        written = site.trial.config.read_text("utf-8")
+
+        async def everywhere() -> set[bool]:
+            return {await may_create(site, each, token) for each in clients}
+
+        for changed in (
+            written.replace("ceiling: medium", "ceiling: low"),
+            written.replace(
+                "name: Tickets", "name: Tickets\n    tools: {create_issue: {enabled: false}}"
+            ),
+        ):
+            assert changed != written
+            assert await everywhere() == {True}
+            site.trial.config.write_text(changed, "utf-8")
+            await site.command("apply")
+            assert await everywhere() == {False}
+            site.trial.config.write_text(written, "utf-8")
+            await site.command("apply")
+        assert await everywhere() == {True}
+
+
+async def may_create(site: Served, client: httpx2.AsyncClient, token: str) -> bool:
+    answer = await post(site, client, token, PARAMS | {"name": "create_issue"})
+    return answer.status_code == 200 and "result" in answer.json()
 
 
 async def test_a_worker_that_dies_is_replaced_and_the_service_goes_on(tmp_path: Path) -> None:

@@ -242,7 +242,10 @@ async def _read(reader: asyncio.StreamReader) -> Seen | None:
         name, _, value = line.partition(b":")
         headers.append((name, value.strip()))
     length = next((int(v) for n, v in headers if n.lower() == b"content-length"), 0)
-    body = await reader.readexactly(length)
+    try:
+        body = await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
     verb, target, _ = first.decode().split(" ")
     return Seen(verb=verb, target=target, headers=headers, body=body, raw=head + body)
 
@@ -253,16 +256,18 @@ async def upstream() -> AsyncIterator[Upstream]:
     running = Upstream()
     tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    # Tasks of our own making: the server's own would complain when they are cancelled.
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(running.serve(reader, writer))
         tasks.add(task)
-        try:
-            await running.serve(reader, writer)
-        finally:
-            tasks.discard(task)
+        task.add_done_callback(over)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20)
+    def over(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            running.failures.append(error)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=1 << 20)
     running.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
     try:
         yield running

@@ -45,6 +45,17 @@ async def test_leaving_the_block_commits(database: Database) -> None:
     assert await _stored(database) == "one"
 
 
+@pytest.mark.requirement("SEC-13")
+async def test_what_a_statement_was_given_is_not_in_its_error(database: Database) -> None:
+    """Errors are logged; digests, hashes and addresses are not."""
+    with pytest.raises(DBAPIError) as refused:
+        async with database.write() as tx:
+            await tx.execute(text("insert into nowhere values (:given)").bindparams(given="s3same"))
+
+    assert "nowhere" in str(refused.value)
+    assert "s3same" not in str(refused.value)
+
+
 async def test_an_exception_rolls_back_and_announces_nothing(
     database: Database, feed: Feed, epoch: Epoch
 ) -> None:

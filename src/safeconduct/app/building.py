@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from safeconduct.audit import Trail
 from safeconduct.consent import Consents
 from safeconduct.core.clock import Clock, SystemClock
-from safeconduct.core.errors import Refused
+from safeconduct.core.errors import Code, Refused
 from safeconduct.egress import Fetcher, Transport
 from safeconduct.egress import Limits as TransportLimits
 from safeconduct.hosts import Hosts
@@ -29,7 +30,7 @@ from safeconduct.storage import Database, Epoch, Feed, Lease, migrate
 from safeconduct.upstreams import Catalogue, Crawler
 
 _KEY_BYTES = 32
-_MOST_WRITERS = 64
+_MOST_WRITERS = 320  # as many workers as may be configured, and commands beside them
 
 
 class Installation(NamedTuple):
@@ -127,27 +128,37 @@ def root_key(data_dir: Path) -> bytes:
     """Return the installation's key, making it the first time; only its owner may read it.
 
     Raises:
-        ValueError: If the file does not hold exactly 32 bytes.
+        Refused: If the file does not hold exactly 32 bytes.
     """
     path = data_dir / "master.key"
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        key = path.read_bytes()
-    else:
-        key = os.urandom(_KEY_BYTES)
-        with os.fdopen(handle, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
+    if not path.exists():
+        _make_key(path)
+    key = path.read_bytes()
     if len(key) != _KEY_BYTES:
-        raise ValueError(f"{path.name} in the data directory is not a key of {_KEY_BYTES} bytes")
+        raise Refused(
+            Code.CONFLICT,
+            f"{path} is not a key of {_KEY_BYTES} bytes. Put the right file back; without it, "
+            "remove it and every agent has to connect again.",
+        )
     return key
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key; it is there whole or not at all, and the first of two stays."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix="new-key-") as file:  # mode 0600
+        file.write(os.urandom(_KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 def _url(server: ServerSettings) -> str:
     if server.database is None:
-        return f"sqlite+aiosqlite:///{server.data_dir / 'safeconduct.db'}"
+        path = server.data_dir / "safeconduct.db"
+        # Made for its owner alone, whatever the directory's mode; SQLite's other files follow.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        return f"sqlite+aiosqlite:///{path}"
     url = server.database.reveal()
     scheme, _, rest = url.partition("://")
     driver = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite+aiosqlite"}

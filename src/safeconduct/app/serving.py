@@ -25,7 +25,7 @@ from safeconduct.core.clock import Clock
 from safeconduct.core.errors import GatewayError
 from safeconduct.egress import Fetcher
 from safeconduct.settings import Settings
-from safeconduct.storage import Membership, StorageError
+from safeconduct.storage import Lease, Membership, StorageError
 
 _POLL_SECONDS = 1.0
 _FLUSH_SECONDS = 30.0
@@ -80,36 +80,45 @@ async def gateway(
         )
         if apply:
             await Provisioner.of(parts).apply(settings)
-        if parts.database.shared:
-            await stack.enter_async_context(
-                Membership(
-                    parts.database, parts.feed, lease=parts.lease, lapsed=parts.sessions.doubt
-                )
-            )
+        await stack.enter_async_context(_following(parts))
         answers = answering(parts, ready=_readiness(parts))
         stack.push_async_callback(answers.watch.close)
         stack.push_async_callback(answers.recovery.aclose)
         stack.push_async_callback(parts.sessions.flush)
         for work, seconds in (
-            (parts.database.catch_up, _POLL_SECONDS),
             (parts.sessions.flush, _FLUSH_SECONDS),
             (answers.housekeeping.clean, _CLEAN_SECONDS),
             (Expiring(parts).end_what_ran_out, _EXPIRE_SECONDS),
             (answers.watch.check_all, _CHECK_SECONDS),
         ):
-            stack.push_async_callback(_every(seconds, work, unless=lambda: parts.lease.lapsed))
+            stack.push_async_callback(_every(seconds, work, lease=parts.lease))
         yield Gateway(parts, answers)
 
 
+@contextlib.asynccontextmanager
+async def _following(parts: Installation) -> AsyncIterator[None]:
+    """Hear of what others change also while nobody asks anything, so that streams are cut."""
+    database, lease = parts.database, parts.lease
+    if database.shared:
+        async with Membership(database, parts.feed, lease=lease, lapsed=parts.sessions.doubt):
+            yield
+        return
+    stop = _every(_POLL_SECONDS, database.catch_up, lease=lease)
+    try:
+        yield
+    finally:
+        await stop()
+
+
 def _every(
-    seconds: float, work: Callable[[], Awaitable[object]], *, unless: Callable[[], bool]
+    seconds: float, work: Callable[[], Awaitable[object]], *, lease: Lease
 ) -> Callable[[], Awaitable[None]]:
     """Start doing something again and again; returns what stops it."""
 
     async def keep_going() -> None:
         while True:
             await asyncio.sleep(seconds)
-            if unless():  # the database is away, and that is said elsewhere
+            if lease.lapsed:  # the database is away, and that is said elsewhere
                 continue
             try:
                 await work()

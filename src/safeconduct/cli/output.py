@@ -87,6 +87,11 @@ def complain(text: str) -> None:
         sys.stderr.write(f"{printable(line)}\n")
 
 
+def several(count: int, noun: str) -> str:
+    """Spell a number of things: `1 record`, `2 records`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def printable(text: str) -> str:
     """Replace what is not seen or steers the terminal (Unicode categories C, Zl, Zp)."""
     return "".join(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import version
 from types import TracebackType
+from typing import Annotated
 
 import typer
 
@@ -40,6 +42,7 @@ def program() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
+    whole.callback()(_options)
     serving.add_to(whole)
     configuring.add_to(whole)
     whole.add_typer(policies.commands(), name="policy")
@@ -51,6 +54,22 @@ def program() -> typer.Typer:
     whole.add_typer(agents.commands(), name="agents")
     whole.add_typer(sessions.commands(), name="sessions")
     return whole
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001  typer hands it over by position
+    if asked:
+        typer.echo(f"safeconduct {version('safeconduct')}")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    _shown: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say which one this is."),
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
 
 
 def run(arguments: list[str]) -> int:

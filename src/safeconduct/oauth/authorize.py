@@ -1,8 +1,9 @@
 """The authorization endpoint's judgement: a request becomes an ask, or a refusal.
 
 The order matters (RFC 6749 section 4.1.2.1, RFC 9700 section 4.11.2): first the client, then
-the redirect address, and only then may anything be sent to that address. Every answer there
-carries `iss` (RFC 9207), byte for byte the issuer of the metadata.
+the redirect address, and only then may anything be sent to that address - before a person has
+signed in, only to one that somebody vouches for. Every answer there carries `iss` (RFC 9207),
+byte for byte the issuer of the metadata.
 """
 
 from __future__ import annotations
@@ -79,8 +80,26 @@ class Asking:
             request = await self._request(host, client, redirect_uri, said)
             return host.url(f"/consent?request={quote(await self._keep(host, request))}")
         except OAuthRefused as refused:
+            self._check_trust(host, client, redirect_uri, refused)
             answer = {"error": refused.error, "error_description": refused.public}
             return answered(host, redirect_uri, said.get("state"), answer)
+
+    def _check_trust(
+        self, host: Host, client: Client, redirect_uri: str, refused: OAuthRefused
+    ) -> None:
+        """Keep a refusal on our page where nobody vouches for the site it would go to.
+
+        Anybody can register a site, and a link to us would lead people there without a
+        question (RFC 9700 section 4.11.2). What runs on their machine is no site.
+        """
+        if redirects.kind_of(redirect_uri) is not Kind.HTTPS:
+            return
+        if not self._clients.vouched_for(host, client, redirect_uri):
+            raise Untrusted(
+                "This request was refused",
+                f"{client.name} cannot be answered: {refused.public}. "
+                "Nothing was sent to it. Start again from the program itself.",
+            )
 
     async def _client(self, host: Host, said: Parameters) -> Client:
         claimed = said.get("client_id")

@@ -17,7 +17,7 @@ from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import ClientId, HostId
 from safeconduct.core.secrets import Secret, digest
 from safeconduct.hosts import Host
-from safeconduct.oauth import documents, names, registry
+from safeconduct.oauth import documents, names, redirects, registry
 from safeconduct.oauth.documents import Document, Fetches, NotADocument
 from safeconduct.oauth.registry import Client, Entry
 from safeconduct.storage import Change, Database, Feed, Read, View, Write
@@ -82,6 +82,13 @@ class Clients:
         if documents.host_of(client) is not None and not self._admits(host, client):
             return None
         return await self._view.get((host.key, client))
+
+    def vouched_for(self, host: Host, client: Client, redirect_uri: str) -> bool:
+        """Say whether an operator, or we, know that an address is this client's."""
+        if client.kind != "document":
+            return client.kind == "registered"
+        document = _vouched_document(host, client.id, self._pinned)
+        return document is not None and redirects.matches(redirect_uri, document.redirect_uris)
 
     async def register_configured(
         self,

@@ -28,7 +28,7 @@ class OAuthRefused(GatewayError):
 
 
 class Untrusted(GatewayError):
-    """The request names no client, or no address of that client, so it ends here."""
+    """The request names no client, or no address to trust with an answer, so it ends here."""
 
     code = Code.INVALID_PARAMS
 

@@ -19,6 +19,7 @@ from safeconduct.rehearsal.wire import get
 _READY_SECONDS = 60
 _ASK_AGAIN_SECONDS = 0.1
 _PASSWORD_BYTES = 9
+_CHOSEN_PORTS = range(12_000, 32_000)  # below what systems hand out by themselves
 
 
 class Trial:
@@ -105,11 +106,13 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert isinstance(port, int)
+    """Return a port nobody listens on just now, and that nobody is given unasked.
+
+    One the system hands out (port 0, outgoing connections) could be somebody else's again
+    before the program that is told to listen there has started.
+    """
+    while not is_free(port := _CHOSEN_PORTS[secrets.randbelow(len(_CHOSEN_PORTS))]):
+        pass
     return port
 
 

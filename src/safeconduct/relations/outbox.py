@@ -7,13 +7,12 @@ hosts pay for nothing but the question.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    Integer,
     String,
     Table,
     Text,
@@ -32,41 +31,42 @@ _shipments = Table(
     "relation_shipments",
     metadata,
     host_column(),
-    Column("cluster", String(200), primary_key=True),
+    Column("cluster", String(200), nullable=False),
+    Column("last", BigInteger, nullable=False),
     Column("token", Text, nullable=True),
 )
 _outbox = Table(
     "relation_outbox",
     metadata,
-    Column(
-        "rev",
-        BigInteger().with_variant(Integer(), "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
-    Column("host", String(63), nullable=False, index=True),
+    host_column(),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("change", Text, nullable=False),
-    sqlite_autoincrement=True,
 )
 
 
 async def append(tx: Write, host: HostId, change: str) -> None:
-    """Leave a change for the cluster, if the host has one."""
-    wanted = select(literal(host), literal(change)).where(
-        select(_shipments.c.host).where(_shipments.c.host == host).exists()
-    )
-    await tx.execute(insert(_outbox).from_select(["host", "change"], wanted))
+    """Leave a change for the cluster, if the host has one. Numbers go up and never come again."""
+    one_more = update(_shipments).where(_shipments.c.host == host)
+    if await tx.execute(one_more.values(last=_shipments.c.last + 1)):
+        numbered = select(_shipments.c.host, _shipments.c.last, literal(change)).where(
+            _shipments.c.host == host
+        )
+        await tx.execute(insert(_outbox).from_select(["host", "number", "change"], numbered))
 
 
-async def begin(tx: Write, host: HostId, cluster: str, changes: Iterable[str]) -> bool:
-    """Take a host into the cluster with all it has; returns whether it was not there yet."""
-    mine = (_shipments.c.host == host, _shipments.c.cluster == cluster)
-    if await tx.one_or_none(select(_shipments.c.host).where(*mine)) is not None:
+async def begin(tx: Write, host: HostId, cluster: str, changes: Sequence[str]) -> bool:
+    """Take a host into a cluster with all it has; returns whether it was not there yet."""
+    mine = select(_shipments.c.cluster).where(_shipments.c.host == host)
+    if await tx.scalar(mine) == cluster:
         return False
     await tx.execute(delete(_shipments).where(_shipments.c.host == host))
     await tx.execute(delete(_outbox).where(_outbox.c.host == host))
-    await tx.execute(insert(_shipments).values(host=host, cluster=cluster, token=None))
-    rows = [{"host": host, "change": change} for change in changes]
+    row = {"host": host, "cluster": cluster, "last": len(changes), "token": None}
+    await tx.execute(insert(_shipments).values(row))
+    rows = [
+        {"host": host, "number": number, "change": change}
+        for number, change in enumerate(changes, 1)
+    ]
     if rows:
         await tx.execute_many(insert(_outbox), rows)
     return True
@@ -75,17 +75,17 @@ async def begin(tx: Write, host: HostId, cluster: str, changes: Iterable[str]) -
 async def waiting(tx: Read, host: HostId, *, most: int) -> list[tuple[int, str]]:
     """Return the oldest changes that have not been shipped, with their numbers."""
     statement = (
-        select(_outbox.c.rev, _outbox.c.change)
+        select(_outbox.c.number, _outbox.c.change)
         .where(_outbox.c.host == host)
-        .order_by(_outbox.c.rev)
+        .order_by(_outbox.c.number)
         .limit(most)
     )
-    return [(row.rev, row.change) for row in await tx.all(statement)]
+    return [(row.number, row.change) for row in await tx.all(statement)]
 
 
 async def shipped(tx: Write, host: HostId, *, up_to: int, token: str) -> None:
     """Forget what has arrived, and keep the token that proves it."""
-    await tx.execute(delete(_outbox).where(_outbox.c.host == host, _outbox.c.rev <= up_to))
+    await tx.execute(delete(_outbox).where(_outbox.c.host == host, _outbox.c.number <= up_to))
     await tx.execute(update(_shipments).where(_shipments.c.host == host).values(token=token))
 
 

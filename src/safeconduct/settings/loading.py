@@ -24,7 +24,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: If it cannot be read or used.
     """
-    problems = Problems(path.name)
+    problems = Problems(path.name or str(path))
     try:
         with path.open("rb") as stream:
             text = stream.read(MOST_BYTES + 1).decode("utf-8-sig")

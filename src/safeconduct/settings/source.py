@@ -20,8 +20,10 @@ _MOST_NODES = 100_000
 _DEEPEST = 32
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-# Parser messages quote pieces of the text; token names such as '<block end>' may stay.
-_QUOTED = re.compile(r"""'(?!<)[^']{2,}'|"[^"]{2,}"|'(?!<)[^']{2,}$""")
+# Parser messages quote pieces of the text; single characters and token names such as
+# '<block end>' may stay.
+_QUOTED = re.compile(r"""'([^']*)(?:'|$)|"([^"]*)(?:"|$)""")
+_TAB = "found character '\\t'"
 
 
 class Scalar(Value, frozen=True):
@@ -67,8 +69,7 @@ def compose(text: str, problems: Problems) -> Node:
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         place = _mark(error.problem_mark or error.context_mark)
-        what = _QUOTED.sub("something", error.problem or "the text ends too early")
-        raise builder.stop(place, f"this is not valid YAML: {what}") from None
+        raise builder.stop(place, f"this is not valid YAML: {_wrong(error.problem)}") from None
     except yaml.reader.ReaderError as error:
         before = text[: int(error.position)]
         mark = Mark(line=before.count("\n") + 1, column=len(before) - before.rfind("\n"))
@@ -202,6 +203,20 @@ class _Builder:
                 path, node.mark, f"the key {quoted(node.text)} stands already at line {first}"
             )
         frame.seen.setdefault(node.text, node.mark.line)
+
+
+def _wrong(said: str | None) -> str:
+    """Retell what a parser found wrong, without the text it found it in."""
+    if said is None:
+        return "the text ends too early"
+    if said.startswith(_TAB):
+        return "a tab stands here; indent with spaces"
+    return _QUOTED.sub(_unquoted, said)
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    inner = found[1] or found[2] or ""
+    return found[0] if len(inner) <= 1 or inner.startswith("<") else "something"
 
 
 def _mark(mark: Any) -> Mark:

@@ -199,7 +199,8 @@ class Database:
         now = self._clock.now()
         rows = [
             {"at": now, "kind": change.kind, "host": change.host, "key": change.key}
-            for change in dict.fromkeys(tx.pending)
+            # The last of what was said twice: followers that apply changes end up right.
+            for change in reversed(dict.fromkeys(reversed(tx.pending)))
         ]
         await tx.execute_many(insert(changes), rows)
         revision = int(await tx.scalar(select(func.max(changes.c.rev))))
@@ -209,15 +210,19 @@ class Database:
 
 
 def _engine(url: str, *, sqlite: bool) -> AsyncEngine:
+    # What a statement was given (digests, password hashes, addresses) stays out of its errors.
     if not sqlite:
         return create_async_engine(
             url,
             pool_size=10,
             max_overflow=10,
             pool_pre_ping=True,
+            hide_parameters=True,
             connect_args=_POSTGRESQL,
         )
-    engine = create_async_engine(url, connect_args={"timeout": _BUSY_MILLISECONDS / 1000})
+    engine = create_async_engine(
+        url, hide_parameters=True, connect_args={"timeout": _BUSY_MILLISECONDS / 1000}
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -136,8 +136,8 @@ class Membership:
             await connection.execute(_LISTEN)
         while not self._leaving:
             await self._beat(connection)
-            if self._feed.seen > self._acknowledged:
-                continue  # say so at once: somebody waits for it
+            if self._feed.seen > self._acknowledged or not self._is_fresh():
+                continue  # at once: somebody waits for the word, or the answer was long in coming
             async for _ in connection.notifies(timeout=HEARTBEAT_SECONDS, stop_after=1):
                 await self._database.catch_up()
         with _hanging_up(connection):
@@ -154,7 +154,12 @@ class Membership:
             await self._database.catch_up()
         self._acknowledged = applied
         self._lease.renew(asked_at)
-        self._renewed.set()
+        if self._is_fresh():
+            self._renewed.set()
+
+    def _is_fresh(self) -> bool:
+        """Say whether the lease will do until the next heartbeat, and one more."""
+        return self._lease.remaining > 2 * HEARTBEAT_SECONDS
 
     async def _renew(self, connection: Connection, applied: int) -> int:
         """Write our row, and only then read the latest revision.

@@ -8,6 +8,7 @@ from typing import Any
 from safeconduct import sessions
 from safeconduct.audit import Event
 from safeconduct.cli.failures import Failed
+from safeconduct.cli.output import several
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
 from safeconduct.core.model import ClientId
@@ -29,7 +30,10 @@ def block(asked: Asked, client: str) -> None:
     """Keep an agent out."""
     ended = run(lambda: _switched(asked, client, blocked=True))
     asked.out.sentence(
-        f"The agent is blocked; {ended} consents ended.", client=client, blocked=True, ended=ended
+        f"The agent is blocked; {several(ended, 'consent')} ended.",
+        client=client,
+        blocked=True,
+        ended=ended,
     )
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from safeconduct.audit import Filters, Link, Tail, export, follow, latest, read, verify
 from safeconduct.cli.failures import USERS, Failed
-from safeconduct.cli.output import Out, complain
+from safeconduct.cli.output import Out, complain, several
 from safeconduct.cli.work.asking import settings_of
 from safeconduct.core.clock import SystemClock
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId
@@ -111,6 +111,8 @@ def tail(place: Place, chosen: Filters, *, lines: int, go_on: bool, as_json: boo
         shown.add(record.get("id"))
         _show(record, as_json=as_json)
     sys.stdout.flush()
+    if not shown and lines and not go_on and not as_json:
+        complain(f"Nothing of host {chosen['host']} is written down that fits.")
     if go_on:
         asyncio.run(_follow(directory, after, chosen, shown=shown, as_json=as_json))
 
@@ -144,7 +146,7 @@ def export_to(
     with os.fdopen(handle, "wb") as stream:
         count = export(directory, stream, fmt, **chosen)
     Out(as_json=as_json).sentence(
-        f"{count} records are in {output}.", records=count, file=str(output)
+        f"Written to {output}: {several(count, 'record')}.", records=count, file=str(output)
     )
 
 
@@ -158,9 +160,10 @@ def verify_at(place: Place, *, anchors: Path | None, as_json: bool) -> int:
     for problem in found.problems:
         at = f"{problem.file}:{problem.line}" if problem.line else problem.file
         complain(f"{at}: {problem.kind}: {problem.message}")
-    verdict = "The trail is whole" if found.whole else f"{len(found.problems)} things do not hold"
+    wrong = len(found.problems)
+    verdict = "The trail is whole" if found.whole else f"{several(wrong, 'problem')} found"
     out.sentence(
-        f"{verdict}: {found.records} records in {found.segments} segments.",
+        f"{verdict}: {several(found.records, 'record')} in {several(found.segments, 'segment')}.",
         whole=found.whole,
         **msgspec.to_builtins(found),
     )
@@ -190,10 +193,11 @@ def _show(record: dict[str, Any], *, as_json: bool) -> None:
 def _moment(option: str, text: str | None) -> datetime | None:
     if text is None:
         return None
-    if ago := _AGO.fullmatch(text):
-        return SystemClock().now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago := _AGO.fullmatch(text):
+            return SystemClock().now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         found = datetime.fromisoformat(text)
-    except ValueError:
+        # In UTC, where the first and the last day of the calendar may have no place.
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Failed(f"{option} is a time such as 2026-11-21T12:00Z, or 15m, 2h, 7d ago") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

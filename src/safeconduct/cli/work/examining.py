@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from safeconduct.app import Installation
 from safeconduct.cli.failures import USERS, Failed
-from safeconduct.cli.output import Out
+from safeconduct.cli.output import Out, several
 from safeconduct.cli.work.asking import settings_of
 from safeconduct.cli.work.installations import opened
 from safeconduct.cli.work.ports import unusable
@@ -78,7 +78,7 @@ async def _all(config: Path, told: Callable[[str], None]) -> list[Finding]:
         message = str(error).partition("\n")[0]
         fix = "Correct the file; docs/configuration.md has every key."
         return [*found, Finding(check="configuration", state="fail", message=message, fix=fix)]
-    said = f"{len(settings.hosts)} hosts"
+    said = several(len(settings.hosts), "host")
     found.append(Finding(check="configuration", state="ok", message=said))
     found += _data_dir(settings.server.data_dir)
     found += _port(settings)

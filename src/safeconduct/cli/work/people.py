@@ -8,6 +8,7 @@ from typing import Any
 from safeconduct import people, sessions
 from safeconduct.audit import Event
 from safeconduct.cli.failures import Failed
+from safeconduct.cli.output import several
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import at_desk, run
 
@@ -27,7 +28,10 @@ def suspend(asked: Asked, email: str) -> None:
     """Keep a person out."""
     ended = run(lambda: _suspended(asked, email))
     asked.out.sentence(
-        f"{email} is suspended; {ended} consents ended.", email=email, active=False, ended=ended
+        f"{email} is suspended; {several(ended, 'consent')} ended.",
+        email=email,
+        active=False,
+        ended=ended,
     )
 
 

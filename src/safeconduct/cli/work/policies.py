@@ -11,7 +11,7 @@ import yaml
 
 from safeconduct.app import own_failures
 from safeconduct.cli.failures import USERS, Failed
-from safeconduct.cli.output import Out, complain
+from safeconduct.cli.output import Out, complain, several
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.model import AccessRequest, Caller, Level, Resource, Value
 from safeconduct.policy import Bundle, BundleError, Embedded, Facts, HostPolicy, Pdp, tests_of
@@ -36,7 +36,8 @@ def check(directory: Path, *, as_json: bool) -> None:
     bundle = _bundle(directory)
     own = [path for path, _ in bundle.modules if path.startswith("host/")]
     Out(as_json=as_json).sentence(
-        f"{len(own)} files may be used; with the built-in rules they are bundle {bundle.digest}.",
+        f"{several(len(own), 'file')} may be used; "
+        f"with the built-in rules they are bundle {bundle.digest}.",
         files=own,
         bundle=bundle.digest,
     )
@@ -53,7 +54,7 @@ def run_tests(directory: Path, *, as_json: bool) -> int:
     for failure in failures:
         complain(f"{failure.test or 'rules'}: {failure.message}")
     Out(as_json=as_json).sentence(
-        f"{len(tests)} tests, {len(failures)} failures.",
+        f"{several(len(tests), 'test')}, {several(len(failures), 'failure')}.",
         tests=tests,
         failures=msgspec.to_builtins(failures),
     )

@@ -213,24 +213,18 @@ def upgrade() -> None:
     )
     op.create_table(
         "relation_outbox",
-        sa.Column(
-            "rev",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=True,
-            nullable=False,
-        ),
         sa.Column("host", sa.String(length=63), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("change", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("rev", name=op.f("pk_relation_outbox")),
-        sqlite_autoincrement=True,
+        sa.PrimaryKeyConstraint("host", "number", name=op.f("pk_relation_outbox")),
     )
-    op.create_index(op.f("ix_relation_outbox_host"), "relation_outbox", ["host"], unique=False)
     op.create_table(
         "relation_shipments",
         sa.Column("host", sa.String(length=63), nullable=False),
         sa.Column("cluster", sa.String(length=200), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
         sa.Column("token", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("host", "cluster", name=op.f("pk_relation_shipments")),
+        sa.PrimaryKeyConstraint("host", name=op.f("pk_relation_shipments")),
     )
     op.create_table(
         "servers",
