@@ -3,6 +3,7 @@
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.importing import Importer
 from safeconduct.app.plan import Imported, Plan, public_url
+from safeconduct.app.policies import bundle_of
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.rules import own_failures
 from safeconduct.app.running import serve
@@ -17,6 +18,7 @@ __all__ = [
     "Installation",
     "Plan",
     "Provisioner",
+    "bundle_of",
     "configured",
     "gateway",
     "open_installation",

@@ -1,7 +1,8 @@
 """The PDP: facts in, a decision out. Rules are Rego, run in this process or by an OPA server."""
 
+from safeconduct.policy.answers import Answered
 from safeconduct.policy.bundle import Bundle
-from safeconduct.policy.checks import Failure, check_bundle, tests_of
+from safeconduct.policy.checks import check_bundle, tests_of
 from safeconduct.policy.data import KnownData, known_data
 from safeconduct.policy.engine import Embedded, Engine, EngineFailed
 from safeconduct.policy.facts import (
@@ -16,15 +17,29 @@ from safeconduct.policy.facts import (
     ToolFacts,
     document,
 )
+from safeconduct.policy.failures import Failure
 from safeconduct.policy.pdp import HostPolicy, Pdp, public_reason
 from safeconduct.policy.rego import BundleError
-from safeconduct.policy.sources import Answered, Device, FactSources, Relationships
+from safeconduct.policy.replay import (
+    Again,
+    Comparison,
+    Flip,
+    Recorded,
+    Rules,
+    compare,
+    explained,
+    recorded,
+)
+from safeconduct.policy.scenarios import Scenario, read_scenario, run_scenario
+from safeconduct.policy.sources import Device, FactSources, Relationships
 
 __all__ = [
+    "Again",
     "Answered",
     "Bundle",
     "BundleError",
     "ClientFacts",
+    "Comparison",
     "ConsentFacts",
     "Device",
     "Embedded",
@@ -34,18 +49,27 @@ __all__ = [
     "FactSources",
     "Facts",
     "Failure",
+    "Flip",
     "HostPolicy",
     "Input",
     "KnownData",
     "Pdp",
+    "Recorded",
     "RelationFact",
     "Relationships",
+    "Rules",
+    "Scenario",
     "SessionFacts",
     "SubjectFacts",
     "ToolFacts",
     "check_bundle",
+    "compare",
     "document",
+    "explained",
     "known_data",
     "public_reason",
+    "read_scenario",
+    "recorded",
+    "run_scenario",
     "tests_of",
 ]

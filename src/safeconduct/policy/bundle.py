@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.model import Value
 from safeconduct.policy.data import known_data
-from safeconduct.policy.rego import BundleError, Modules
+from safeconduct.policy.rego import BundleError, Modules, interpreter
 from safeconduct.policy.vetting import extension, judged_elsewhere
 from safeconduct.relations import SchemaError, host_schema
 
@@ -24,6 +24,9 @@ MAX_FILES = 128
 MAX_FILE_BYTES = 64 * 1024
 MAX_TOTAL_BYTES = 256 * 1024
 MAX_DATA_BYTES = 1024 * 1024
+if TYPE_CHECKING:
+    import regorus
+
 _EXTENSIONS = "extensions.rego"
 
 
@@ -36,6 +39,7 @@ class Bundle(Value, frozen=True):
         digest: SHA-256 in hex over paths, texts, canonical data and schema; tests do not count.
         schema: The host's own definitions of types and permissions, all files in order.
         tests: `*_test.rego`, sorted by path.
+        scenarios: `*.scenario.yaml`, sorted by path.
     """
 
     modules: Modules
@@ -43,6 +47,7 @@ class Bundle(Value, frozen=True):
     digest: str
     schema: str = ""
     tests: Modules = ()
+    scenarios: Modules = ()
 
     @property
     def obliges(self) -> bool:
@@ -50,9 +55,23 @@ class Bundle(Value, frozen=True):
         extensions = dict(self.modules).get(_EXTENSIONS, "")
         return "obligations contains" in extensions
 
+    def interpreter(self) -> regorus.Engine:
+        """Load the rules into the engine's interpreter, which answers about any rule.
+
+        Raises:
+            BundleError: If a module is not Rego.
+        """
+        return interpreter(self.modules, self.data)
+
     @classmethod
     def of(
-        cls, *, modules: Modules, data: dict[str, Any], schema: str = "", tests: Modules = ()
+        cls,
+        *,
+        modules: Modules,
+        data: dict[str, Any],
+        schema: str = "",
+        tests: Modules = (),
+        scenarios: Modules = (),
     ) -> Bundle:
         """Put a bundle together and name it by its content."""
         ordered = tuple(sorted(modules))
@@ -63,6 +82,7 @@ class Bundle(Value, frozen=True):
             digest=content,
             schema=schema,
             tests=tuple(sorted(tests)),
+            scenarios=tuple(sorted(scenarios)),
         )
 
     @classmethod
@@ -91,6 +111,7 @@ class Bundle(Value, frozen=True):
             data=data,
             schema=_schema(path),
             tests=(*self.tests, *tests),
+            scenarios=_scenarios(path),
         )
 
 
@@ -117,6 +138,16 @@ def _rego_files(directory: Path, *, prefix: str) -> tuple[Modules, Modules]:
         raise BundleError(f"the policy files have more than {MAX_TOTAL_BYTES} characters")
     tests = tuple(each for each in texts if each[0].endswith("_test.rego"))
     return tuple(each for each in texts if each not in tests), tests
+
+
+def _scenarios(directory: Path) -> Modules:
+    files = sorted(directory.rglob("*.scenario.yaml"))
+    if len(files) > MAX_FILES:
+        raise BundleError(f"more than {MAX_FILES} scenario files")
+    return tuple(
+        ("host/" + file.relative_to(directory).as_posix(), _text(file, MAX_FILE_BYTES))
+        for file in files
+    )
 
 
 def _schema(directory: Path) -> str:
