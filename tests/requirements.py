@@ -66,8 +66,10 @@ _PRODUCT = {
     "C-27": "A consent is recorded with who, which agent, which server, level and expiry.",
     "C-28": "A live session is used again without asking again.",
     "C-29": "Import, grant, consent and call each need the one before.",
-    "E-01": "The demo runs with seeded servers and without a network.",
-    "E-02": "The demo's servers show reading, writing and destroying.",
+    "E-01": (
+        "The demo runs without a network; its seeded servers show reading, writing and destroying."
+    ),
+    "E-02": "The demo's three people may let agents do different things.",
     "K-03": "One client used by two people never lets one use what the other granted.",
     "K-04": "A session is bound to host, person, client and server.",
     "K-06": "A denied call is a JSON-RPC error with a code of its own and data to act on.",

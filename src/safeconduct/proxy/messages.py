@@ -25,7 +25,7 @@ _JUDGED = frozenset(
         "name",
         "uri",
         "arguments",
-        "cursor",
+        "ref",
         "_meta",
         "inputResponses",
         "requestState",
