@@ -20,6 +20,7 @@ STATUS: Mapping[Code, int] = {
     Code.INSUFFICIENT_LEVEL: 403,
     Code.FORBIDDEN: 403,
     Code.TOOL_CHANGED: 409,
+    Code.APPROVAL: 403,
     Code.UNKNOWN_TOOL: 404,
     Code.UNKNOWN_HOST: 404,
     Code.NOT_FOUND: 404,
