@@ -138,6 +138,7 @@ _PRODUCT = {
     "T-11": "Tokens are for one audience.",
     "T-12": "Refresh tokens rotate, and reuse ends the family.",
     "T-13": "Tokens can be revoked.",
+    "T-16": "A change of policy data acts on the next call, with the same token.",
     "T-28": "Nothing stands for ever: every token expires.",
     "T-29": "The agent's identity is apart from the person's.",
     "T-42": "A valid token alone decides nothing.",
