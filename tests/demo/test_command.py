@@ -90,7 +90,7 @@ async def test_it_runs_until_it_is_ended_and_leaves_nothing_behind(
         answer = await asyncio.to_thread(get, card["account"])
 
         process.send_signal(by)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await process.communicate()
 
         assert answer.status == 303
@@ -112,7 +112,7 @@ async def test_a_second_start_finds_the_same_people(tmp_path: Path) -> None:
         ) as process:
             cards.append(await running(process))
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await process.communicate()
 
     assert cards[0]["people"] == cards[1]["people"]
@@ -122,7 +122,7 @@ async def test_a_port_that_is_taken_is_said_with_a_way_out(tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with demo("--port", str(port), "--data-dir", str(tmp_path / "d")) as process:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 _, errors = await process.communicate()
 
     assert process.returncode == 1

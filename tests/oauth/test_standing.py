@@ -50,20 +50,15 @@ async def test_a_listed_agent_gets_no_more_tokens(world: World, tmp_path: Path) 
 async def test_a_provider_in_no_tier_gets_no_tokens(world: World, tmp_path: Path) -> None:
     client = await world.register()
     tokens = await world.tokens(client)
-    tiers = (
-        "agents: {trust_tiers: {developer: [claude-code]}, tier_levels: {developer: {ledger: low}}"
-    )
-    decide_by(world, tmp_path / "rules", data=f"{tiers}}}")
+    tiers = "trust_tiers: {developer: [claude-code]}, tier_levels: {developer: {ledger: low}}"
+    decide_by(world, tmp_path / "rules", data="agents: {" + tiers + "}")
 
     refused = await world.refresh(client, tokens["refresh_token"])
     assert refused.json()["error"] == "invalid_grant"
     assert world.events("token.refused")[-1]["reason"] == "tier.none"
 
-    decide_by(
-        world,
-        tmp_path / "rules",
-        data=f"agents: {{{tiers}, providers: {{'{client}': claude-code}}}}}}",
-    )
+    known = tiers + ", providers: {'" + client + "': claude-code}"
+    decide_by(world, tmp_path / "rules", data="agents: {" + known + "}")
     assert (await world.refresh(client, tokens["refresh_token"])).status_code == 200
 
 

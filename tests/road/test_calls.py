@@ -527,7 +527,10 @@ _NOTHING = """package safeconduct.host
 
 import rego.v1
 
-deny contains {"reason": "nothing", "message": "Nothing today."} if input.action != "tools/list"
+deny contains {"reason": "nothing", "message": "Nothing today."} if {
+\tinput.phase != "token"
+\tinput.action != "tools/list"
+}
 """
 
 
@@ -580,3 +583,25 @@ async def test_the_beginning_and_each_kind_of_end_of_a_session_is_written_down(
     assert set(ends) == {ended.session, left.session}
     assert ends[ended.session] == "test.revoked"
     assert ends[left.session] != "test.revoked"
+
+
+@pytest.mark.requirement("S-04", "S-05", "S-08")
+async def test_what_ran_out_is_ended_at_its_limit_and_not_before(tmp_path: Path) -> None:
+    """One is used now and then, the other never."""
+    limits = {"idle_days": 40, "absolute_days": 60}
+    async with world_at(tmp_path, acme={"sessions": limits}) as world:
+        lasting = await world.tokens(days=89)
+        resting = await world.tokens(host="other", days=89)
+        ends = []
+        for days in (30, 30, 1):
+            world.clock.advance(timedelta(days=days, seconds=-1))
+            await Expiring(world.parts).end_what_ran_out()
+            ends.append({e["session"]: e["reason"] for e in world.events("session.ended")})
+            world.clock.advance(timedelta(seconds=1))
+            used = await world.parts.sessions.get(HostId("acme"), lasting.session)
+            assert used is not None
+            world.parts.sessions.touch(used, world.clock.seconds())
+            await world.parts.sessions.flush()
+
+    rested = {resting.session: "idle limit"}
+    assert ends == [{}, rested, {**rested, lasting.session: "absolute limit"}]

@@ -3,6 +3,8 @@
 SpiceDB's schema language over tuples kept in SQL, answered from memory or by a SpiceDB cluster.
 """
 
+from safeconduct.relations.asking import check, check_many
+from safeconduct.relations.backend import Backend, Embedded, SchemaOf, spicedb
 from safeconduct.relations.ceilings import (
     Ceilings,
     agent,
@@ -12,7 +14,6 @@ from safeconduct.relations.ceilings import (
     membership_tuples,
     person,
 )
-from safeconduct.relations.check import check, check_many
 from safeconduct.relations.errors import (
     BackendUnavailable,
     QuestionRefused,
@@ -27,14 +28,17 @@ from safeconduct.relations.store import Relations
 from safeconduct.relations.tuples import Tuple, every, expired, remove, write
 
 __all__ = [
+    "Backend",
     "BackendUnavailable",
     "Ceilings",
+    "Embedded",
     "Graph",
     "Question",
     "QuestionRefused",
     "Relations",
     "Schema",
     "SchemaError",
+    "SchemaOf",
     "Subjects",
     "Tuple",
     "Unanswerable",
@@ -55,5 +59,6 @@ __all__ = [
     "membership_tuples",
     "person",
     "remove",
+    "spicedb",
     "write",
 ]

@@ -100,7 +100,13 @@ def _instant(text: str) -> datetime:
 
 
 async def write(tx: Write, host: HostId, edge: Tuple, *, source: str, at: datetime) -> None:
-    """Store an edge; storing it again changes nothing but how long it lasts."""
+    """Store an edge; storing it again changes nothing but how long it lasts.
+
+    Raises:
+        ValueError: If it cannot be spelled: those who follow changes would read another one.
+    """
+    if Tuple.parse(str(edge)) != edge:
+        raise ValueError(f"{edge} is not object#relation@subject")
     present = await tx.one_or_none(select(stored.c.expires_at).where(*_is(host, edge)))
     if present is not None:
         if present.expires_at == edge.expires_at:
