@@ -2,6 +2,7 @@
 
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.importing import Importer
+from safeconduct.app.judging import Judging, judging
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.policies import bundle_of
 from safeconduct.app.provision import Provisioner
@@ -16,11 +17,13 @@ __all__ = [
     "Imported",
     "Importer",
     "Installation",
+    "Judging",
     "Plan",
     "Provisioner",
     "bundle_of",
     "configured",
     "gateway",
+    "judging",
     "open_installation",
     "own_failures",
     "public_url",
