@@ -4,7 +4,7 @@ SpiceDB's schema language over tuples kept in SQL, answered from memory or by a 
 """
 
 from safeconduct.relations.asking import check, check_many
-from safeconduct.relations.backend import Backend, Embedded, SchemaOf, spicedb
+from safeconduct.relations.backend import Backend, Embedded, spicedb
 from safeconduct.relations.ceilings import (
     Ceilings,
     agent,
@@ -23,7 +23,7 @@ from safeconduct.relations.errors import (
 from safeconduct.relations.graph import Graph
 from safeconduct.relations.lookup import lookup_resources, lookup_subjects
 from safeconduct.relations.questions import Question, Subjects, Verdict
-from safeconduct.relations.schema import Schema, base_text, compile_schema, host_schema
+from safeconduct.relations.schema import Schema, SchemaOf, base_text, compile_schema, host_schema
 from safeconduct.relations.store import Relations
 from safeconduct.relations.tuples import Tuple, every, expired, remove, write
 

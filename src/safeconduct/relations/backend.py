@@ -7,7 +7,7 @@ The same questions, the same schemas, the same answers. Whatever cannot be answe
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from safeconduct.core.clock import Clock
@@ -15,12 +15,10 @@ from safeconduct.core.model import HostId
 from safeconduct.relations import asking, lookup
 from safeconduct.relations.errors import BackendUnavailable
 from safeconduct.relations.questions import Question, Subjects, Verdict
-from safeconduct.relations.schema import Schema
+from safeconduct.relations.schema import SchemaOf
 from safeconduct.relations.store import Relations
 from safeconduct.relations.tuples import Tuple
 from safeconduct.storage import Database, Feed
-
-SchemaOf = Callable[[HostId], Schema]
 
 
 class Backend(Protocol):

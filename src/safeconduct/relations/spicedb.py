@@ -26,10 +26,9 @@ from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from safeconduct.core.model import HostId
 from safeconduct.relations import wire
 from safeconduct.relations.asking import known, refuse_unknown
-from safeconduct.relations.backend import SchemaOf
 from safeconduct.relations.errors import BackendUnavailable, Unanswerable
 from safeconduct.relations.questions import Question, Subjects, Verdict
-from safeconduct.relations.schema import Schema
+from safeconduct.relations.schema import Schema, SchemaOf
 from safeconduct.relations.shipping import Shipper
 from safeconduct.relations.tuples import KIND, Tuple
 from safeconduct.relations.wire import prefix_of

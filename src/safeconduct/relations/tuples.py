@@ -19,6 +19,7 @@ from safeconduct.storage import Read, UtcTime, Write, host_column, metadata
 
 KIND = "tuples"
 ADDED, REMOVED = "+", "-"
+_EXPIRATION = "[expiration:"
 
 stored = Table(
     "tuples",
@@ -66,7 +67,7 @@ class Tuple(Value, frozen=True):
             ValueError: If the text is not `type:id#relation@type:id[#relation]`.
         """
         match = _TEXT.fullmatch(text)
-        if match is None:
+        if match is None or _EXPIRATION in match["object"] + match["subject"]:
             raise ValueError(f"{text!r} is not object#relation@subject")
         expires_at = match["expires_at"]
         return cls(
