@@ -23,6 +23,7 @@ def commands() -> typer.Typer:
     group.command("test")(run_tests)
     group.command("eval")(evaluate)
     group.command("diff")(diff)
+    group.command("schema")(schema)
     return group
 
 
@@ -88,3 +89,10 @@ def diff(
 
     asked = Asked(config=config, as_json=as_json, host=host)
     replaying.diff(asked, directory, since=since, until=until)
+
+
+def schema(*, as_json: AsJson = True) -> None:
+    """Print the JSON schema of what rules see as `input`."""
+    from safeconduct.cli.work import policies
+
+    policies.schema(as_json=as_json)

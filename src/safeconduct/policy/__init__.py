@@ -31,6 +31,7 @@ from safeconduct.policy.replay import (
     recorded,
 )
 from safeconduct.policy.scenarios import Scenario, read_scenario, run_scenario
+from safeconduct.policy.schema import input_schema
 from safeconduct.policy.sources import Device, FactSources, Relationships
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "compare",
     "document",
     "explained",
+    "input_schema",
     "known_data",
     "public_reason",
     "read_scenario",

@@ -21,6 +21,7 @@ from safeconduct.policy import (
     Facts,
     HostPolicy,
     Pdp,
+    input_schema,
     read_scenario,
     tests_of,
 )
@@ -97,6 +98,11 @@ def evaluate(facts: Path, *, directory: Path | None, as_json: bool) -> None:
             out.line(f"{name.replace('_', ' ').capitalize()}: {word or '-'}")
         if decision.step_up:
             out.line("The person could allow it by consenting again.")
+
+
+def schema(*, as_json: bool) -> None:
+    """Print the JSON schema of the input document."""
+    Out(as_json=as_json).value(input_schema())
 
 
 def _cases(file: str, text: str) -> list[str]:
