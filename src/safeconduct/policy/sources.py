@@ -39,10 +39,11 @@ class Device(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What the relations say to one question, and the tuples that led to a yes."""
+    """What the relations say to one question, the tuples that led to a yes, and a sentence."""
 
     allowed: bool
     path: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class Relationships(Protocol):
@@ -89,7 +90,7 @@ class FactSources:
     async def gather(
         self,
         request: AccessRequest,
-        session: Session,
+        session: Session | None,
         *,
         client: ClientFacts,
         tool: ToolFacts,
@@ -100,7 +101,7 @@ class FactSources:
 
         Args:
             request: What is asked.
-            session: The connection it came through.
+            session: The connection it came through, or None where there is none.
             client: The agent.
             tool: What is asked for.
             device: From where, and with what.
@@ -118,9 +119,7 @@ class FactSources:
         return Facts(
             subject=_subject(human, request),
             client=client,
-            session=SessionFacts(
-                id=session.id, server=session.server, live=session.live_at(seconds)
-            ),
+            session=None if session is None else _session(session, seconds),
             consent=None if consent is None else _consent(consent, seconds),
             ceiling=ceiling,
             tool=tool,
@@ -193,6 +192,10 @@ def _subject(person: Person | None, request: AccessRequest) -> SubjectFacts:
         groups=person.groups,
         attributes=person.attributes,
     )
+
+
+def _session(session: Session, seconds: float) -> SessionFacts:
+    return SessionFacts(id=session.id, server=session.server, live=session.live_at(seconds))
 
 
 def _consent(consent: Consent, seconds: float) -> ConsentFacts:
