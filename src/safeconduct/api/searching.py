@@ -26,6 +26,7 @@ from safeconduct.core.secrets import Sealer, SealError
 from safeconduct.hosts import Host
 from safeconduct.oauth import every_client
 from safeconduct.people import People, Person
+from safeconduct.relations import Unanswerable
 from safeconduct.sessions import Session
 from safeconduct.storage import Database
 from safeconduct.upstreams import Catalogue
@@ -77,7 +78,10 @@ class Searches:
         """
         bound = f"{host.key}\n{point}\n{search.digest}".encode()
         after = self._opened(search.token, bound)
-        candidates = sorted(await self._candidates(host, search))
+        try:
+            candidates = sorted(await self._candidates(host, search))
+        except Unanswerable as error:
+            raise bad(f"{error.public}.") from error
         later = [each for each in candidates if after is None or each > after]
         results: list[str] = []
         for looked_at, candidate in enumerate(later):

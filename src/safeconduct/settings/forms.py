@@ -214,8 +214,7 @@ def point_id(text: str) -> str:
     return _matching(
         text,
         r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?",
-        "must be 1 to 63 lower-case letters, digits, '_', '.' or '-', with one of the first two "
-        "at both ends",
+        "must be 1 to 63 of a-z, 0-9, '_', '.' and '-', with a letter or digit at both ends",
     )
 
 
