@@ -12,10 +12,12 @@ from sqlalchemy import event
 
 from safeconduct import relations
 from safeconduct.consent import grant
+from safeconduct.core.binding import Binding
 from safeconduct.core.model import ClientId, HostId, Level, ServerKey
 from safeconduct.oauth import set_blocked
 from safeconduct.people import set_active
 from safeconduct.relations import Tuple
+from safeconduct.upstreams import Override
 from tests.api.asking import ALICE, SECRET, Point, about, points, question, tool
 from tests.road.world import World, world_at
 
@@ -182,6 +184,35 @@ async def test_other_types_are_answered_by_the_relations(point: Point) -> None:
     said = await point.said("evaluation", about("edti"))
     assert said["decision"] is False
     assert "did you mean edit" in said["context"]["message"]
+
+
+async def test_groups_of_the_directory_count(point: Point) -> None:
+    await relate(point.world, "ticket:T-20#watcher@group:engineering#member")
+
+    assert await point.decides(about("view", "T-20"))
+    assert not await point.decides(about("view", "T-20", BOB))
+    assert "T-20" in await point.found("resource", about("view"))
+    assert await point.found("subject", about("view", "T-20", {"type": "user"})) == {ALICE["id"]}
+
+
+async def test_everybody_of_a_team_is_not_one_subject(point: Point) -> None:
+    await relate(point.world, "ticket:T-21#watcher@team:red#member")
+    team = {"type": "team", "id": "red#member"}
+
+    assert await point.reason(about("view", "T-21", team)) == "relation.unnamed"
+
+
+async def test_what_a_tools_arguments_name_is_asked_about_too(point: Point) -> None:
+    alice = await point.world.person("alice@acme.test")
+    await relate(point.world, f"ticket:T-22#assignee@person:{alice.id}")
+    binding = Binding(path="arguments.id", object="ticket:{value}", permission="edit")
+    await point.world.override("get_issue", Override(bindings=(binding,)))
+    try:
+        assert await point.decides(question(arguments={"id": "T-22"}))
+        assert await point.reason(question(arguments={"id": "T-23"})) == "relation.denied"
+        assert await point.reason(question()) == "relation.unnamed"
+    finally:
+        await point.world.override("get_issue", None)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 
 from safeconduct import people, relations
+from safeconduct.api import Judge, Naming, Searches
+from safeconduct.api.questions import read_search
+from safeconduct.app.checking import deciding
 from safeconduct.core.model import HostId, Level
+from safeconduct.proxy import methods_of
 from safeconduct.relations import Tuple
 from tests.api.asking import AGENT, ALICE, FOREIGN, SECOND, Point, about, question, tool
 from tests.road.world import OTHER, World
@@ -254,3 +258,42 @@ async def test_a_search_is_one_record(point: Point) -> None:
     detail = records[0]["detail"]
     assert (detail["enforcement_point"], detail["sought"]) == ("mesh", "resource")
     assert detail["found"] == len(said["results"]) <= detail["looked_at"]
+
+
+async def test_a_page_that_looked_at_enough_ends_early_and_names_the_next(point: Point) -> None:
+    parts, by, methods = point.world.parts, deciding(point.world.parts), methods_of()
+    naming = Naming(parts.people, parts.clients)
+    judge = Judge(
+        naming=naming,
+        sessions=parts.sessions,
+        catalogue=parts.catalogue,
+        decider=by.decider,
+        relations=by.relations,
+        policies=by.policies,
+        methods=methods,
+        clock=parts.clock,
+    )
+    searches = Searches(
+        judge=judge,
+        naming=naming,
+        database=parts.database,
+        people=parts.people,
+        catalogue=parts.catalogue,
+        relations=by.relations,
+        methods=methods,
+        clock=parts.clock,
+        root_key=parts.root_key,
+        most_looked_at=2,
+    )
+    asked, found, token = question(resource={"type": "tool"}), [], ""
+    for _ in range(20):
+        search = read_search(asked | {"page": {"token": token}}, "resource")
+        page = await searches.page(point.world.host(), "mesh", search)
+        assert page.looked_at <= 2
+        found += page.results
+        token = page.next_token
+        if not token:
+            break
+
+    assert not token
+    assert found == (await point.pages("resource", asked, limit=100))[0]

@@ -186,3 +186,7 @@ async def test_a_person_is_found_by_address_as_long_as_it_is_theirs(
     found = await known.at(ACME, "alice@acme.test")
     assert found is not None
     assert not found.active
+    async with database.write() as tx:
+        await people._update(tx, ACME, alice.id, email="alice@new.test")
+    assert await known.at(ACME, "alice@acme.test") is None
+    assert (await known.at(ACME, "alice@new.test")) is not None

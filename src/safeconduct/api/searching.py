@@ -58,6 +58,7 @@ class Searches:
         methods: Mapping[str, tuple[str, ...]],
         clock: Clock,
         root_key: bytes,
+        most_looked_at: int = _MOST_LOOKED_AT,
     ) -> None:
         self._judge = judge
         self._naming = naming
@@ -67,6 +68,7 @@ class Searches:
         self._relations = relations
         self._methods = methods
         self._clock = clock
+        self._most_looked_at = most_looked_at
         self._sealer = Sealer(root_key, purpose="authzen-page")
 
     async def page(self, host: Host, point: str, search: Search) -> Page:
@@ -85,7 +87,7 @@ class Searches:
         later = [each for each in candidates if after is None or each > after]
         results: list[str] = []
         for looked_at, candidate in enumerate(later):
-            if looked_at == _MOST_LOOKED_AT:
+            if looked_at == self._most_looked_at:
                 return Page(results, self._sealed(later[looked_at - 1], bound), looked_at)
             if not await self._allowed(host, search, candidate):
                 continue
