@@ -186,6 +186,7 @@ _PRODUCT = {
     "Z-29": "Every decision carries a reason people can read.",
     "Z-30": "An agent can do nothing its human could not.",
     "Z-37": "Whatever fails, fails closed.",
+    "Z-38": "Other enforcement points ask for decisions by AuthZEN 1.0.",
 }
 _PROTOCOL = {
     "GW-01": "Headers that disagree with the body are refused.",

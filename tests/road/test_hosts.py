@@ -22,10 +22,12 @@ from safeconduct.core.model import ConsentId, HostId, ServerKey, SessionId
 from safeconduct.signin import FORM_COOKIE, SESSION_COOKIE, BrowserSessions, form_token, links
 from safeconduct.signin.links import Purpose
 from safeconduct.upstreams import Wanted, save
+from tests.api.asking import points
 from tests.road.upstream import Seen, Wire
 from tests.road.world import ACME, CALLBACK, LEGACY, OTHER, VERIFIER, Tokens, World, world_at
 
 PASSWORD = "correct horse battery"
+POINT, OTHER_POINT = "s" * 20, "t" * 20
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -88,7 +90,9 @@ async def given(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Given
     directory = tmp_path_factory.mktemp("hosts")
     (directory / "password").write_text(PASSWORD)
     url = "http://127.0.0.1:1/mcp"  # nobody answers: a server that only acme has
-    async with world_at(directory, acme={"people": _people(directory)}) as world:
+    acme = {"people": _people(directory)} | points(directory, mesh=POINT)
+    other = points(directory, foreign=OTHER_POINT)
+    async with world_at(directory, acme=acme, other=other) as world:
         await world.parts.hosts.refresh()
         tokens = await world.tokens()
         said = await world.http.post(
@@ -411,6 +415,40 @@ async def operations(given: Given) -> None:
         _shows_nothing(await given.get(path, OTHER))
 
 
+def check(path: str) -> Callable[[Given], Awaitable[None]]:
+    """Ask with acme's secret: at acme about its people, at the other about the same."""
+    questions: dict[str, dict[str, Any]] = {
+        "subject": {"type": "user", "id": "alice@acme.test"},
+        "action": {"name": "tools/call"},
+        "resource": {"type": "tool", "id": "tickets/get_issue"},
+        "context": {"agent": "agent"},
+    }
+
+    async def ask(given: Given, origin: str, secret: str) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {secret}"}
+        return await given.world.http.post(f"{origin}{path}", json=questions, headers=headers)
+
+    async def both(given: Given) -> None:
+        here = await ask(given, ACME, POINT)
+        assert here.status_code == 200
+        assert here.json().get("decision") or here.json()["results"]
+        there = await ask(given, OTHER, POINT)
+        assert there.status_code == 401
+        _shows_nothing(there)
+        assert (await ask(given, ACME, OTHER_POINT)).status_code == 401
+        foreign = await ask(given, OTHER, OTHER_POINT)
+        assert foreign.status_code == 200
+        assert not foreign.json().get("decision")
+        assert "acme.test" not in foreign.text
+        if not path.endswith("subject"):  # which finds the other host's own people
+            assert not foreign.json().get("results")
+        _shows_nothing(foreign)
+
+    return both
+
+
+CHECKS = [f"/access/v1/{each}" for each in ("evaluation", "evaluations")]
+CHECKS += [f"/access/v1/search/{each}" for each in ("subject", "resource", "action")]
 DISCOVERY = ("oauth-authorization-server", "openid-configuration", "oauth-protected-resource")
 TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("POST", "/mcp"): mcp,
@@ -430,6 +468,8 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("POST", "/oauth/register"): register("/oauth/register"),
     ("POST", "/register"): register("/register"),
     ("POST", "/oauth/revoke"): revoke,
+    **{("POST", path): check(path) for path in CHECKS},
+    ("GET", "/.well-known/authzen-configuration"): document("/.well-known/authzen-configuration"),
     **{("GET", f"/.well-known/{name}"): document(f"/.well-known/{name}") for name in DISCOVERY},
     **{
         ("GET", f"/.well-known/{name}/mcp{{rest:path}}"): document_of(f"/.well-known/{name}/mcp")
@@ -525,7 +565,7 @@ _NOTHING_TODAY = """package safeconduct.host
 
 import rego.v1
 
-deny contains {"reason": "nothing", "message": "Nothing today."}
+deny contains {"reason": "nothing", "message": "Nothing today."} if input.phase != "token"
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from safeconduct import consent, hosts, people, relations, upstreams
-from safeconduct.app import Installation, judging, open_installation
+from safeconduct.app import Installation, judges_of, open_installation
 from safeconduct.app.rules import read_rules
 from safeconduct.consent import Consent
 from safeconduct.core.model import (
@@ -26,7 +26,7 @@ from safeconduct.core.model import (
 from safeconduct.hosts import Host, Policies
 from safeconduct.people import Person
 from safeconduct.policy import ClientFacts
-from safeconduct.proxy import Call, Decider
+from safeconduct.proxy import Call
 from safeconduct.proxy.calls import METHODS
 from safeconduct.proxy.eras import Headers, revision_of
 from safeconduct.proxy.exchange import Exchange
@@ -85,8 +85,7 @@ class Organisation:
         self.parts = parts
         self.chance = random.Random(1)
         self.rules = read_rules(rules)
-        judges = judging(parts)
-        self.decider = Decider(sources=judges.sources, pdp=judges.pdp, sessions=parts.sessions)
+        self.decider = judges_of(parts).decider
 
     async def fill(self) -> Host:
         policies = Policies(policy_modules=self.rules.modules, policy_data=self.rules.data)

@@ -53,6 +53,7 @@ _RATES = dict.fromkeys(
         "sign_up_per_10_minutes",
         "register_per_minute",
         "mcp_per_minute",
+        "checks_per_minute",
         "writes_per_minute",
         "all_per_minute",
     ),
@@ -506,6 +507,7 @@ async def world_at(
     asgi: bool = False,
     server: dict[str, Any] | None = None,
     acme: dict[str, Any] | None = None,
+    other: dict[str, Any] | None = None,
 ) -> AsyncIterator[World]:
     """Start an installation with two hosts, reached over a socket or as an ASGI application."""
     clock = ManualClock()
@@ -521,7 +523,7 @@ async def world_at(
                 | (server or {}),
                 "hosts": [
                     host_settings("acme", behind.url, **(acme or {})),
-                    host_settings("other", behind.url),
+                    host_settings("other", behind.url, **(other or {})),
                 ],
             }
         )

@@ -2,7 +2,7 @@
 
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.importing import Importer
-from safeconduct.app.judging import Judging, judging
+from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.policies import bundle_of
 from safeconduct.app.provision import Provisioner
@@ -23,7 +23,7 @@ __all__ = [
     "bundle_of",
     "configured",
     "gateway",
-    "judging",
+    "judges_of",
     "open_installation",
     "own_failures",
     "public_url",

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp
 
 from safeconduct import edge
 from safeconduct.app.building import Installation
-from safeconduct.app.judging import Judging, judging
+from safeconduct.app.checking import enforcement_routes
+from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.protocol import McpProtocol
 from safeconduct.app.watching import CatalogueWatch
 from safeconduct.audit import SealedArguments
@@ -35,7 +36,6 @@ from safeconduct.oauth import (
     Verifier,
 )
 from safeconduct.proxy import (
-    Decider,
     Flights,
     Gate,
     McpEndpoint,
@@ -72,15 +72,19 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
     """Build everything that answers."""
     metrics = Metrics(lease_seconds=_lease_seconds(parts))
     watch = CatalogueWatch(parts)
-    judges = judging(parts)
-    returns, endpoint = _road(parts, judges, metrics, watch)
+    judges, arguments = judges_of(parts), SealedArguments(parts.root_key)
+    returns, endpoint = _road(parts, judges, metrics, arguments, watch)
     doors = _sign_in(parts)
     errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
     pages = _pages(parts, watch, recovery, doors, errors)
     oauth = _oauth(parts, judges, errors)
     server = parts.settings.server
     inner = Starlette(
-        routes=[*oauth.routes(), *pages],
+        routes=[
+            *oauth.routes(),
+            *enforcement_routes(parts, judges, metrics, arguments),
+            *pages,
+        ],
         middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=_FORM_BYTES)],
         exception_handlers=errors.handlers(),
     )
@@ -118,6 +122,7 @@ def _door(parts: Installation, metrics: Metrics) -> edge.Door:
             sign_up_per_10_minutes=server.rate_limits.sign_up_per_10_minutes,
             register_per_minute=server.rate_limits.register_per_minute,
             mcp_per_minute=server.rate_limits.mcp_per_minute,
+            checks_per_minute=server.rate_limits.checks_per_minute,
             writes_per_minute=server.rate_limits.writes_per_minute,
             all_per_minute=server.rate_limits.all_per_minute,
         ),
@@ -128,10 +133,14 @@ def _door(parts: Installation, metrics: Metrics) -> edge.Door:
 
 
 def _road(
-    parts: Installation, judges: Judging, metrics: Metrics, watch: CatalogueWatch
+    parts: Installation,
+    judges: Judging,
+    metrics: Metrics,
+    arguments: SealedArguments,
+    watch: CatalogueWatch,
 ) -> tuple[Returns, McpEndpoint]:
-    decider = Decider(sources=judges.sources, pdp=judges.pdp, sessions=parts.sessions)
-    records = Records(parts.trail, metrics, SealedArguments(parts.root_key))
+    decider = judges.decider
+    records = Records(parts.trail, metrics, arguments)
     obligations = Obligations(
         consents=parts.consents,
         approvals=NobodyApproves(),

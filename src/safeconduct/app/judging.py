@@ -12,32 +12,44 @@ from safeconduct.app.relating import RelationAnswers
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import HostId
 from safeconduct.policy import FactSources, HostPolicy, Pdp
+from safeconduct.proxy import Decider
 from safeconduct.storage import Lease
 
 
 class Judging(NamedTuple):
-    """The PDP, where its facts come from, and what answers questions about relations."""
+    """The PDP and those who ask it, where its facts come from, what answers about relations.
+
+    Attributes:
+        policies: Finds a host's policy, and none once the lease has run out.
+    """
 
     pdp: Pdp
     sources: FactSources
     relations: RelationAnswers
+    decider: Decider
+    policies: Callable[[HostId], HostPolicy]
 
 
-def judging(parts: Installation) -> Judging:
+def judges_of(parts: Installation) -> Judging:
     """Build what decides."""
     policies = HostPolicies(parts.hosts).of
     relations = RelationAnswers(parts.relations, parts.people, policies, parts.clock)
+    leased = _while_leased(parts.lease, policies)
+    sources = FactSources(
+        people=parts.people,
+        consents=parts.consents,
+        ceilings=parts.ceilings,
+        relationships=relations,
+        policies=policies,
+        clock=parts.clock,
+    )
+    pdp = Pdp(leased)
     return Judging(
-        pdp=Pdp(_while_leased(parts.lease, policies)),
-        sources=FactSources(
-            people=parts.people,
-            consents=parts.consents,
-            ceilings=parts.ceilings,
-            relationships=relations,
-            policies=policies,
-            clock=parts.clock,
-        ),
+        pdp=pdp,
+        sources=sources,
         relations=relations,
+        decider=Decider(sources=sources, pdp=pdp, sessions=parts.sessions),
+        policies=leased,
     )
 
 

@@ -24,7 +24,7 @@ from rich.table import Table
 from sqlalchemy import insert
 
 from safeconduct import consent, hosts, relations, upstreams
-from safeconduct.app import Installation, Judging, judging, open_installation
+from safeconduct.app import Installation, Judging, judges_of, open_installation
 from safeconduct.core.binding import Binding, asked_of_arguments
 from safeconduct.core.model import (
     AccessRequest,
@@ -204,7 +204,7 @@ class _Filled:
 
     async def measured(self, decisions: int) -> Point:
         """Decide so many questions, half of them about somebody else's ticket."""
-        judges, began = judging(self._parts), time.perf_counter()
+        judges, began = judges_of(self._parts), time.perf_counter()
         await self._parts.relations.graph(_HOST)
         loading = time.perf_counter() - began
         await self._decide(judges, decisions // 10 + len(self._servers) * _ASKING)

@@ -14,10 +14,11 @@ Spelled = tuple[str, str, str]
 
 
 class Answered(NamedTuple):
-    """What the relations say to one question, and the tuples that led to a yes."""
+    """What the relations say to one question, the tuples that led to a yes, and a sentence."""
 
     allowed: bool
     path: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class Wanted(NamedTuple):

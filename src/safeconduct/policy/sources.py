@@ -83,7 +83,7 @@ class FactSources:
     async def gather(
         self,
         request: AccessRequest,
-        session: Session,
+        session: Session | None,
         *,
         client: ClientFacts,
         tool: ToolFacts,
@@ -94,7 +94,7 @@ class FactSources:
 
         Args:
             request: What is asked.
-            session: The connection it came through.
+            session: The connection it came through, or None where there is none.
             client: The agent.
             tool: What is asked for.
             device: From where, and with what.
@@ -112,9 +112,7 @@ class FactSources:
         return Facts(
             subject=_subject(human, request),
             client=client,
-            session=SessionFacts(
-                id=session.id, server=session.server, live=session.live_at(seconds)
-            ),
+            session=None if session is None else _session(session, seconds),
             consent=None if consent is None else _consent(consent, seconds),
             ceiling=ceiling,
             tool=tool,
@@ -165,6 +163,10 @@ def _subject(person: Person | None, request: AccessRequest) -> SubjectFacts:
         groups=person.groups,
         attributes=person.attributes,
     )
+
+
+def _session(session: Session, seconds: float) -> SessionFacts:
+    return SessionFacts(id=session.id, server=session.server, live=session.live_at(seconds))
 
 
 def _consent(consent: Consent, seconds: float) -> ConsentFacts:
