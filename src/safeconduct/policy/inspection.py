@@ -114,6 +114,7 @@ def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
                 "or below"
             )
         names.setdefault(module.package, set()).update(rule.name for rule in module.rules)
+    _imports_stay_at_home(read, names)
     edges: dict[Path, set[Path]] = {}
     places: dict[Path, str] = {}
     for module in read:
@@ -130,6 +131,41 @@ def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
     }
 
 
+def _imports_stay_at_home(read: list[Module], names: dict[Path, set[str]]) -> None:
+    """Refuse imports that mean something in another file too.
+
+    The engine applies an import to the whole package; OPA, and whoever reads the file, to its
+    file alone. And what an import leads to is judged here, since another file may use it.
+    """
+    imported: dict[tuple[Path, str], Module] = {}
+    for module in read:
+        for name, target in module.imports.items():
+            if name in names[module.package]:
+                raise BundleError(f"{module.file}:1: {name} is imported and also a rule")
+            if target[0] == "data":
+                _readable(target[1:], f"{module.file}:1")
+            first = imported.setdefault((module.package, name), module)
+            if first.imports[name] != target:
+                raise BundleError(
+                    f"{module.file}:1: {name} is imported as something else by {first.file}"
+                )
+    for module in read:
+        for reference in (each for rule in module.rules for each in rule.references):
+            other = imported.get((module.package, reference.path[0]))
+            if other is not None and reference.path[0] not in module.imports:
+                raise BundleError(
+                    f"{module.file}:{reference.line}: {reference.path[0]} is imported by "
+                    f"{other.file} alone; import it here too, or use another name"
+                )
+
+
+def _readable(target: Path, where: str) -> None:
+    if not target:
+        raise BundleError(f"{where}: say which document below data is read")
+    if target[0] == "safeconduct" and target[:2] not in _READABLE:
+        raise BundleError(f"{where}: data.{'.'.join(target)} is not for a host's rules")
+
+
 def _targets(module: Module, rule: Rule, siblings: set[str]) -> Iterator[Path]:
     """Yield the places below `data.safeconduct` a rule reads, and refuse what it may not."""
     if rule.name in COLLECTED and not rule.is_set:
@@ -144,12 +180,10 @@ def _targets(module: Module, rule: Rule, siblings: set[str]) -> Iterator[Path]:
             name = ".".join(reference.path)
             if reference.called and name not in _BUILTINS:
                 raise BundleError(f"{where}: {name} is not available to a host's rules")
-        elif not target:
-            raise BundleError(f"{where}: say which document below data is read")
-        elif target[0] == "safeconduct":
-            if target[:2] not in _READABLE:
-                raise BundleError(f"{where}: data.{'.'.join(target)} is not for a host's rules")
-            yield target
+        else:
+            _readable(target, where)
+            if target[0] == "safeconduct":
+                yield target
 
 
 def _resolved(module: Module, reference: Reference, siblings: set[str]) -> Path | None:
