@@ -16,8 +16,11 @@ from safeconduct.policy.facts import (
     ToolFacts,
     document,
 )
+from safeconduct.policy.opa import OpaEngine
+from safeconduct.policy.opa_servers import OpaServers
 from safeconduct.policy.pdp import HostPolicy, Pdp, public_reason
 from safeconduct.policy.rego import BundleError
+from safeconduct.policy.relocation import relocated
 from safeconduct.policy.sources import Answered, Device, FactSources, Relationships
 
 __all__ = [
@@ -37,6 +40,8 @@ __all__ = [
     "HostPolicy",
     "Input",
     "KnownData",
+    "OpaEngine",
+    "OpaServers",
     "Pdp",
     "RelationFact",
     "Relationships",
@@ -47,5 +52,6 @@ __all__ = [
     "document",
     "known_data",
     "public_reason",
+    "relocated",
     "tests_of",
 ]

@@ -83,20 +83,30 @@ def read_module(file: str, text: str) -> Module:
     Raises:
         BundleError: If it is not Rego.
     """
-    engine = regorus.Engine()
-    try:
-        engine.add_policy(file, text)
-        tree = json.loads(engine.get_ast_as_json())[0]["ast"]
-    except RecursionError:
-        raise BundleError(f"{file}: the policy engine cannot cope with such nesting") from None
-    except RuntimeError as error:
-        raise BundleError(explain(error)) from None
+    tree = syntax_tree(file, text)
     return Module(
         file=file,
         package=_chain(tree["package"]["refr"])[0],
         imports=dict(_import(file, each, text) for each in tree["imports"]),
         rules=tuple(_rule(each) for each in tree["rules"]),
     )
+
+
+def syntax_tree(file: str, text: str) -> Tree:
+    """Parse one file; places in the tree are counted in bytes.
+
+    Raises:
+        BundleError: If it is not Rego.
+    """
+    engine = regorus.Engine()
+    try:
+        engine.add_policy(file, text)
+        tree: Tree = json.loads(engine.get_ast_as_json())[0]["ast"]
+    except RecursionError:
+        raise BundleError(f"{file}: the policy engine cannot cope with such nesting") from None
+    except RuntimeError as error:
+        raise BundleError(explain(error)) from None
+    return tree
 
 
 def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
