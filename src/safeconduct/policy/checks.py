@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from safeconduct.core.model import Value
+from safeconduct.policy.exactness import exact
 from safeconduct.policy.inspection import read_module
 from safeconduct.policy.rego import BundleError, compiled, explain, interpreter
 
@@ -36,7 +37,7 @@ class Failure(Value, frozen=True):
 def check_bundle(bundle: Bundle) -> tuple[Failure, ...]:
     """Compile the rules and run their tests; an empty answer means all is well."""
     try:
-        compiled(bundle.modules, bundle.data)
+        compiled(exact(bundle.modules), bundle.data)
         engine = interpreter((*bundle.modules, *bundle.tests), bundle.data)
         tests = tuple(tests_of(bundle))
     except BundleError as error:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safeconduct.core.canonical import canonical_bytes
+from safeconduct.policy.exactness import OWN, edited, negations
 from safeconduct.policy.inspection import Module, read_module, syntax_tree
 from safeconduct.policy.rego import ENTRY_POINT, BundleError, Modules
 
@@ -78,18 +79,18 @@ def _moved(
     raw = texts[module.file].encode()
     tree = syntax_tree(module.file, raw.decode())
     package = tree["package"]
-    first, end = _leftmost(package["refr"])["start"], package["refr"]
-    edits = {first: (first, f"{prefix.removeprefix('data.')}.x.")}
-    for start in _roots([tree["imports"], tree["rules"]]):
-        edits[start] = (start + len(b"data"), f"{prefix}.x")
-    after = _end(end)
+    first = _leftmost(package["refr"])["start"]
+    after = _end(package["refr"])
     lines = [f"import {prefix}.x.{each}" for each in _borrowed(module, read)]
-    edits[after] = (after, "\n\n" + "\n".join(lines) + "\n")
-    pieces, done = [], 0
-    for start, (stop, text) in sorted(edits.items()):
-        pieces += [raw[done:start], text.encode()]
-        done = stop
-    return b"".join([*pieces, raw[done:], f"\n\n{_MARK}{number} := true\n".encode()]).decode()
+    edits = [
+        (first, first, f"{prefix.removeprefix('data.')}.x."),
+        (after, after, "\n\n" + "\n".join(lines) + "\n"),
+    ]
+    roots = _roots([tree["imports"], tree["rules"]])
+    edits += [(start, start + len(b"data"), f"{prefix}.x") for start in roots]
+    if module.file.startswith(OWN):
+        edits += negations(module.file, raw, tree["rules"])
+    return f"{edited(raw, edits)}\n\n{_MARK}{number} := true\n"
 
 
 def _borrowed(module: Module, read: list[Module]) -> list[str]:
