@@ -84,10 +84,13 @@ def _spelled_out(file: str, text: str) -> str:
 
 
 def _head(raw: bytes, rule: Tree) -> list[Edit]:
-    """Say that what the head collects, or collects under, is defined."""
+    """Say that what the head collects, and under what, is defined."""
     ((kind, head),) = rule["head"].items()
     collected = [head["key"]] if kind == "Set" and head.get("key") else []
-    said = _defined(raw, [*collected, *_indexes(head["refr"] if kind != "Func" else {})])
+    indexes = list(_indexes(head["refr"])) if kind != "Func" else []
+    if indexes and head.get("assign"):
+        collected.append(head["assign"]["value"])
+    said = _defined(raw, [*collected, *indexes])
     if not said:
         return []
     if not rule["bodies"]:
