@@ -27,7 +27,7 @@ SHIPPED = Bundle.shipped()
 DATA = {"regions": ["EU"], "owners": {"T-7": "bob"}, "limit": 3}
 PATH = ENTRY_POINT.removeprefix("data.")
 thousands = settings(
-    max_examples=300,
+    max_examples=220,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking would take minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -116,7 +116,7 @@ def test_the_built_in_rules_answer_alike_on_any_facts_and_any_data(library: Path
     compare()
 
     # The comparison is worth what it reaches: nearly every reason, and thousands of cases.
-    assert seen.total() > 2000
+    assert seen.total() > 1500
     assert len(seen) > 15, seen
     assert seen["allowed"] > 20, seen
 
