@@ -8,7 +8,7 @@ request never do, so a proxy in front cannot be talked into another tenant.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import JSON, Column, String, Table, delete, insert, select, update
@@ -100,6 +100,7 @@ class Policies(Value, frozen=True):
     policy_modules: tuple[tuple[str, str], ...] = ()
     policy_data: dict[str, object] = {}
     policy_schema: str = ""
+    policy_engine: Literal["embedded", "opa"] = "embedded"
 
 
 class Host(Value, frozen=True):

@@ -84,6 +84,12 @@ LINE = 9  # where text appended to HOST begins
             "there is no such directory beside this file",
         ),
         (
+            "    policy: {engine: opa}",
+            "hosts[0].policy.engine",
+            LINE,
+            "opa needs server.opa, which says where the servers are",
+        ),
+        (
             "    sessions: {idle_days: 91}",
             "hosts[0].sessions.idle_days",
             LINE,
@@ -299,3 +305,47 @@ def test_a_policy_directory_beside_the_file_is_found(read: Parse, tmp_path: Path
 
     assert host.policy is not None
     assert host.policy.directory == tmp_path / "rules"
+
+
+def with_server(said: str) -> str:
+    return HOST.replace("upstreams: true", f"upstreams: true, {said}")
+
+
+@pytest.mark.parametrize(
+    ("opa", "path", "message"),
+    [
+        ("{urls: []}", "server.opa.urls", "needs at least one URL"),
+        ("{urls: ['http://o/?a=b']}", "server.opa.urls[0]", "must have no query ('?')"),
+        ("{urls: ['http://o', 'http://o']}", "server.opa.urls[1]", "repeats server.opa.urls[0]"),
+        (
+            "{urls: ['http://o'], token: {env: TOKEN}}",
+            "server.opa.token",
+            "holds a character that a header cannot carry",
+        ),
+    ],
+)
+def test_opa_servers_that_could_not_be_asked_are_refused(
+    refuse: Fail, opa: str, path: str, message: str
+) -> None:
+    refused = refuse(with_server(f"opa: {opa}"), {"TOKEN": "se\ncret"})
+
+    (problem,) = refused.problems
+    assert (problem.path, problem.line) == (path, 1)
+    assert message in problem.message
+    assert "cret" not in str(refused)
+
+
+def test_opa_servers_decide_for_a_host_with_and_without_rules_of_its_own(
+    read: Parse, tmp_path: Path
+) -> None:
+    (tmp_path / "rules").mkdir()
+    opa = "opa: {urls: ['http://127.0.0.1:8181'], timeout_milliseconds: 250}"
+
+    bare = read(with_server(opa) + "    policy: {engine: opa}\n")
+    own = read(with_server(opa) + "    policy: {engine: opa, directory: rules}\n")
+
+    policies = [host.policy for host in (*bare.hosts, *own.hosts)]
+    assert [policy and policy.engine for policy in policies] == ["opa", "opa"]
+    assert [policy and policy.directory for policy in policies] == [None, tmp_path / "rules"]
+    assert bare.server.opa is not None
+    assert (bare.server.opa.timeout_milliseconds, bare.server.opa.most_at_once) == (250, 64)

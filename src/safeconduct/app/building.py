@@ -22,9 +22,10 @@ from safeconduct.egress import Limits as TransportLimits
 from safeconduct.hosts import Hosts
 from safeconduct.oauth import Clients, Revocations
 from safeconduct.people import People
+from safeconduct.policy import OpaServers
 from safeconduct.relations import Ceilings, Relations
 from safeconduct.sessions import Sessions
-from safeconduct.settings import ServerSettings, Settings
+from safeconduct.settings import OpaSettings, ServerSettings, Settings
 from safeconduct.signin import Passwords
 from safeconduct.storage import Database, Epoch, Feed, Lease, migrate
 from safeconduct.upstreams import Catalogue, Crawler
@@ -54,6 +55,7 @@ class Installation(NamedTuple):
     clients: Clients
     passwords: Passwords
     transport: Transport
+    opa: OpaServers | None
     crawler: Crawler
     revocations: Revocations
 
@@ -96,6 +98,9 @@ async def open_installation(
             allow_private=server.allow_private_upstreams,
         )
         stack.push_async_callback(transport.aclose)
+        opa = _opa(server.opa)
+        if opa is not None:
+            stack.push_async_callback(opa.aclose)
         fetcher = fetcher or Fetcher()
         stack.push_async_callback(fetcher.aclose)
         hosts = Hosts(database, feed)
@@ -119,6 +124,7 @@ async def open_installation(
             clients=Clients(database, feed, clock=clock, fetcher=fetcher),
             passwords=Passwords(),
             transport=transport,
+            opa=opa,
             crawler=Crawler(transport),
             revocations=Revocations(database, trail=trail, clock=clock),
         )
@@ -151,6 +157,17 @@ def _make_key(path: Path) -> None:
         os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(file.name, path)
+
+
+def _opa(said: OpaSettings | None) -> OpaServers | None:
+    if said is None:
+        return None
+    return OpaServers(
+        said.urls,
+        token=said.token,
+        timeout_seconds=said.timeout_milliseconds / 1000,
+        most_at_once=said.most_at_once,
+    )
 
 
 def _url(server: ServerSettings) -> str:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from safeconduct.core.model import HostId
 from safeconduct.hosts import Host, Hosts
-from safeconduct.policy import Bundle, Embedded, HostPolicy, known_data
+from safeconduct.policy import (
+    Bundle,
+    BundleError,
+    Embedded,
+    Engine,
+    HostPolicy,
+    OpaEngine,
+    OpaServers,
+    known_data,
+)
 
 
 class HostPolicies:
     """Finds a host's policy; an engine is made when a bundle is first needed."""
 
-    def __init__(self, hosts: Hosts) -> None:
+    def __init__(self, hosts: Hosts, opa: OpaServers | None = None) -> None:
         self._hosts = hosts
+        self._opa = opa
         self._shipped = Bundle.shipped()
         self._of_host: dict[HostId, tuple[Host, HostPolicy]] = {}
 
@@ -19,7 +29,8 @@ class HostPolicies:
         """Return the policy in force.
 
         Raises:
-            LookupError: If there is no such host; the PDP answers that with a deny.
+            LookupError: If there is no such host, or nobody who could run its rules; the PDP
+                answers that with a deny.
         """
         host = self._hosts.get(key)
         if host is None:
@@ -28,11 +39,16 @@ class HostPolicies:
         if held is not None and held[0] is host:
             return held[1]
         bundle = bundle_of(host, self._shipped)
-        if held is not None and held[1].bundle == bundle.digest:
+        engine = host.policies.policy_engine
+        if (
+            held is not None
+            and held[1].bundle == bundle.digest
+            and held[0].policies.policy_engine == engine
+        ):
             policy = held[1]
         else:
             policy = HostPolicy(
-                engine=Embedded(bundle),
+                engine=self._engine(host, bundle),
                 bundle=bundle.digest,
                 questions=tuple(known_data(bundle.data).questions.items()),
                 obliges=bundle.obliges,
@@ -40,6 +56,16 @@ class HostPolicies:
             )
         self._of_host[key] = (host, policy)
         return policy
+
+    def _engine(self, host: Host, bundle: Bundle) -> Engine:
+        if host.policies.policy_engine == "embedded":
+            return Embedded(bundle)
+        if self._opa is None:
+            raise LookupError("this process was told of no OPA servers")
+        try:
+            return OpaEngine(bundle, self._opa)
+        except BundleError as error:  # refused when it was applied, unless by an older version
+            raise LookupError(error.public) from error
 
 
 def bundle_of(host: Host, shipped: Bundle) -> Bundle:

@@ -325,10 +325,12 @@ async def _targets(settings: Settings) -> list[Target]:
 
 
 async def _rules(said: HostSettings) -> Rules:
-    if said.policy is None:
+    if said.policy is None or said.policy.directory is None:
         return Rules()
     try:
-        return await asyncio.to_thread(read_rules, said.policy.directory)
+        return await asyncio.to_thread(
+            read_rules, said.policy.directory, for_opa=said.policy.engine == "opa"
+        )
     except BundleError as error:
         raise BundleError(f"The rules of host {said.key} cannot be used: {error.public}") from error
 

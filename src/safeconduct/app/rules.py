@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from safeconduct.core.model import Value
-from safeconduct.policy import Bundle, BundleError, Failure, check_bundle
+from safeconduct.policy import Bundle, BundleError, Failure, check_bundle, relocated
 
 OWN = "host/"
 _MOST_NAMED = 5
@@ -24,8 +24,12 @@ class Rules(Value, frozen=True):
     schema: str = ""
 
 
-def read_rules(directory: Path) -> Rules:
+def read_rules(directory: Path, *, for_opa: bool = False) -> Rules:
     """Read, judge and test a host's rules. Takes a second and starts a process: not for calls.
+
+    Args:
+        directory: Where they are.
+        for_opa: They are for OPA servers, so it must be possible to put them there.
 
     Raises:
         BundleError: If they cannot be used or their tests fail; nothing was changed then.
@@ -36,6 +40,8 @@ def read_rules(directory: Path) -> Rules:
         said = "; ".join(failure.message for failure in failures[:_MOST_NAMED])
         more = len(failures) - _MOST_NAMED
         raise BundleError(said + (f"; and {more} more" if more > 0 else ""))
+    if for_opa:
+        relocated(bundle)
     shipped = set(Bundle.shipped().modules)
     return Rules(
         modules=tuple(module for module in bundle.modules if module not in shipped),

@@ -119,6 +119,7 @@ def _policies(said: HostSettings, rules: Rules) -> Policies:
         policy_modules=rules.modules,
         policy_data=rules.data,
         policy_schema=rules.schema,
+        policy_engine="embedded" if said.policy is None else said.policy.engine,
     )
 
 

@@ -18,8 +18,11 @@ from safeconduct.policy.facts import (
     document,
 )
 from safeconduct.policy.failures import Failure
+from safeconduct.policy.opa import OpaEngine
+from safeconduct.policy.opa_servers import OpaServers
 from safeconduct.policy.pdp import HostPolicy, Pdp, public_reason
 from safeconduct.policy.rego import BundleError
+from safeconduct.policy.relocation import relocated
 from safeconduct.policy.replay import (
     Again,
     Comparison,
@@ -54,6 +57,8 @@ __all__ = [
     "HostPolicy",
     "Input",
     "KnownData",
+    "OpaEngine",
+    "OpaServers",
     "Pdp",
     "Recorded",
     "RelationFact",
@@ -72,6 +77,7 @@ __all__ = [
     "public_reason",
     "read_scenario",
     "recorded",
+    "relocated",
     "run_scenario",
     "tests_of",
 ]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import regorus
 
 _EXTENSIONS = "extensions.rego"
+_OWN = "host/"
 
 
 class Bundle(Value, frozen=True):
@@ -48,6 +49,11 @@ class Bundle(Value, frozen=True):
     schema: str = ""
     tests: Modules = ()
     scenarios: Modules = ()
+
+    @property
+    def has_own_rules(self) -> bool:
+        """Whether a host has added modules of its own."""
+        return any(path.startswith(_OWN) for path, _ in self.modules)
 
     @property
     def obliges(self) -> bool:
@@ -102,7 +108,7 @@ class Bundle(Value, frozen=True):
         """
         if any(name == _EXTENSIONS for name, _ in self.modules):
             raise BundleError("this bundle has a host's rules already")
-        modules, tests = _rego_files(path, prefix="host/")
+        modules, tests = _rego_files(path, prefix=_OWN)
         data = {**self.data, **_data(path)}
         known_data(data)
         packages = judged_elsewhere(self.modules, modules, data) if modules else {}
@@ -145,7 +151,7 @@ def _scenarios(directory: Path) -> Modules:
     if len(files) > MAX_FILES:
         raise BundleError(f"more than {MAX_FILES} scenario files")
     return tuple(
-        ("host/" + file.relative_to(directory).as_posix(), _text(file, MAX_FILE_BYTES))
+        (_OWN + file.relative_to(directory).as_posix(), _text(file, MAX_FILE_BYTES))
         for file in files
     )
 

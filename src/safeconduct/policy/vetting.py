@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from safeconduct.policy.exactness import exact
 from safeconduct.policy.inspection import judge
 from safeconduct.policy.rego import (
     ENTRY_POINT,
@@ -92,7 +93,7 @@ def _tried(modules: Modules, data: dict[str, Any]) -> None:
     Only the interpreter notices a variable that nothing binds, in any rule; compiled, such
     a rule would silently never fire.
     """
-    slow, fast = interpreter(modules, data), compiled(modules, data)
+    slow, fast = interpreter(modules, data), compiled(exact(modules), data)
     try:
         slow.set_input_json(_EMPTY_INPUT)
         slow.eval_rule(ENTRY_POINT)

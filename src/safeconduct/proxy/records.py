@@ -43,6 +43,11 @@ class Records:
         await self._trail.settled(critical=decision.required_level is Level.HIGH)
         return record
 
+    def _sealed(self, call: Call, decision: Decision) -> str | None:
+        if not call.message.arguments or not decision.arguments:
+            return None
+        return self._arguments.sealed_json(call.caller.host, decision.arguments)
+
     def notified(self, call: Call, decision: Decision, about: str) -> None:
         """Record that somebody should hear of a call, as its policy obliges to.
 
@@ -116,7 +121,7 @@ class Records:
             rules=decision.rules or None,
             obligations=decision.obligations or None,
             facts=msgspec.Raw(decision.basis) if decision.basis else None,
-            sealed_arguments=self._arguments.sealed(call.caller.host, message.arguments),
+            sealed_arguments=self._sealed(call, decision),
             ms=_since(call),
             ip=call.exchange.ip,
             user_agent=agent[:_MAX_USER_AGENT] if agent else None,

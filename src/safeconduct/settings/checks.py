@@ -14,7 +14,9 @@ from safeconduct.settings.model import (
     ClientSettings,
     HostSettings,
     MailSettings,
+    OpaSettings,
     OperatorSettings,
+    PolicySettings,
     ServerSettings,
     SettingsFile,
     UpstreamSettings,
@@ -40,6 +42,7 @@ class Checks:
         """Check everything; problems are noted, not raised."""
         hosts = document.hosts
         self._mail(document.server.mail)
+        self._opa(document.server.opa)
         self._distinct("hosts[{}].key", [host.key for host in hosts])
         self._distinct("hosts[{}].origin", [host.origin for host in hosts])
         if not hosts:
@@ -61,6 +64,7 @@ class Checks:
         self._clients(path, host)
         self._points(path, host)
         self._lives(path, host)
+        self._policy(f"{path}.policy", host.policy, server)
 
     def _sign_in(self, path: str, host: HostSettings) -> None:
         if host.sign_in.password is None:
@@ -193,8 +197,27 @@ class Checks:
                 f"{path}.sessions.idle_days",
                 f"must be at most {path}.sessions.absolute_days ({host.sessions.absolute_days})",
             )
-        if host.policy is not None and not host.policy.directory.is_dir():
-            self._add(f"{path}.policy.directory", "there is no such directory beside this file")
+
+    def _policy(self, path: str, policy: PolicySettings | None, server: ServerSettings) -> None:
+        if policy is None:
+            return
+        if policy.directory is not None and not policy.directory.is_dir():
+            self._add(f"{path}.directory", "there is no such directory beside this file")
+        if policy.engine == "opa" and server.opa is None:
+            self._add(f"{path}.engine", "opa needs server.opa, which says where the servers are")
+
+    def _opa(self, opa: OpaSettings | None) -> None:
+        if opa is None:
+            return
+        if not opa.urls:
+            self._add("server.opa.urls", "needs at least one URL")
+        self._distinct("server.opa.urls[{}]", list(opa.urls))
+        for index, url in enumerate(opa.urls):
+            if "?" in url:
+                self._add(f"server.opa.urls[{index}]", "must have no query ('?')")
+        token = opa.token.reveal() if opa.token is not None else "none"
+        if not (token.isascii() and token.isprintable()):
+            self._add("server.opa.token", "holds a character that a header cannot carry")
 
     def _mail(self, mail: MailSettings | None) -> None:
         if mail is None:

@@ -102,6 +102,28 @@ class Limits(Value, frozen=True):
     ] = 60
 
 
+class OpaSettings(Value, frozen=True):
+    """OPA servers that decide for hosts whose `policy.engine` is `opa`."""
+
+    urls: Annotated[
+        tuple[Url, ...],
+        About(text="Where they are; decisions go round the ones that answer."),
+    ]
+    token: Annotated[
+        Secret | None, About(text="Bearer token; it must be let to write policies and data.")
+    ] = None
+    timeout_milliseconds: Annotated[
+        int,
+        Range(least=10, most=60_000),
+        About(text="Longest a decision may take; then it is a deny.", unit="milliseconds"),
+    ] = 500
+    most_at_once: Annotated[
+        int,
+        Range(least=1, most=10_000),
+        About(text="Decisions of one host under way in a worker; more are denied at once."),
+    ] = 64
+
+
 class ServerSettings(Value, frozen=True):
     """The process: where it listens, where it keeps things, what it may reach."""
 
@@ -151,6 +173,7 @@ class ServerSettings(Value, frozen=True):
         ),
     ] = "process"
     mail: Annotated[MailSettings | None, About(text="Outgoing mail.")] = None
+    opa: Annotated[OpaSettings | None, About(text="OPA servers.")] = None
     rate_limits: Annotated[RateLimits, About(text="Requests per client address.")] = field(
         default_factory=RateLimits
     )
@@ -287,9 +310,16 @@ class AccessSettings(Value, frozen=True):
 
 
 class PolicySettings(Value, frozen=True):
-    """The host's own rules."""
+    """The host's own rules, and where rules run."""
 
-    directory: Annotated[Path, About(text="Directory with Rego files and their data.")]
+    directory: Annotated[
+        Path | None,
+        About(text="Directory with Rego files and their data.", default="the built-in rules alone"),
+    ] = None
+    engine: Annotated[
+        Literal["embedded", "opa"],
+        About(text="In this process, or by the servers of `server.opa`."),
+    ] = "embedded"
 
 
 class ClientSettings(Value, frozen=True):
@@ -403,7 +433,8 @@ class HostSettings(Value, frozen=True):
         tuple[Relation, ...], About(text="Relationships that policies may ask about.")
     ] = ()
     policy: Annotated[
-        PolicySettings | None, About(text="Own rules.", default="the built-in rules alone")
+        PolicySettings | None,
+        About(text="Own rules, and their engine.", default="the built-in rules alone"),
     ] = None
     clients: Annotated[tuple[ClientSettings, ...], About(text="Agents registered beforehand.")] = ()
     client_documents: Annotated[
