@@ -12,7 +12,7 @@ from safeconduct import consent as consents
 from safeconduct import hosts, people, relations, sessions
 from safeconduct.core.errors import Refused
 from safeconduct.core.model import ClientId, HostId, Level, ServerKey
-from safeconduct.policy import Bundle, BundleError
+from safeconduct.policy import Bundle, BundleError, load
 from tests.app.worlds import ACME, BASE, SECRETS, World, a_tool, a_world
 
 TICKETS, CHAT = ServerKey("tickets"), ServerKey("chat")
@@ -357,11 +357,10 @@ async def test_a_hosts_rules_are_stored_and_decide_as_their_directory_would(worl
     assert [step.key for step in done.steps if step.noun == "policy"] == ["host/x.rego"]
     async with world.database.read() as tx:
         (host,) = await hosts.every(tx)
+        stored = await load(tx, ACME, host.policies.policy_bundle, signer=world.signer)
     shipped = Bundle.shipped()
-    stored = Bundle.of(
-        modules=(*shipped.modules, *host.policies.policy_modules), data=host.policies.policy_data
-    )
-    assert stored.digest == shipped.with_directory(directory).digest
+    decides = stored.rules.upon(shipped)
+    assert decides.digest == shipped.with_directory(directory).digest
     assert (await world.provisioner.plan(world.settings(text))).empty
     (directory / "x.rego").write_text(RULES.replace("Frozen.", "Thawing."))
     changed = await world.provisioner.plan(world.settings(text))

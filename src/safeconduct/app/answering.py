@@ -134,7 +134,7 @@ def _door(parts: Installation, metrics: Metrics) -> edge.Door:
 def _road(
     parts: Installation, metrics: Metrics, watch: CatalogueWatch
 ) -> tuple[Returns, McpEndpoint]:
-    policies = HostPolicies(parts.hosts).of
+    policies = HostPolicies(parts.hosts, parts.shelf).of
     relations = RelationAnswers(parts.relations, parts.people, policies, parts.clock)
     decider = Decider(
         sources=FactSources(

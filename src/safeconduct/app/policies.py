@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from safeconduct.core.model import HostId
 from safeconduct.hosts import Host, Hosts
-from safeconduct.policy import Bundle, Embedded, HostPolicy, known_data
+from safeconduct.policy import Bundle, Embedded, HostPolicy, Shelf, known_data
 
 
 class HostPolicies:
     """Finds a host's policy; an engine is made when a bundle is first needed."""
 
-    def __init__(self, hosts: Hosts) -> None:
+    def __init__(self, hosts: Hosts, shelf: Shelf) -> None:
         self._hosts = hosts
+        self._shelf = shelf
         self._shipped = Bundle.shipped()
         self._of_host: dict[HostId, tuple[Host, HostPolicy]] = {}
 
@@ -19,7 +20,8 @@ class HostPolicies:
         """Return the policy in force.
 
         Raises:
-            LookupError: If there is no such host; the PDP answers that with a deny.
+            LookupError: If there is no such host, or its bundle is missing or was altered; the
+                PDP answers that with a deny.
         """
         host = self._hosts.get(key)
         if host is None:
@@ -27,7 +29,7 @@ class HostPolicies:
         held = self._of_host.get(key)
         if held is not None and held[0] is host:
             return held[1]
-        bundle = bundle_of(host, self._shipped)
+        bundle = self._shelf.of(key, host.policies.policy_bundle).upon(self._shipped)
         if held is not None and held[1].bundle == bundle.digest:
             policy = held[1]
         else:
@@ -40,14 +42,3 @@ class HostPolicies:
             )
         self._of_host[key] = (host, policy)
         return policy
-
-
-def bundle_of(host: Host, shipped: Bundle) -> Bundle:
-    """Return the shipped rules with those the host added when it was configured."""
-    added = dict(host.policies.policy_modules)
-    modules = {**dict(shipped.modules), **added}
-    return Bundle.of(
-        modules=tuple(modules.items()),
-        data={**shipped.data, **host.policies.policy_data},
-        schema=host.policies.policy_schema,
-    )

@@ -51,8 +51,12 @@ class RelationAnswers:
         """Answer the PDP's questions, in order; what cannot be answered is a no."""
         if not asked:
             return []
+        try:
+            schema = self._policies(host).schema
+        except LookupError:  # and the PDP refuses whatever was asked about
+            return [Answered(allowed=False)] * len(asked)
         verdicts = check_many(
-            host_schema(self._policies(host).schema),
+            host_schema(schema),
             await self._relations.graph(host),
             [Asked(object=one, permission=needed, subject=who) for one, needed, who in asked],
             at=at,

@@ -1,7 +1,9 @@
 """The PDP: facts in, a decision out. Rules are Rego, run in this process or by an OPA server."""
 
+from safeconduct.policy.authors import make_key, public_key, signatures, verified, version_of
 from safeconduct.policy.bundle import Bundle
 from safeconduct.policy.checks import Failure, check_bundle, tests_of
+from safeconduct.policy.content import Rules
 from safeconduct.policy.data import KnownData, known_data
 from safeconduct.policy.engine import Embedded, Engine, EngineFailed
 from safeconduct.policy.facts import (
@@ -16,11 +18,33 @@ from safeconduct.policy.facts import (
     ToolFacts,
     document,
 )
+from safeconduct.policy.files import SIGNATURES, Files, belongs, counts, read_files
 from safeconduct.policy.pdp import HostPolicy, Pdp, public_reason
 from safeconduct.policy.rego import BundleError
+from safeconduct.policy.shelf import Shelf
+from safeconduct.policy.signing import Signer
 from safeconduct.policy.sources import Answered, Device, FactSources, Relationships
+from safeconduct.policy.standing import Standing, claim, settle, standing_of
+from safeconduct.policy.store import (
+    PENDING,
+    Activation,
+    Kind,
+    Stored,
+    before_now,
+    beginning_with,
+    history,
+    keep,
+    load,
+    newest_version,
+    note,
+    rolled_back,
+)
+from safeconduct.policy.trial import tried_elsewhere
 
 __all__ = [
+    "PENDING",
+    "SIGNATURES",
+    "Activation",
     "Answered",
     "Bundle",
     "BundleError",
@@ -34,18 +58,45 @@ __all__ = [
     "FactSources",
     "Facts",
     "Failure",
+    "Files",
     "HostPolicy",
     "Input",
+    "Kind",
     "KnownData",
     "Pdp",
     "RelationFact",
     "Relationships",
+    "Rules",
     "SessionFacts",
+    "Shelf",
+    "Signer",
+    "Standing",
+    "Stored",
     "SubjectFacts",
     "ToolFacts",
+    "before_now",
+    "beginning_with",
+    "belongs",
     "check_bundle",
+    "claim",
+    "counts",
     "document",
+    "history",
+    "keep",
     "known_data",
+    "load",
+    "make_key",
+    "newest_version",
+    "note",
+    "public_key",
     "public_reason",
+    "read_files",
+    "rolled_back",
+    "settle",
+    "signatures",
+    "standing_of",
     "tests_of",
+    "tried_elsewhere",
+    "verified",
+    "version_of",
 ]

@@ -15,6 +15,7 @@ from safeconduct.settings.model import (
     HostSettings,
     MailSettings,
     OperatorSettings,
+    PolicySettings,
     ServerSettings,
     SettingsFile,
     UpstreamSettings,
@@ -60,6 +61,8 @@ class Checks:
         self._access(path, host)
         self._clients(path, host)
         self._lives(path, host)
+        if host.policy is not None:
+            self._policy(f"{path}.policy", host.policy, server)
 
     def _sign_in(self, path: str, host: HostSettings) -> None:
         if host.sign_in.password is None:
@@ -180,8 +183,23 @@ class Checks:
                 f"{path}.sessions.idle_days",
                 f"must be at most {path}.sessions.absolute_days ({host.sessions.absolute_days})",
             )
-        if host.policy is not None and not host.policy.directory.is_dir():
-            self._add(f"{path}.policy.directory", "there is no such directory beside this file")
+
+    def _policy(self, path: str, policy: PolicySettings, server: ServerSettings) -> None:
+        if (policy.directory is None) == (policy.git is None):
+            self._add(path, "must name a directory or a git repository, and not both")
+        if policy.directory is not None and not policy.directory.is_dir():
+            self._add(f"{path}.directory", "there is no such directory beside this file")
+        if policy.git is None:
+            return
+        scheme = policy.git.url.partition("://")[0]
+        if scheme in {"file", "http"} and not server.allow_loopback_upstreams:
+            self._add(
+                f"{path}.git.url",
+                f"{scheme}:// needs server.allow_loopback_upstreams, which is off"
+                f"{self._beside('server.allow_loopback_upstreams')}",
+            )
+        if policy.git.token is not None and scheme != "https":
+            self._add(f"{path}.git.token", "is sent over https only")
 
     def _mail(self, mail: MailSettings | None) -> None:
         if mail is None:

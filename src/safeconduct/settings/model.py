@@ -14,6 +14,7 @@ from msgspec import field
 from safeconduct.core.model import Level, Value
 from safeconduct.core.secrets import Secret
 from safeconduct.settings import forms
+from safeconduct.settings.git import GitSettings
 from safeconduct.settings.marks import About, Range, SecretUrl, Shape, Switch
 
 Email = Annotated[str, Shape(form=forms.email, word="email address")]
@@ -283,9 +284,20 @@ class AccessSettings(Value, frozen=True):
 
 
 class PolicySettings(Value, frozen=True):
-    """The host's own rules."""
+    """The host's own rules: a directory, or a git repository."""
 
-    directory: Annotated[Path, About(text="Directory with Rego files and their data.")]
+    directory: Annotated[Path | None, About(text="Directory with Rego files and their data.")] = (
+        None
+    )
+    git: Annotated[GitSettings | None, About(text="A git repository instead.")] = None
+    trusted_keys: Annotated[
+        tuple[Secret, ...],
+        About(
+            text="Ed25519 public keys (PEM or JWK) of those who write rules; when there are any,"
+            " only rules signed by one of them are taken. See `safeconduct policy sign`.",
+            default="rules need no signature",
+        ),
+    ] = ()
 
 
 class ClientSettings(Value, frozen=True):
