@@ -67,6 +67,8 @@ _PRODUCT = {
     "C-28": "A live session is used again without asking again.",
     "C-29": "Import, grant, consent and call each need the one before.",
     "D-05": "Each host has its own policy: rules, history and repository branch.",
+    "D-09": "Where a host's rules stand, how old they are and what went wrong can be seen.",
+    "D-11": "Rules come from a git repository, one branch for each environment.",
     "E-01": "The demo runs with seeded servers and without a network.",
     "E-02": "The demo's servers show reading, writing and destroying.",
     "K-03": "One client used by two people never lets one use what the other granted.",
@@ -165,6 +167,7 @@ _PRODUCT = {
     "Z-28": "Resources and prompts are governed like tools.",
     "Z-29": "Every decision carries a reason people can read.",
     "Z-30": "An agent can do nothing its human could not.",
+    "Z-32": "Rules in git decide once they were judged and tested; what fails leaves the last good.",
     "Z-37": "Whatever fails, fails closed.",
 }
 _PROTOCOL = {
