@@ -167,7 +167,7 @@ _PRODUCT = {
     "Z-28": "Resources and prompts are governed like tools.",
     "Z-29": "Every decision carries a reason people can read.",
     "Z-30": "An agent can do nothing its human could not.",
-    "Z-32": "Rules in git decide once they were judged and tested; what fails leaves the last good.",
+    "Z-32": "Rules in git decide once judged and tested; what fails leaves the last good ones.",
     "Z-37": "Whatever fails, fails closed.",
 }
 _PROTOCOL = {

@@ -145,6 +145,17 @@ async def test_one_altered_byte_makes_a_bundle_unusable_and_says_so_once(
     assert fresh.of(ACME, RULES.digest) == RULES
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+async def test_a_bundle_of_another_type_is_unusable_and_no_accident(database: Database) -> None:
+    await stored(database)
+    async with database.engine.begin() as connection:
+        await connection.execute(text("UPDATE bundles SET content = 'text', signature = x'00'"))
+
+    async with database.read() as tx:
+        with pytest.raises(BundleError, match="not what was signed"):
+            await load(tx, ACME, RULES.digest, signer=SIGNER)
+
+
 async def test_whoever_still_has_the_last_host_finds_its_bundle(database: Database) -> None:
     await stored(database)
     other = Rules(data={"a": 1})

@@ -1,15 +1,18 @@
 """Puts the parts together: settings in, a running gateway out."""
 
+from safeconduct.app.activations import Activations
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.importing import Importer
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
+from safeconduct.app.repositories import Repositories
 from safeconduct.app.rules import own_failures
 from safeconduct.app.running import serve
 from safeconduct.app.serving import Gateway, configured, gateway
 from safeconduct.app.watching import CatalogueWatch
 
 __all__ = [
+    "Activations",
     "CatalogueWatch",
     "Gateway",
     "Imported",
@@ -17,6 +20,7 @@ __all__ = [
     "Installation",
     "Plan",
     "Provisioner",
+    "Repositories",
     "configured",
     "gateway",
     "open_installation",

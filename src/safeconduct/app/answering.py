@@ -19,6 +19,7 @@ from safeconduct.app.building import Installation
 from safeconduct.app.policies import HostPolicies
 from safeconduct.app.protocol import McpProtocol
 from safeconduct.app.relating import RelationAnswers
+from safeconduct.app.repositories import Repositories
 from safeconduct.app.watching import CatalogueWatch
 from safeconduct.audit import SealedArguments
 from safeconduct.core.errors import Code, Refused
@@ -57,7 +58,7 @@ from safeconduct.signin import Attempts, BrowserSessions, Local, Recovery
 from safeconduct.storage import Lease
 from safeconduct.telemetry import Metrics
 from safeconduct.upstreams import Forwarder
-from safeconduct.web import Drawing, ErrorPages, PeoplePages, Stylesheet
+from safeconduct.web import Drawing, ErrorPages, PeoplePages, PolicyHook, Stylesheet
 
 _FORM_BYTES = 64 * 1024
 
@@ -69,22 +70,25 @@ class Answering(NamedTuple):
     protocol: Callable[..., asyncio.Protocol]
     returns: Returns
     watch: CatalogueWatch
+    repositories: Repositories
     housekeeping: Housekeeping
     recovery: Recovery
 
 
 def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, str]]]) -> Answering:
     """Build everything that answers."""
-    metrics = Metrics(lease_seconds=_lease_seconds(parts))
+    repositories = Repositories(parts)
+    metrics = Metrics(lease_seconds=_lease_seconds(parts), policies=repositories.ages)
     watch = CatalogueWatch(parts)
     returns, endpoint = _road(parts, metrics, watch)
     doors = _sign_in(parts)
     errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
     pages = _pages(parts, watch, recovery, doors, errors)
     oauth = _oauth(parts, errors)
+    hook = PolicyHook(repositories.secrets, repositories.soon)
     server = parts.settings.server
     inner = Starlette(
-        routes=[*oauth.routes(), *pages],
+        routes=[*oauth.routes(), *hook.routes(), *pages],
         middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=_FORM_BYTES)],
         exception_handlers=errors.handlers(),
     )
@@ -104,6 +108,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         protocol=functools.partial(McpProtocol, door=door, endpoint=endpoint),
         returns=returns,
         watch=watch,
+        repositories=repositories,
         housekeeping=housekeeping,
         recovery=recovery,
     )

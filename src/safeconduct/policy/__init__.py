@@ -24,7 +24,7 @@ from safeconduct.policy.rego import BundleError
 from safeconduct.policy.shelf import Shelf
 from safeconduct.policy.signing import Signer
 from safeconduct.policy.sources import Answered, Device, FactSources, Relationships
-from safeconduct.policy.standing import Standing, claim, settle, standing_of
+from safeconduct.policy.standing import Standing, State, claim, settle, standing_of
 from safeconduct.policy.store import (
     PENDING,
     Activation,
@@ -71,6 +71,7 @@ __all__ = [
     "Shelf",
     "Signer",
     "Standing",
+    "State",
     "Stored",
     "SubjectFacts",
     "ToolFacts",

@@ -23,6 +23,7 @@ _sources = Table(
     Column("state", String(16), nullable=False),
     Column("commit", String(64), nullable=False),
     Column("judged", String(64), nullable=False),
+    Column("offered", String(64), nullable=False),
     Column("problem", Text, nullable=False),
     Column("tried_at", UtcTime, nullable=True),
     Column("current_at", UtcTime, nullable=True),
@@ -37,6 +38,7 @@ class Standing(Value, frozen=True):
             repository still has.
         commit: The last commit that was judged.
         judged: Names the question that was judged: repository, commit, keys, built-in rules.
+        offered: The bundle that commit makes; "" when it makes none, or the built-in rules.
         problem: Why the rules could not be had or taken.
         tried_at: When somebody last looked.
         current_at: When the repository was last known to say what decides.
@@ -45,6 +47,7 @@ class Standing(Value, frozen=True):
     state: State = "waiting"
     commit: str = ""
     judged: str = ""
+    offered: str = ""
     problem: str = ""
     tried_at: datetime | None = None
     current_at: datetime | None = None
@@ -59,6 +62,7 @@ async def standing_of(tx: Read, host: HostId) -> Standing:
         state=row.state,
         commit=row.commit,
         judged=row.judged,
+        offered=row.offered,
         problem=row.problem,
         tried_at=row.tried_at,
         current_at=row.current_at,
@@ -96,6 +100,7 @@ def _columns(found: Standing) -> dict[str, object]:
         "state": found.state,
         "commit": found.commit,
         "judged": found.judged,
+        "offered": found.offered,
         "problem": found.problem,
         "tried_at": found.tried_at,
         "current_at": found.current_at,

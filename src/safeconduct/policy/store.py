@@ -133,6 +133,8 @@ async def load(tx: Read, host: HostId, digest: str, *, signer: Signer) -> Stored
     )
     if row is None:
         raise BundleError("it is not stored")
+    if not isinstance(row.content, bytes) or not isinstance(row.signature, str):
+        raise BundleError("it is not what was signed")  # SQLite keeps whatever it is given
     signer.verify(host, digest, row.content, row.signature)
     return Stored(
         digest=digest,

@@ -241,6 +241,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("commit", sa.String(length=64), nullable=False),
         sa.Column("judged", sa.String(length=64), nullable=False),
+        sa.Column("offered", sa.String(length=64), nullable=False),
         sa.Column("problem", sa.Text(), nullable=False),
         sa.Column("tried_at", sa.BigInteger(), nullable=True),
         sa.Column("current_at", sa.BigInteger(), nullable=True),
