@@ -360,13 +360,18 @@ async def standing(world: World) -> Standing:
         return await policy.standing_of(tx, ACME)
 
 
+async def all_looked(repositories: Repositories) -> None:
+    await repositories.look_around()
+    await asyncio.gather(*repositories._soon.values())
+
+
 async def test_one_of_many_looks_when_it_is_time(tmp_path: Path, repository: Repository) -> None:
     async with deciding(tmp_path, repository) as world:
         started = (await standing(world)).tried_at
         both = [repositories(world), Repositories(world.parts)]
         world.clock.advance(timedelta(seconds=59))
         for each in both:
-            await each.look_around()
+            await all_looked(each)
         assert (await standing(world)).tried_at == started
         world.clock.advance(timedelta(seconds=2))
         now = world.clock.now()
@@ -377,7 +382,7 @@ async def test_one_of_many_looks_when_it_is_time(tmp_path: Path, repository: Rep
         shutil.rmtree(repository.path)
 
         for each in both:
-            await each.look_around()
+            await all_looked(each)
 
         assert (await standing(world)).state == "current", "somebody else is looking"
         assert [each.current for each in both[1].ages()] == [True]
@@ -399,3 +404,23 @@ async def test_each_environment_follows_its_own_branch(
         await look(world)
 
         assert await active(world) != before
+
+
+async def test_a_repository_that_hangs_holds_up_no_other_and_a_push_meanwhile_is_not_lost(
+    tmp_path: Path, repository: Repository
+) -> None:
+    async with deciding(tmp_path, repository, git={"poll_seconds": 86_400}) as world:
+        ours = repositories(world)
+        async with ours._sources[ACME].turn:  # as while a look takes long
+            ours.soon(ACME)
+            await asyncio.sleep(0)
+            commit = repository.commit(rules("create_issue"))
+            ours.soon(ACME)
+            ours.soon(OTHER)
+            async with asyncio.timeout(5):
+                await ours.look_around()
+            assert list(ours._soon) == [ACME]
+            assert ours._again == {ACME}
+        async with asyncio.timeout(60):
+            while ours._again or (await standing(world)).commit != commit:
+                await asyncio.sleep(0.05)

@@ -33,6 +33,7 @@ class Adopting(NamedTuple):
         after: The rules that will be.
         offer: What is to be activated, if anything.
         warning: What was left alone on purpose, or "".
+        waited: Whether nothing was allowed until now because a repository was never read.
     """
 
     target: Target
@@ -40,6 +41,7 @@ class Adopting(NamedTuple):
     after: Rules
     offer: Offer | None = None
     warning: str = ""
+    waited: bool = False
 
 
 async def adopting(
@@ -72,7 +74,8 @@ async def adopting(
         await activations.check_version(tx, key, offer)
     except BundleError as error:
         raise BundleError(f"The rules of host {key} cannot be used: {error.public}") from error
-    return Adopting(_with(target, digest), before, offer.rules, offer=offer)
+    waited = now == PENDING
+    return Adopting(_with(target, digest), before, offer.rules, offer=offer, waited=waited)
 
 
 def _with(target: Target, digest: str) -> Target:
@@ -104,6 +107,8 @@ def beside_modules(found: Adopting) -> Iterator[str]:
     before, after = found.before, found.after
     if before is None:
         return
+    if found.waited:
+        yield "its policy repository is no longer waited for"
     if before.data != after.data:
         yield "the rules' data changes"
     if before.schema != after.schema:

@@ -29,7 +29,6 @@ from safeconduct.settings import GitSettings, PolicySettings
 from safeconduct.storage import StorageError
 from safeconduct.telemetry import PolicyAge
 
-_ALL = HostId("")
 _LEAST_SECONDS = 1.0  # between two looks that somebody asked for
 _SCRATCH = "policy"
 _SHORT = 12
@@ -75,11 +74,6 @@ class Repositories:
         elif host in self._sources:
             self._start(host, self._once(host))
 
-    def begin(self) -> None:
-        """Look at every repository whose turn it is, at once."""
-        if self._sources:
-            self._start(_ALL, self.look_around())
-
     def _start(self, host: HostId, work: Coroutine[Any, Any, None]) -> None:
         task = self._soon[host] = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(lambda done: self._ended(host, done))
@@ -102,19 +96,27 @@ class Repositories:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def look_around(self) -> None:
-        """Look at those whose turn it is, and learn what others found."""
+        """Begin to look at those whose turn it is; one that hangs holds nobody else up."""
         for host, source in self._sources.items():
-            now = self._parts.clock.now()
+            if host not in self._soon:
+                self._start(host, self._turn(host, source))
+
+    async def _turn(self, host: HostId, source: _Source) -> None:
+        """Look if nobody else has or does, and learn what others found."""
+        now = self._parts.clock.now()
+        before = now - timedelta(seconds=source.git.poll_seconds)
+        try:
             async with self._parts.database.read() as tx:
-                found = await policy.standing_of(tx, host)
-            self._standings[host] = found
-            before = now - timedelta(seconds=source.git.poll_seconds)
+                found = self._standings[host] = await policy.standing_of(tx, host)
             if found.tried_at is not None and found.tried_at > before:
-                continue
+                return
             async with self._parts.database.write() as tx:
-                mine = await policy.claim(tx, host, at=now, before=before)
-            if mine:
-                await self._quietly(host)
+                if not await policy.claim(tx, host, at=now, before=before):
+                    return
+        except (OSError, StorageError):
+            _log.exception("whose turn it is to look at a policy repository is not known")
+            return
+        await self._quietly(host)
 
     def ages(self) -> Iterator[PolicyAge]:
         """Yield what metrics show, as far as this process knows."""

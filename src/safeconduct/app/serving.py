@@ -95,7 +95,7 @@ async def gateway(
             (answers.repositories.look_around, _REPOSITORY_SECONDS),
         ):
             stack.push_async_callback(_every(seconds, work, lease=parts.lease))
-        answers.repositories.begin()
+        await answers.repositories.look_around()
         yield Gateway(parts, answers)
 
 

@@ -220,15 +220,17 @@ class GitBranch:
                     _bounded(child.stdout, most), _beginning(child.stderr), _told(child.stdin, said)
                 )
                 status = await child.wait()
-        except TimeoutError:
-            raise GitFailed(
-                f"the repository did not answer within {self._limits.seconds:g} seconds"
-            ) from None
-        finally:
-            # git starts others, and all of them end with it, however this ends.
+        except BaseException as error:
+            # git starts others; all of them end with it. There is still one of the group, or
+            # nothing would have kept us, so its number is nobody else's.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             await child.wait()
+            if isinstance(error, TimeoutError):
+                raise GitFailed(
+                    f"the repository did not answer within {self._limits.seconds:g} seconds"
+                ) from None
+            raise
         if status:
             raise _Exited(status, complaint.decode("utf-8", "replace"))
         return printed
