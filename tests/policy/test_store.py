@@ -125,7 +125,9 @@ async def test_one_altered_byte_makes_a_bundle_unusable_and_says_so_once(
     async with database.engine.connect() as connection:
         before = (await connection.execute(text(f"SELECT {column} FROM bundles"))).scalar_one()
     raw = bytearray(before if isinstance(before, bytes) else str(before).encode())
-    raw[len(raw) // 2] ^= 1
+    # What a bundle holds stays one that can be read: only its name tells that it is another.
+    place = raw.index(b"safeconduct.host") if column == "content" else len(raw) // 2
+    raw[place] ^= 1
     altered = bytes(raw) if isinstance(before, bytes) else raw.decode()
     async with database.engine.begin() as connection:
         await connection.execute(text(f"UPDATE bundles SET {column} = :x"), {"x": altered})
