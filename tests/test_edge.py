@@ -144,6 +144,7 @@ async def test_metrics_can_be_off_or_public(tmp_path: Path, setting: str, status
         ("POST", "/login/create", 100, 600),
         ("POST", "/login/forgot", 100, 600),
         ("POST", "/oauth/register", 100, 60),
+        ("POST", "/access/v1/evaluation", 1000, 60),
         ("POST", "/register", 100, 60),
         ("POST", "/mcp", 1000, 60),
         ("POST", "/mcp/tickets", 1000, 60),

@@ -111,6 +111,17 @@ def test_what_happened_is_counted() -> None:
         assert line in text
 
 
+def test_what_is_left_of_the_lease_is_shown_where_there_is_one() -> None:
+    left = 1.5
+    metrics = Metrics(lease_seconds=lambda: left)
+    assert "safeconduct_lease_seconds 1.5" in metrics.exposition().decode()
+
+    left = 0.0
+
+    assert "safeconduct_lease_seconds 0.0" in metrics.exposition().decode()
+    assert "safeconduct_lease_seconds" not in Metrics().exposition().decode()
+
+
 def test_every_process_counts_for_itself() -> None:
     first, second = Metrics(), Metrics()
     first.decided(allow=True)

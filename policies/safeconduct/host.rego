@@ -7,6 +7,9 @@
 #   collects every such set in `safeconduct.extensions`. Whatever is in `deny` refuses, also when
 #   it is not shaped as it should be, and an obligation nobody knows refuses what it was put on.
 #
+#   Rules are asked about calls, items of lists, open streams and tokens (`input.phase`); one that
+#   refuses whatever it does not know refuses tokens too, and then nobody can connect.
+#
 #   Undefined is not false: a rule that reads an attribute which is missing does not fire. So
 #   say what is needed and negate it: `deny contains {...} if not in_region`, with
 #   `in_region if input.subject.attributes.region == "EU"`, and keep computed values out of the

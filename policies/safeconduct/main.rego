@@ -27,7 +27,7 @@ allow if {
 	subject_active
 	client_active
 	bound
-	not denylisted
+	listed_nowhere
 	tool_known
 	tool_enabled
 	tool_pinned
@@ -59,7 +59,7 @@ else := {"reason": "client.blocked", "message": client_message} if not client_ac
 
 else := {"reason": "binding.mismatch", "message": binding_message} if not bound
 
-else := {"reason": "denylist.listed", "message": denylist_message} if denylisted
+else := {"reason": "denylist.listed", "message": denylist_message} if not listed_nowhere
 
 else := {"reason": "tool.unknown", "message": unknown_message} if not tool_known
 

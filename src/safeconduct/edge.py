@@ -28,6 +28,7 @@ _LIMITED = {
     "message": "You have exceeded the rate limit. Please try again later.",
 }
 
+_CHECKS = "/access/"
 OUT_OF_TOUCH = (
     "The gateway has lost touch with its database and cannot know what still holds, so it refuses "
     "everything until it does. Nothing was done. Try again in a few seconds."
@@ -43,6 +44,7 @@ class Limits(NamedTuple):
     sign_up_per_10_minutes: int = 100
     register_per_minute: int = 100
     mcp_per_minute: int = 1000
+    checks_per_minute: int = 1000
     writes_per_minute: int = 1200
     all_per_minute: int = 2000
 
@@ -80,6 +82,7 @@ class Throttle:
         self._everything = Window(limits.all_per_minute, 60)
         self._writes = Window(limits.writes_per_minute, 60)
         self._mcp = Window(limits.mcp_per_minute, 60)
+        self._checks = Window(limits.checks_per_minute, 60)
         self._by_path = {
             "/login": Window(limits.sign_in_per_5_minutes, 300),
             "/login/create": Window(limits.sign_up_per_10_minutes, 600),
@@ -91,7 +94,10 @@ class Throttle:
     def wait(self, method: str, path: str, address: str, *, now: float) -> int:
         """Count a request; returns 0, or the seconds to wait. `now` only ever grows."""
         if method in _UNSAFE:
-            narrow = self._mcp if path.startswith("/mcp") else self._by_path.get(path)
+            if path.startswith("/mcp"):
+                narrow: Window | None = self._mcp
+            else:
+                narrow = self._checks if path.startswith(_CHECKS) else self._by_path.get(path)
             for window in (narrow, self._writes):
                 if window is not None:
                     wait = window.hit(address, now)
@@ -229,6 +235,8 @@ class Edge:
         if path in {"/healthz", "/readyz", "/metrics"}:
             await self._operations(path, scope, send)
             return
+        if path.startswith(_CHECKS):
+            send = _echoing(scope, send)
         if self._door.behind:
             await self._door.catch_up()
         entered = self._door.admit(scope["method"], path, scope["headers"], _peer(scope))
@@ -257,6 +265,18 @@ class Edge:
             return True
         forwarded = any(name in {b"x-forwarded-for", b"forwarded"} for name, _ in scope["headers"])
         return self._metrics_for == "loopback" and not forwarded and _is_loopback(_peer(scope))
+
+
+def _echoing(scope: Scope, send: Send) -> Send:
+    """Repeat a request's X-Request-ID in its answer, whatever it is (AuthZEN 1.0, Transport)."""
+    found = [header for header in scope["headers"] if header[0] == b"x-request-id"][:1]
+
+    async def echo(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *found]}
+        await send(message)
+
+    return echo if found else send
 
 
 def _peer(scope: Scope) -> str:

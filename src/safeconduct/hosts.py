@@ -81,6 +81,13 @@ class ClientPolicy(Value, frozen=True):
         return self.fetch_documents or self.pinned_documents or bool(self.added_documents)
 
 
+class EnforcementPoint(Value, frozen=True):
+    """Something outside that enforces this host's decisions, known by its secret's digest."""
+
+    id: str
+    secret_digest: str
+
+
 class Policies(Value, frozen=True):
     """Everything an admin sets for a whole host.
 
@@ -94,6 +101,7 @@ class Policies(Value, frozen=True):
     consent: ConsentPolicy = ConsentPolicy()
     clients: ClientPolicy = ClientPolicy()
     lists_everything: bool = False
+    enforcement_points: tuple[EnforcementPoint, ...] = ()
     policy_bundle: str = ""
 
 

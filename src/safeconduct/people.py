@@ -6,6 +6,7 @@ bound to an address only by its admin or by a link mailed to that address.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import datetime
 from typing import Any
 
@@ -63,6 +64,7 @@ _operators = Table(
 )
 
 
+_MOST_ADDRESSES = 50_000
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
@@ -91,15 +93,33 @@ class People:
     """People by id, kept in memory while nothing about them changes."""
 
     def __init__(self, database: Database, feed: Feed) -> None:
+        self._database = database
         self._view: View[tuple[str, str], Person] = View(
             database, feed, kind="person", load=_load, keys=_key
         )
+        self._ids: OrderedDict[tuple[HostId, str], SubjectId] = OrderedDict()
 
     def held(self, host: HostId, subject: SubjectId) -> Person | None:
         return self._view.held((host, subject))
 
     async def get(self, host: HostId, subject: SubjectId) -> Person | None:
         return await self._view.get((host, subject))
+
+    async def at(self, host: HostId, email: str) -> Person | None:
+        """Return the person of an address; ids are remembered and never believed unseen."""
+        address = normal_email(email)
+        known = self._ids.get((host, address))
+        person = None if known is None else await self.get(host, known)
+        if person is not None and person.email == address:
+            return person
+        async with self._database.read() as tx:
+            found = await by_email(tx, host, address)
+        if found is None:
+            return None
+        self._ids[host, address] = found[0].id
+        if len(self._ids) > _MOST_ADDRESSES:
+            self._ids.popitem(last=False)
+        return await self.get(host, found[0].id)
 
 
 def normal_email(address: str) -> str:

@@ -8,6 +8,7 @@ Tokens name their session and say nothing themselves.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,6 +58,7 @@ _sessions = Table(
     Index("ix_sessions_host_subject", "host", "subject"),
     Index("ix_sessions_host_client", "host", "client"),
 )
+_MOST_PAIRS = 50_000
 _USE_IS_WRITTEN_EVERY = timedelta(minutes=5)
 
 
@@ -97,6 +99,7 @@ class Sessions:
         self._view: View[tuple[str, str], Session] = View(
             database, feed, kind="session", load=_load, keys=_key
         )
+        self._between: OrderedDict[tuple[str, str, str, str], SessionId] = OrderedDict()
         self._used: dict[tuple[HostId, SessionId], float] = {}
         self._streams: dict[tuple[str, str], set[Callable[[], None]]] = {}
         feed.follow(self._on_change)
@@ -106,6 +109,24 @@ class Sessions:
 
     async def get(self, host: HostId, session: SessionId) -> Session | None:
         return await self._view.get((host, session))
+
+    async def between(
+        self, host: HostId, subject: SubjectId, client: ClientId, server: ServerKey
+    ) -> Session | None:
+        """Return a live session of a person's agent on a server; ids found are remembered."""
+        key, now = (host, subject, client, server), self._clock.now()
+        known = self._between.get(key)
+        session = None if known is None else await self.get(host, known)
+        if session is not None and session.live_at(now.timestamp()):
+            return session
+        async with self._database.read() as tx:
+            found = await live(tx, host, at=now, subject=subject, client=client, server=server)
+        if not found:
+            return None
+        self._between[key] = found[0].id
+        if len(self._between) > _MOST_PAIRS:
+            self._between.popitem(last=False)
+        return await self.get(host, found[0].id)
 
     def touch(self, session: Session, seconds: float) -> None:
         """Note a use; it reaches the row with the next `flush`."""

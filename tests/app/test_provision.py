@@ -12,6 +12,7 @@ from safeconduct import consent as consents
 from safeconduct import hosts, people, relations, sessions
 from safeconduct.core.errors import Refused
 from safeconduct.core.model import ClientId, HostId, Level, ServerKey
+from safeconduct.core.secrets import digest
 from safeconduct.policy import PENDING, Bundle, BundleError, history, load
 from tests.app.worlds import ACME, BASE, SECRETS, World, a_tool, a_world
 
@@ -111,6 +112,21 @@ async def test_nothing_secret_is_in_plans_or_records(world: World) -> None:
     for secret in (*SECRETS.values(), "in-the-url", "confidential-value"):
         assert secret not in everything
     assert str(changed) == "~ acme: client ci: a new secret"
+
+
+@pytest.mark.requirement("Z-38")
+async def test_enforcement_points_change_without_showing_even_a_digest(world: World) -> None:
+    await world.provisioner.apply(world.settings())
+    other = BASE.replace("{env: MESH}", "{env: MESH_LATER}")
+    renewed = await world.provisioner.apply(world.settings(other))
+    gone = BASE[: BASE.index("    enforcement_points:")]
+    ended = await world.provisioner.apply(world.settings(gone))
+
+    assert str(renewed) == "~ acme: host acme: a new secret for the enforcement point mesh"
+    assert str(ended) == "~ acme: host acme: enforcement points: mesh -> none"
+    said = json.dumps([renewed.as_json(), ended.as_json(), world.records()])
+    assert digest(SECRETS["MESH"]) not in said
+    assert digest(SECRETS["MESH_LATER"]) not in said
 
 
 async def test_a_first_password_never_replaces_one_that_is_there(world: World) -> None:

@@ -42,6 +42,17 @@ test_it if count(deny) == {count} with input as {{"resource": {{"name": "{name}"
 """
 
 
+SCENARIO = """\
+scenario: Reading an issue
+given:
+  server: tickets
+  person: {id: alice@acme.test}
+  agent: {id: editor}
+  tool: {name: get_issue}
+cases: [{name: read, expect: allow}]
+"""
+
+
 def rules(name: str, *, count: int = 1) -> dict[str, str | bytes | None]:
     return {
         "rules/x.rego": RULES.format(name=name),
@@ -152,8 +163,9 @@ async def test_a_host_whose_repository_was_never_read_allows_nothing(
         ({"rules/x.rego": "nonsense"}, "x.rego"),
         ({"rules/data.json": '{"denylists": {"clients": 1}}'}, "does not fit"),
         ({"rules/x.zed": "definition {"}, "x.zed"),
+        ({"rules/x.scenario.yaml": SCENARIO}, "x.scenario.yaml"),
     ],
-    ids=["test", "package", "syntax", "data", "schema"],
+    ids=["test", "package", "syntax", "data", "schema", "scenario"],
 )
 async def test_a_commit_that_does_not_hold_changes_nothing_and_is_said_once(
     tmp_path: Path,

@@ -41,6 +41,8 @@ SECRETS = {
     "ROOT": "root-correct-horse",
     "CI": "ci-client-correct-horse",
     "CI_LATER": "ci-client-battery-staple",
+    "MESH": "mesh-correct-horse-battery",
+    "MESH_LATER": "mesh-battery-staple-horse",
 }
 BASE = """\
 server: {allow_loopback_upstreams: true, data_dir: data}
@@ -65,6 +67,8 @@ hosts:
     relations: ["ticket:T-7#assignee@user:alice@acme.test"]
     clients:
       - {id: ci, name: CI, redirect_uris: ["http://localhost/cb"], secret: {env: CI}}
+    enforcement_points:
+      - {id: mesh, secret: {env: MESH}}
 """
 
 

@@ -72,6 +72,19 @@ def test_an_optional_argument_of_another_kind_is_not_left_out(ids: object) -> No
         assert objects(deeper, {"ids": ids}) == [""]
 
 
+@pytest.mark.requirement("Z-17")
+@pytest.mark.parametrize(
+    "arguments",
+    [{"Issue_Id": "T-8"}, {"issue_id": "T-7", "ISSUE_ID": "T-8"}],
+)
+def test_a_name_that_differs_by_case_alone_names_no_object(arguments: dict[str, Any]) -> None:
+    """Some servers ignore the case of members (Go's encoding/json), and would read the other."""
+    optional = Binding(path="arguments.issue_id", object="t:{value}", permission="e", optional=True)
+
+    assert objects(TICKET, arguments) == [""]
+    assert objects(optional, arguments) == [""]
+
+
 @pytest.mark.requirement("Z-18")
 def test_each_item_of_an_array_is_asked_about() -> None:
     assert objects(MANY, {"ids": ["a", "b"]}) == ["ticket:a", "ticket:b"]

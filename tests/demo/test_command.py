@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from safeconduct.core.model import Level
 from safeconduct.demo.company import Company
 from safeconduct.demo.script import ACTS, play
-from safeconduct.demo.seed import SERVERS
+from safeconduct.demo.seed import PEOPLE, SERVERS
 from safeconduct.demo.story import Step, Story
 from safeconduct.rehearsal import Programs, Trial, free_port, get
 from tests.rehearsal.processes import children_of, gone
@@ -50,8 +51,19 @@ async def running(process: asyncio.subprocess.Process) -> dict[str, Any]:
     return card
 
 
-@pytest.mark.slow
 @pytest.mark.requirement("E-02")
+def test_the_three_people_may_let_agents_do_different_things() -> None:
+    ceilings = {person.key: person.ceilings for person in PEOPLE}
+
+    assert len({person.group for person in PEOPLE}) == len(PEOPLE) == 3
+    assert max(ceilings["alice"].values()) is Level.HIGH
+    assert {*ceilings["bob"].values(), *ceilings["carol"].values()} == {Level.LOW}
+    assert ceilings["alice"].keys() == ceilings["bob"].keys() == SERVERS.keys()
+    assert ceilings["carol"].keys() < SERVERS.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("E-01")
 async def test_the_story_holds_from_sign_in_to_the_log() -> None:
     async with demo("--script", "--json") as process:
         async with asyncio.timeout(100):
@@ -78,7 +90,7 @@ async def test_it_runs_until_it_is_ended_and_leaves_nothing_behind(
         answer = await asyncio.to_thread(get, card["account"])
 
         process.send_signal(by)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await process.communicate()
 
         assert answer.status == 303
@@ -100,7 +112,7 @@ async def test_a_second_start_finds_the_same_people(tmp_path: Path) -> None:
         ) as process:
             cards.append(await running(process))
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await process.communicate()
 
     assert cards[0]["people"] == cards[1]["people"]
@@ -110,7 +122,7 @@ async def test_a_port_that_is_taken_is_said_with_a_way_out(tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with demo("--port", str(port), "--data-dir", str(tmp_path / "d")) as process:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 _, errors = await process.communicate()
 
     assert process.returncode == 1

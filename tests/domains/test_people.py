@@ -168,3 +168,25 @@ async def test_an_operator_saved_without_a_password_keeps_the_old_one(database: 
         assert [each.role for each in await people.operators(tx, ACME)] == ["admin"]
         await people.remove_operator(tx, ACME, "ROOT@a.test")
         assert await people.operators(tx, ACME) == []
+
+
+@pytest.mark.requirement("X-01", "Z-38")
+async def test_a_person_is_found_by_address_as_long_as_it_is_theirs(
+    database: Database, feed: Feed, clock: ManualClock
+) -> None:
+    known = People(database, feed)
+    assert await known.at(ACME, "alice@acme.test") is None
+    alice = await _create(database, clock)
+    assert await known.at(ACME, "ALICE@acme.test") == alice
+    assert await known.at(GLOBEX, "alice@acme.test") is None
+
+    async with database.write() as tx:
+        await people.set_active(tx, ACME, alice.id, active=False)
+
+    found = await known.at(ACME, "alice@acme.test")
+    assert found is not None
+    assert not found.active
+    async with database.write() as tx:
+        await people._update(tx, ACME, alice.id, email="alice@new.test")
+    assert await known.at(ACME, "alice@acme.test") is None
+    assert (await known.at(ACME, "alice@new.test")) is not None

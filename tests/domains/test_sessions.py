@@ -228,3 +228,29 @@ async def test_an_open_stream_hears_of_its_own_sessions_end_only(
 
     assert not other.is_set()
     assert not elsewhere.is_set()
+
+
+@pytest.mark.requirement("X-01", "Z-38")
+async def test_the_live_session_between_a_person_and_an_agent_is_found(
+    database: Database, feed: Feed, clock: ManualClock
+) -> None:
+    known = Sessions(database, feed, clock=clock)
+    at = (ALICE, ClientId("cursor"), ServerKey("tickets"))
+    assert await known.between(ACME, *at) is None
+    await _open(database, _session(clock.now()))
+    found = await known.between(ACME, *at)
+    assert found is not None
+    assert found.id == "s_1"
+    assert await known.between(HostId("globex"), *at) is None
+    assert await known.between(ACME, SubjectId("p_other"), *at[1:]) is None
+    assert await known.between(ACME, ALICE, ClientId("other"), at[2]) is None
+    assert await known.between(ACME, *at[:2], ServerKey("notes")) is None
+
+    await _open(database, _session(clock.now(), "s_2"))
+    await _end(database, clock, ACME, "s_1")
+
+    later = await known.between(ACME, *at)
+    assert later is not None
+    assert later.id == "s_2"
+    await _end(database, clock, ACME, "s_2")
+    assert await known.between(ACME, *at) is None

@@ -451,7 +451,7 @@ class TestRefresh:
         code = await world.code(client)
         await world.ceiling(world.alice, None)
         assert (await world.redeem(client, code)).json()["error"] == "invalid_grant"
-        assert world.events("token.refused")[0]["reason"] == "ceiling.missing"
+        assert world.events("token.refused")[0]["reason"] == "ceiling.none"
 
     async def test_a_forgotten_client_is_told_that_it_is_unknown(self, world: World) -> None:
         """Pitfall 26."""

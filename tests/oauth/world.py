@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -44,6 +44,7 @@ from safeconduct.oauth import (
     Verifier,
 )
 from safeconduct.people import People, Person
+from safeconduct.policy import Answered, Bundle, Embedded, FactSources, HostPolicy, Pdp
 from safeconduct.relations import Ceilings
 from safeconduct.sessions import Sessions
 from safeconduct.storage import Database, Epoch, Feed
@@ -85,6 +86,15 @@ class Web:
         return FetchedDocument(body=body, headers={}, max_age_seconds=max_age)
 
 
+class NoRelations:
+    """Where nobody has stored any relation."""
+
+    async def answer(
+        self, host: HostId, asked: Sequence[tuple[str, str, str]], **_: Any
+    ) -> list[Answered]:
+        return [Answered(allowed=False) for _each in asked]
+
+
 class World:
     """Everything wired as the application does it."""
 
@@ -116,6 +126,8 @@ class World:
         )
         self.revocations = Revocations(self.database, trail=self.trail, clock=self.clock)
         self.housekeeping = Housekeeping(self.database, clock=self.clock)
+        self.bundle = Bundle.shipped()
+        self.engine = Embedded(self.bundle)
         self.endpoints = self._endpoints()
         self.host = Host(key=HostId("acme"), name="Acme", origin=ORIGIN, policies=Policies())
         self.other = Host(
@@ -299,11 +311,21 @@ class World:
         session = await self.sessions.get(self.host.key, found.session)
         return session is not None and session.live_at(self.clock.seconds())
 
+    def policy(self, _host: HostId) -> HostPolicy:
+        return HostPolicy(engine=self.engine, bundle=self.bundle.digest)
+
     def _endpoints(self) -> OAuthEndpoints:
         standings = Standings(
             self.database,
-            people=self.people,
-            ceilings=self.ceilings,
+            sources=FactSources(
+                people=self.people,
+                consents=self.consents,
+                ceilings=self.ceilings,
+                relationships=NoRelations(),
+                policies=self.policy,
+                clock=self.clock,
+            ),
+            pdp=Pdp(self.policy),
             consents=self.consents,
             sessions=self.sessions,
             clock=self.clock,

@@ -13,7 +13,7 @@ from safeconduct.policy import (
     Bundle,
     BundleError,
     Kind,
-    Rules,
+    OwnRules,
     Shelf,
     Signer,
     before_now,
@@ -29,7 +29,7 @@ from safeconduct.storage import Database
 
 ACME, GLOBEX = HostId("acme"), HostId("globex")
 SIGNER = Signer(b"k" * 32)
-RULES = Rules(
+RULES = OwnRules(
     modules=(("host/x.rego", "package safeconduct.host\n"),),
     tests=(("host/x_test.rego", "package safeconduct.host\n"),),
     data={"tiers": {"ä": [1, 2.5, None]}},
@@ -37,7 +37,9 @@ RULES = Rules(
 )
 
 
-async def stored(database: Database, rules: Rules = RULES, *, version: int | None = None) -> None:
+async def stored(
+    database: Database, rules: OwnRules = RULES, *, version: int | None = None
+) -> None:
     clock = ManualClock()
     async with database.write() as tx:
         about = {"source": "directory x", "version": version, "at": clock.now()}
@@ -66,15 +68,15 @@ async def activated(
 
 def test_the_name_is_the_content_and_every_part_of_it_counts() -> None:
     others = [
-        Rules(modules=RULES.modules, tests=RULES.tests, data=RULES.data),
-        Rules(modules=RULES.modules, tests=RULES.tests, schema=RULES.schema),
-        Rules(modules=RULES.modules, data=RULES.data, schema=RULES.schema),
-        Rules(tests=RULES.tests, data=RULES.data, schema=RULES.schema),
+        OwnRules(modules=RULES.modules, tests=RULES.tests, data=RULES.data),
+        OwnRules(modules=RULES.modules, tests=RULES.tests, schema=RULES.schema),
+        OwnRules(modules=RULES.modules, data=RULES.data, schema=RULES.schema),
+        OwnRules(tests=RULES.tests, data=RULES.data, schema=RULES.schema),
     ]
 
-    assert Rules.read(RULES.content) == RULES
+    assert OwnRules.read(RULES.content) == RULES
     assert len({RULES.digest, *(each.digest for each in others)}) == 5
-    assert Rules().digest == ""
+    assert OwnRules().digest == ""
 
 
 async def test_a_bundle_comes_back_as_it_was_stored(database: Database) -> None:
@@ -139,7 +141,7 @@ async def test_one_altered_byte_makes_a_bundle_unusable_and_says_so_once(
 
     with pytest.raises(LookupError):
         fresh.of(ACME, RULES.digest)
-    assert fresh.of(GLOBEX, "") == Rules()
+    assert fresh.of(GLOBEX, "") == OwnRules()
     assert sum("everything is refused" in line for line in caplog.messages) == 1
     await stored(database)
     async with database.read() as tx:
@@ -160,7 +162,7 @@ async def test_a_bundle_of_another_type_is_unusable_and_no_accident(database: Da
 
 async def test_whoever_still_has_the_last_host_finds_its_bundle(database: Database) -> None:
     await stored(database)
-    other = Rules(data={"a": 1})
+    other = OwnRules(data={"a": 1})
     await stored(database, other)
     shelf = Shelf(SIGNER)
 
@@ -213,7 +215,7 @@ async def test_going_back_twice_goes_back_two_and_remembers_both(database: Datab
 
 
 async def test_the_newest_version_is_the_highest_a_host_ever_took(database: Database) -> None:
-    other = Rules(data={"a": 1})
+    other = OwnRules(data={"a": 1})
     await stored(database)
     async with database.read() as tx:
         assert await newest_version(tx, ACME) is None

@@ -18,7 +18,7 @@ def children_of(pid: int) -> set[int]:
 
 async def gone(pids: set[int]) -> bool:
     """Wait until processes have ended; they may be nobody's children by now."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while any(_stat(pid)[:1] not in ([], ["Z"]) for pid in pids):
             await asyncio.sleep(0.05)
     return True

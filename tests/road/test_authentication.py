@@ -8,8 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
+from safeconduct.core.model import ClientId, HostId
 from safeconduct.egress import FetchedDocument
 from safeconduct.hosts import ClientPolicy
+from safeconduct.oauth import set_blocked
 from tests.road.world import (
     ACME,
     CALLBACK,
@@ -311,6 +313,37 @@ async def test_a_page_of_another_site_is_403_before_anything_is_read(
     own = await road.call(tokens.access, version=version, headers={"origin": ACME})
     assert own.status_code == 200
     assert len(road.upstream.seen) == 1
+
+
+@pytest.mark.requirement("SEC-60", "RS-14")
+async def test_two_origins_are_none_of_ours(road: World, tokens: Tokens) -> None:
+    """Whichever of them a reader takes, the browser sent one."""
+    async with line(road) as client:
+        await client.post(
+            tokens.access,
+            "tools/call",
+            {"name": "get_issue"},
+            more=(f"origin: {ACME}", "origin: https://evil.test"),
+        )
+        status, _, _ = await client.whole()
+
+    assert status == 403
+    assert road.upstream.seen == []
+
+
+@pytest.mark.requirement("Z-24", "K-03")
+async def test_a_blocked_client_is_refused_at_its_very_next_call(world: World) -> None:
+    tokens, other = await world.tokens(), await world.tokens(client="assistant")
+    assert (await world.call(tokens.access)).status_code == 200
+    world.upstream.seen.clear()
+
+    async with world.parts.database.write() as tx:
+        assert await set_blocked(tx, HostId("acme"), ClientId("agent"), blocked=True)
+
+    answer = await world.call(tokens.access)
+    assert answer.json()["error"]["data"]["reason"] == "client.blocked"
+    assert world.upstream.seen == []
+    assert (await world.call(other.access)).status_code == 200
 
 
 async def _refreshed(world: World, refresh: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from safeconduct.audit import export
 from safeconduct.core.model import HostId, Level
 from safeconduct.proxy.messages import METHODS, MODERN
 from safeconduct.upstreams import Override
-from tests.road.upstream import Seen, Wire, tool
+from tests.road.upstream import PATIENCE_SECONDS, Seen, Wire, tool
 from tests.road.world import (
     ACME,
     VERSIONS,
@@ -131,6 +132,43 @@ async def test_the_intent_is_on_the_disk_before_the_upstream_sees_the_call(
     written = json.dumps(road.events())
     assert "secret-value" not in written
     assert tokens.access not in written
+
+
+@pytest.mark.requirement("L-01", "L-12")
+async def test_a_call_of_level_high_waits_until_the_disk_has_its_record(world: World) -> None:
+    token = (await world.tokens()).access
+    group, disk = world.parts.trail._group, threading.Event()
+    sync = group._work
+
+    def slowly() -> None:
+        assert disk.wait(PATIENCE_SECONDS)
+        sync()
+
+    group._work = slowly
+    high = asyncio.create_task(world.call(token, "delete_issue"))
+    await eventually(world, "call.intent")
+    assert (await world.call(token, "get_issue")).status_code == 200
+    assert [seen.message["params"]["name"] for seen in world.upstream.calls()] == ["get_issue"]
+
+    disk.set()
+
+    assert "result" in (await high).json()
+
+
+@pytest.mark.requirement("L-01", "L-03")
+async def test_a_bug_of_ours_does_not_leave_a_call_without_its_end(world: World) -> None:
+    class Broken:
+        async def message(self, *_: object, **__: object) -> None:
+            raise RuntimeError("a bug")
+
+    endpoint = world.gateway._answers.protocol.keywords["endpoint"]  # type: ignore[attr-defined]  # a partial
+    endpoint._pipeline._forwarder = Broken()
+
+    answer = await world.call((await world.tokens()).access)
+
+    assert answer.status_code == 500
+    assert "bug" not in answer.text
+    assert world.events("call.outcome")[-1]["outcome"] == "internal"
 
 
 @pytest.mark.requirement("L-01", "Z-29")
@@ -489,7 +527,10 @@ _NOTHING = """package safeconduct.host
 
 import rego.v1
 
-deny contains {"reason": "nothing", "message": "Nothing today."} if input.action != "tools/list"
+deny contains {"reason": "nothing", "message": "Nothing today."} if {
+\tinput.phase != "token"
+\tinput.action != "tools/list"
+}
 """
 
 
@@ -542,3 +583,25 @@ async def test_the_beginning_and_each_kind_of_end_of_a_session_is_written_down(
     assert set(ends) == {ended.session, left.session}
     assert ends[ended.session] == "test.revoked"
     assert ends[left.session] != "test.revoked"
+
+
+@pytest.mark.requirement("S-04", "S-05", "S-08")
+async def test_what_ran_out_is_ended_at_its_limit_and_not_before(tmp_path: Path) -> None:
+    """One is used now and then, the other never."""
+    limits = {"idle_days": 40, "absolute_days": 60}
+    async with world_at(tmp_path, acme={"sessions": limits}) as world:
+        lasting = await world.tokens(days=89)
+        resting = await world.tokens(host="other", days=89)
+        ends = []
+        for days in (30, 30, 1):
+            world.clock.advance(timedelta(days=days, seconds=-1))
+            await Expiring(world.parts).end_what_ran_out()
+            ends.append({e["session"]: e["reason"] for e in world.events("session.ended")})
+            world.clock.advance(timedelta(seconds=1))
+            used = await world.parts.sessions.get(HostId("acme"), lasting.session)
+            assert used is not None
+            world.parts.sessions.touch(used, world.clock.seconds())
+            await world.parts.sessions.flush()
+
+    rested = {resting.session: "idle limit"}
+    assert ends == [{}, rested, {**rested, lasting.session: "absolute limit"}]

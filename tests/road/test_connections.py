@@ -10,7 +10,7 @@ import pytest
 
 from safeconduct.app import protocol
 from tests.road.upstream import PATIENCE_SECONDS, Seen, Wire
-from tests.road.world import World, body_of, eventually, headers_of, line, world_at
+from tests.road.world import Tokens, World, body_of, eventually, headers_of, line, world_at
 
 CALL = {"name": "get_issue", "arguments": {"id": "T-7"}}
 BODY = body_of("tools/call", CALL)
@@ -39,28 +39,39 @@ async def _ended(reader: asyncio.StreamReader) -> bytes:
 @pytest.mark.requirement("SEC-61", "P-26", "X-01")
 @pytest.mark.parametrize("path", ["/mcp/tickets", "/mcp/%74ickets"])
 @pytest.mark.parametrize("moved", ["authorization", "host", "nothing"])
-async def test_a_trailer_is_no_header(world: World, path: str, moved: str) -> None:
+async def test_a_trailer_is_no_header(road: World, tokens: Tokens, path: str, moved: str) -> None:
     """RFC 9110 section 6.5.1: what a proxy before us did not look at must not count here."""
-    bearer = f"authorization: Bearer {(await world.tokens()).access}"
+    bearer = f"authorization: Bearer {tokens.access}"
     headers = () if moved == "authorization" else (bearer,)
     trailer = {"authorization": f"{bearer}\r\n", "host": "host: acme.test\r\n", "nothing": ""}
-    async with line(world) as client:
+    async with line(road) as client:
         head = _head(*headers, path=path, host=moved != "host")
         client.writer.write(head + _chunked(trailer[moved]))
         status, _, _ = await client.whole()
 
     assert status == {"authorization": 401, "host": 421, "nothing": 200}[moved]
-    assert len(world.upstream.seen) == (moved == "nothing")
+    assert len(road.upstream.seen) == (moved == "nothing")
+
+
+@pytest.mark.requirement("SEC-61", "SEC-63")
+async def test_a_coding_that_nobody_took_off_is_refused(road: World, tokens: Tokens) -> None:
+    """RFC 9112 section 6.1: whoever takes it off before us has read another message."""
+    bearer = f"authorization: Bearer {tokens.access}"
+    head = _head(bearer).replace(b"encoding: chunked", b"encoding: gzip, chunked")
+    async with line(road) as client:
+        client.writer.write(head + _chunked())
+        status, _, _ = await client.whole()
+
+    assert status == 415
+    assert road.upstream.seen == []
 
 
 @pytest.mark.requirement("SEC-61")
 @pytest.mark.parametrize("path", ["/mcp/tickets", "/oauth/token"])
-async def test_an_offer_to_speak_something_else_ends_the_connection(
-    world: World, path: str
-) -> None:
+async def test_an_offer_to_speak_something_else_ends_the_connection(road: World, path: str) -> None:
     """The parser reads nothing after an upgrade, so whoever came next would wait in vain."""
     offer = ["connection: upgrade", "upgrade: h2c", "content-length: 0"]
-    async with line(world) as client:
+    async with line(road) as client:
         await client.raw(f"POST {path} HTTP/1.1", offer)
         _, headers = await client.head()
         rest = await _ended(client.reader)
@@ -70,22 +81,24 @@ async def test_an_offer_to_speak_something_else_ends_the_connection(
 
 
 @pytest.mark.requirement("SEC-61")
-async def test_a_request_behind_the_last_one_is_not_answered(world: World) -> None:
-    token = (await world.tokens()).access
-    async with line(world) as client:
+async def test_a_request_behind_the_last_one_is_not_answered(road: World, tokens: Tokens) -> None:
+    token = tokens.access
+    async with line(road) as client:
         for more in (("connection: close",), ()):
             await client.post(token, "tools/call", CALL, more=more)
         answers = await _ended(client.reader)
 
     assert answers.count(b"HTTP/1.1 200") == 1
-    assert len(world.upstream.seen) == 1
+    assert len(road.upstream.seen) == 1
 
 
 @pytest.mark.requirement("P-29", "SEC-64")
-async def test_empty_lines_win_no_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    token = (await world.tokens()).access
+async def test_empty_lines_win_no_time(
+    road: World, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tokens.access
     monkeypatch.setattr(protocol, "_REQUEST_SECONDS", 0.2)
-    async with line(world) as client:
+    async with line(road) as client:
         await client.post(token, "tools/call", CALL)
         assert (await client.whole())[0] == 200
         client.writer.write(b"\r\n")
@@ -96,18 +109,20 @@ async def test_empty_lines_win_no_time(world: World, monkeypatch: pytest.MonkeyP
 @pytest.mark.requirement("P-29", "SEC-64")
 @pytest.mark.parametrize("pieces", [1, 7])
 @pytest.mark.parametrize(("size", "status"), [(60_000, 200), (70_000, 400)])
-async def test_a_head_has_a_bounded_size(world: World, pieces: int, size: int, status: int) -> None:
-    token = (await world.tokens()).access
+async def test_a_head_has_a_bounded_size(
+    road: World, tokens: Tokens, pieces: int, size: int, status: int
+) -> None:
+    token = tokens.access
     fields = [f"x-{number}: {'y' * (size // 7)}" for number in range(7)]
     request = _head(f"authorization: Bearer {token}", *fields) + _chunked()
-    async with line(world) as client:
+    async with line(road) as client:
         for start in range(0, len(request), len(request) // pieces + 1):
             client.writer.write(request[start : start + len(request) // pieces + 1])
             await client.writer.drain()
         found, _ = await client.head()
 
     assert found == status
-    assert len(world.upstream.seen) == (status == 200)
+    assert len(road.upstream.seen) == (status == 200)
 
 
 @pytest.mark.requirement("P-29", "SEC-64")
@@ -136,9 +151,10 @@ async def test_what_never_ends_is_cut_off(tmp_path: Path, first: bytes) -> None:
 
 
 @pytest.mark.requirement("P-19", "GW-09", "SEC-64")
-async def test_a_client_that_asked_twice_and_left_is_noticed(world: World) -> None:
+async def test_a_client_that_asked_twice_and_left_is_noticed(road: World, tokens: Tokens) -> None:
     """The call under way ends with the connection, not only the one that waits behind it."""
-    token = (await world.tokens()).access
+    token = tokens.access
+    before = len(road.events("call.outcome"))
     over = asyncio.Event()
 
     async def talk(_seen: Seen, wire: Wire) -> None:
@@ -151,23 +167,24 @@ async def test_a_client_that_asked_twice_and_left_is_noticed(world: World) -> No
         finally:
             over.set()
 
-    world.upstream.scripts["tools/call"] = talk
-    async with line(world) as client:
+    road.upstream.scripts["tools/call"] = talk
+    async with line(road) as client:
         await client.post(token, "tools/call", CALL)
         assert (await client.head())[0] == 200
         await client.post(token, "tools/call", CALL)
         client.hang_up()
         await asyncio.wait_for(over.wait(), PATIENCE_SECONDS / 2)
 
-    (outcome,) = await eventually(world, "call.outcome")
+    outcome = (await eventually(road, "call.outcome", before + 1))[-1]
     assert outcome["outcome"] == "cancelled"
 
 
 @pytest.mark.requirement("P-29", "SEC-64", "GW-10")
 async def test_a_client_that_takes_nothing_is_cut_off(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    road: World, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = (await world.tokens()).access
+    token = tokens.access
+    before = len(road.events("call.outcome"))
     monkeypatch.setattr(protocol, "_STALLED_SECONDS", 0.2)
 
     async def flood(_seen: Seen, wire: Wire) -> None:
@@ -175,23 +192,23 @@ async def test_a_client_that_takes_nothing_is_cut_off(
         while True:
             await wire.event(PROGRESS | {"params": {"message": "x" * 100_000}})
 
-    world.upstream.scripts["tools/call"] = flood
-    async with line(world) as client:
+    road.upstream.scripts["tools/call"] = flood
+    async with line(road) as client:
         await client.post(token, "tools/call", CALL)
 
-        (outcome,) = await eventually(world, "call.outcome")
+        outcome = (await eventually(road, "call.outcome", before + 1))[-1]
 
     assert outcome["outcome"] == "cancelled"
 
 
 @pytest.mark.requirement("P-29", "GW-10")
 async def test_a_client_that_takes_a_little_at_a_time_gets_all_of_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    road: World, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token = (await world.tokens()).access
+    token = tokens.access
     monkeypatch.setattr(protocol, "_STALLED_SECONDS", 0.1)
     long = {"name": "get_issue", "arguments": {"id": "x" * 3_000_000}}
-    async with line(world) as client:
+    async with line(road) as client:
         await client.post(token, "tools/call", long)
         status, headers = await client.head()
         left = int(headers["content-length"])

@@ -152,7 +152,7 @@ async def test_a_thousand_slow_clients_stop_nobody(world: World, part: str) -> N
         clients = [await stack.enter_async_context(line(world)) for _ in range(1000)]
         for client in clients:
             client.writer.write(sent)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for _ in range(20):
                 for client in clients if sent else ():
                     client.writer.write(b"a")  # each dribbles on, a byte at a time

@@ -24,9 +24,12 @@ from safeconduct.core.model import ConsentId, HostId, ServerKey, SessionId
 from safeconduct.signin import FORM_COOKIE, SESSION_COOKIE, BrowserSessions, form_token, links
 from safeconduct.signin.links import Purpose
 from safeconduct.upstreams import Wanted, save
-from tests.road.world import ACME, CALLBACK, OTHER, VERIFIER, Tokens, World, world_at
+from tests.api.asking import points
+from tests.road.upstream import Seen, Wire
+from tests.road.world import ACME, CALLBACK, LEGACY, OTHER, VERIFIER, Tokens, World, world_at
 
 PASSWORD = "correct horse battery"
+POINT, OTHER_POINT = "s" * 20, "t" * 20
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -89,7 +92,9 @@ async def given(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Given
     directory = tmp_path_factory.mktemp("hosts")
     (directory / "password").write_text(PASSWORD)
     url = "http://127.0.0.1:1/mcp"  # nobody answers: a server that only acme has
-    async with world_at(directory, acme={"people": _people(directory)}) as world:
+    acme = {"people": _people(directory)} | points(directory, mesh=POINT)
+    other = points(directory, foreign=OTHER_POINT)
+    async with world_at(directory, acme=acme, other=other) as world:
         await world.parts.hosts.refresh()
         tokens = await world.tokens()
         said = await world.http.post(
@@ -128,6 +133,46 @@ async def mcp(given: Given) -> None:
     common = await given.world.call(given.tokens.access, origin=OTHER, path="/mcp")
     assert common.status_code == 401
     assert (await given.world.call(given.tokens.access)).status_code == 200
+
+
+def transport(verb: str, path: str) -> Callable[[Given], Awaitable[None]]:
+    """Check the older era's other requests: opening a stream, and ending a transport session."""
+
+    async def check(given: Given) -> None:
+        world = given.world
+        sealed = await _initialized(world, given.tokens.access)
+        stranger = await world.tokens(host="other", resource=f"{OTHER}{path}")
+        world.upstream.seen.clear()
+        for token, status in ((given.tokens.access, 401), (stranger.access, 404)):
+            there = await _older(world, OTHER, token, verb=verb, path=path, session=sealed)
+            assert there.status_code == status
+            _shows_nothing(there)
+        assert world.upstream.seen == []
+        here = {"version": LEGACY, "headers": {"mcp-session-id": sealed}}
+        assert (await world.call(given.tokens.access, **here)).status_code == 200
+
+    return check
+
+
+async def _initialized(world: World, token: str, path: str = "/mcp/tickets") -> str:
+    params = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {}}
+    unsaid = {"mcp-protocol-version": None}
+    answer = await world.send(
+        token, "initialize", params, version=LEGACY, path=path, headers=unsaid
+    )
+    return str(answer.headers["mcp-session-id"])
+
+
+async def _older(
+    world: World, origin: str, token: str, *, verb: str, path: str, session: str
+) -> httpx2.Response:
+    headers = {
+        "authorization": f"Bearer {token}",
+        "accept": "text/event-stream",
+        "mcp-protocol-version": LEGACY,
+        "mcp-session-id": session,
+    }
+    return await world.http.request(verb, f"{origin}{path}", headers=headers)
 
 
 def authorize(path: str) -> Callable[[Given], Awaitable[None]]:
@@ -385,10 +430,49 @@ async def operations(given: Given) -> None:
         _shows_nothing(await given.get(path, OTHER))
 
 
+def check(path: str) -> Callable[[Given], Awaitable[None]]:
+    """Ask with acme's secret: at acme about its people, at the other about the same."""
+    questions: dict[str, dict[str, Any]] = {
+        "subject": {"type": "user", "id": "alice@acme.test"},
+        "action": {"name": "tools/call"},
+        "resource": {"type": "tool", "id": "tickets/get_issue"},
+        "context": {"agent": "agent"},
+    }
+
+    async def ask(given: Given, origin: str, secret: str) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {secret}"}
+        return await given.world.http.post(f"{origin}{path}", json=questions, headers=headers)
+
+    async def both(given: Given) -> None:
+        here = await ask(given, ACME, POINT)
+        assert here.status_code == 200
+        assert here.json().get("decision") or here.json()["results"]
+        there = await ask(given, OTHER, POINT)
+        assert there.status_code == 401
+        _shows_nothing(there)
+        assert (await ask(given, ACME, OTHER_POINT)).status_code == 401
+        foreign = await ask(given, OTHER, OTHER_POINT)
+        assert foreign.status_code == 200
+        assert not foreign.json().get("decision")
+        if path.endswith("subject"):  # which finds the other host's own people
+            assert "acme" not in foreign.text
+        else:
+            assert not foreign.json().get("results")
+            _shows_nothing(foreign)
+
+    return both
+
+
+CHECKS = [f"/access/v1/{each}" for each in ("evaluation", "evaluations")]
+CHECKS += [f"/access/v1/search/{each}" for each in ("subject", "resource", "action")]
 DISCOVERY = ("oauth-authorization-server", "openid-configuration", "oauth-protected-resource")
 TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("POST", "/mcp"): mcp,
     ("POST", "/mcp/{server}"): mcp,
+    ("GET", "/mcp/{server}"): transport("GET", "/mcp/tickets"),
+    ("DELETE", "/mcp/{server}"): transport("DELETE", "/mcp/tickets"),
+    ("GET", "/mcp"): transport("GET", "/mcp"),
+    ("DELETE", "/mcp"): transport("DELETE", "/mcp"),
     ("GET", "/healthz"): operations,
     ("GET", "/readyz"): operations,
     ("GET", "/metrics"): operations,
@@ -401,6 +485,8 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("POST", "/register"): register("/register"),
     ("POST", "/oauth/revoke"): revoke,
     ("POST", "/hooks/policy"): policy_hook,
+    **{("POST", path): check(path) for path in CHECKS},
+    ("GET", "/.well-known/authzen-configuration"): document("/.well-known/authzen-configuration"),
     **{("GET", f"/.well-known/{name}"): document(f"/.well-known/{name}") for name in DISCOVERY},
     **{
         ("GET", f"/.well-known/{name}/mcp{{rest:path}}"): document_of(f"/.well-known/{name}/mcp")
@@ -426,6 +512,26 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
 }
 
 
+async def _answered(given: Given, path: str) -> set[tuple[str, str]]:
+    """List what the MCP endpoint answers, by asking: it has no table of routes."""
+    world, typed = given.world, path.replace("{server}", "tickets")
+    token = (await world.tokens(client="assistant", resource=f"{ACME}{typed}")).access
+    session = await _initialized(world, token, typed)
+    world.upstream.scripts["GET"] = _nothing_new
+    answers = {
+        verb: await _older(world, ACME, token, verb=verb, path=typed, session=session)
+        for verb in ("GET", "POST", "PUT", "PATCH", "DELETE")
+    }
+    del world.upstream.scripts["GET"]
+    assert 401 not in {answer.status_code for answer in answers.values()}
+    return {(verb, path) for verb, answer in answers.items() if answer.status_code != 405}
+
+
+async def _nothing_new(_seen: Seen, wire: Wire) -> None:
+    await wire.begin_stream()
+    await wire.end_stream()
+
+
 def _routes(world: World) -> set[tuple[str, str]]:
     """List what the application answers; HEAD and OPTIONS follow their neighbours."""
     inner = world.gateway._answers.app._app  # type: ignore[attr-defined]  # the edge's inside
@@ -436,7 +542,7 @@ def _routes(world: World) -> set[tuple[str, str]]:
         for method in route.methods - {"HEAD", "OPTIONS"}
     }
     edge = {("GET", path) for path in ("/healthz", "/readyz", "/metrics")}
-    return found | edge | {("POST", "/mcp"), ("POST", "/mcp/{server}")}
+    return found | edge
 
 
 def _named(path: str) -> str:
@@ -445,7 +551,9 @@ def _named(path: str) -> str:
 
 @pytest.mark.requirement("X-01", "S-10")
 async def test_every_route_is_in_the_table(given: Given) -> None:
-    assert _routes(given.world) == TABLE.keys()
+    endpoints = [await _answered(given, path) for path in ("/mcp", "/mcp/{server}")]
+
+    assert _routes(given.world).union(*endpoints) == TABLE.keys()
 
 
 @pytest.mark.requirement("X-01", "X-02", "S-10")
@@ -454,6 +562,28 @@ async def test_what_one_host_gave_out_is_nothing_at_the_other(
     given: Given, verb: str, path: str
 ) -> None:
     await TABLE[verb, path](given)
+
+
+@pytest.mark.requirement("X-01", "X-02")
+async def test_the_rules_of_a_host_decide_nothing_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "own.rego").write_text(_NOTHING_TODAY)
+    async with world_at(tmp_path, acme={"policy": {"directory": "rules"}}) as world:
+        mine, theirs = await world.tokens(), await world.tokens(host="other")
+
+        said = (await world.call(mine.access)).json()
+        assert said["error"]["data"]["reason"] == "policy.nothing"
+        assert "result" in (await world.call(theirs.access, origin=OTHER)).json()
+        (denied,), (allowed,) = world.events("call.denied"), world.events("call.intent")
+        assert denied["bundle"] != allowed["bundle"]
+
+
+_NOTHING_TODAY = """package safeconduct.host
+
+import rego.v1
+
+deny contains {"reason": "nothing", "message": "Nothing today."} if input.phase != "token"
+"""
 
 
 @pytest.mark.requirement("X-01", "L-02")

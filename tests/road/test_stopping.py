@@ -5,19 +5,36 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from safeconduct import sessions
+from safeconduct.core.model import HostId
 from tests.road.served import served
 from tests.road.upstream import Seen, Wire
-from tests.road.world import LEGACY
+from tests.road.world import LEGACY, world_at
 
 pytestmark = pytest.mark.slow
 PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}}
 RESULT = {"jsonrpc": "2.0", "id": 1, "result": {"content": []}}
 DRAIN_SECONDS = 20  # how long the gateway waits for what works
 EXIT_SECONDS = DRAIN_SECONDS + 40
+
+
+@pytest.mark.requirement("S-01", "S-04")
+async def test_the_last_use_of_a_session_is_kept_over_a_stop(tmp_path: Path) -> None:
+    """It is written behind the calls, so what is not written yet is written at the end."""
+    async with world_at(tmp_path) as world:
+        tokens = await world.tokens()
+        world.clock.advance(timedelta(minutes=10))
+        assert (await world.call(tokens.access)).status_code == 200
+        called = world.clock.now()
+
+    async with world_at(tmp_path) as again, again.parts.database.read() as tx:
+        (session,) = await sessions.live(tx, HostId("acme"), at=called)
+    assert session.used_at == called
 
 
 @pytest.mark.parametrize("workers", [1, 2])

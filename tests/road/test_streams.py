@@ -205,7 +205,7 @@ async def test_a_silent_stream_is_kept_alive_and_decided_again(world: World) -> 
 async def test_a_stream_that_is_never_silent_is_decided_again_too(world: World) -> None:
     """What runs out by the clock tells nobody; a busy server must not outlive a consent."""
     tokens = await world.tokens(days=300 / 86_400)
-    world.gateway._answers.returns._keep_alive_seconds = 0.05
+    world.gateway._answers.returns._keep_alive_seconds = 0.5
 
     async def talk(_seen: Seen, wire: Wire) -> None:
         await wire.begin_stream()
@@ -699,9 +699,9 @@ async def test_a_server_asks_only_for_what_the_client_can(
 @pytest.mark.parametrize("version", [MODERN, LEGACY])
 @pytest.mark.parametrize(
     "how",
-    ["reset", "truncated", "401", "403", "301", "500", "201", "206", "gzip", "html", "wrong id",
-     "not json", "not rpc", "empty", "202", "204", "no type", "request", "two types", "deep",
-     "deep stream", "100 MB"],
+    ["reset", "truncated", "401", "401 error", "403", "301", "500", "201", "206", "gzip", "html",
+     "wrong id", "not json", "not rpc", "empty", "202", "204", "no type", "request", "two types",
+     "deep", "deep stream", "100 MB"],
 )  # fmt: skip
 async def test_an_upstream_that_misbehaves_is_a_clear_error(  # noqa: C901, PLR0915  one case each
     road: World, tokens: Tokens, how: str, version: str
@@ -724,6 +724,9 @@ async def test_an_upstream_that_misbehaves_is_a_clear_error(  # noqa: C901, PLR0
             case "401":
                 challenge = 'www-authenticate: Bearer realm="upstream-secret"'
                 await wire.answer(good, status=401, headers=(challenge,))
+            case "401 error":
+                error = {"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": "m"}}
+                await wire.answer(error, status=401)
             case "gzip":
                 await wire.answer(good, headers=("content-encoding: gzip",))
             case "html":

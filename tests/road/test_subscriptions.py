@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.road.upstream import Seen, Wire
-from tests.road.world import LEGACY, World, line, world_at
+from tests.road.world import LEGACY, VERSIONS, World, line, world_at
 
 RULE = """package safeconduct.host
 
@@ -19,6 +20,11 @@ import rego.v1
 deny contains {"reason": "private", "message": "This resource is private."} if {
 \tinput.action == "resources/subscribe"
 \tstartswith(input.resource.name, "file:///private/")
+}
+
+deny contains {"reason": "private", "message": "This is private."} if {
+\tinput.action in {"prompts/get", "resources/read"}
+\tcontains(input.resource.name, "private")
 }
 
 deny contains {"reason": "late", "message": "Not after noon."} if {
@@ -111,6 +117,29 @@ async def test_what_is_no_short_list_of_addresses_is_refused(ruled: World, asked
 
     assert answer.json()["error"]["code"] == -32602
     assert ruled.upstream.seen == []
+
+
+@pytest.mark.requirement("Z-28")
+async def test_a_completion_is_decided_like_a_use_of_what_it_is_for(ruled: World) -> None:
+    tokens = await ruled.tokens()
+    expected: list[tuple[Any, int | None]] = [
+        ({"type": "ref/prompt", "name": "greet"}, None),
+        ({"type": "ref/prompt", "name": "private"}, 4030),
+        ({"type": "ref/resource", "uri": "file:///{name}"}, None),
+        ({"type": "ref/resource", "uri": "file:///private/{name}"}, 4030),
+        ({"type": "ref/resource", "uri": "file:///a", "Uri": "file:///private/b"}, -32602),
+        ({"type": "ref/tool", "name": "get_issue"}, -32602),
+        ({"type": "ref/prompt", "uri": "greet"}, -32602),
+        ("ref/prompt", -32602),
+        (None, -32602),
+    ]
+
+    for version, (ref, code) in itertools.product(VERSIONS, expected):
+        ruled.upstream.seen.clear()
+        params = {"ref": ref, "argument": {"name": "name", "value": "a"}}
+        answer = await ruled.send(tokens.access, "completion/complete", params, version=version)
+        assert answer.json().get("error", {}).get("code") == code, (version, ref)
+        assert len(ruled.upstream.seen) == (code is None), (version, ref)
 
 
 @pytest.mark.requirement("GW-11", "SEC-62")

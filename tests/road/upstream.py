@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 MODERN_VERSION = "2026-07-28"
 SESSION = "upstream-session-1"
 _SCHEMA = {"type": "object", "properties": {"id": {"type": "string"}}}

@@ -31,6 +31,7 @@ from safeconduct.core.model import HostId, Level, ServerKey, SessionId, SubjectI
 from safeconduct.hosts import Host
 from safeconduct.oauth import Authorizations
 from safeconduct.people import Person
+from safeconduct.policy import OwnRules, keep
 from safeconduct.relations import Ceilings
 from safeconduct.upstreams import Override, Wanted, accept, observe, save, wanted
 from tests.road.upstream import MODERN_VERSION, PATIENCE_SECONDS, Upstream, upstream
@@ -53,6 +54,7 @@ _RATES = dict.fromkeys(
         "sign_up_per_10_minutes",
         "register_per_minute",
         "mcp_per_minute",
+        "checks_per_minute",
         "writes_per_minute",
         "all_per_minute",
     ),
@@ -367,6 +369,13 @@ class World:
             await hosts.save(tx, changed)
         await self.parts.hosts.refresh()
 
+    async def rules(self, own: OwnRules) -> None:
+        """Let the host decide by these rules too."""
+        async with self.parts.database.write() as tx:
+            about = {"source": "a test", "version": None, "at": self.clock.now()}
+            await keep(tx, HostId("acme"), own, signer=self.parts.shelf.signer, **about)
+        await self.policies(policy_bundle=own.digest)
+
     async def revoke(self, tokens: Tokens, host: str = "acme") -> None:
         await self.parts.revocations.end_session(
             HostId(host), tokens.session, by="test", because="test.revoked"
@@ -506,6 +515,7 @@ async def world_at(
     asgi: bool = False,
     server: dict[str, Any] | None = None,
     acme: dict[str, Any] | None = None,
+    other: dict[str, Any] | None = None,
 ) -> AsyncIterator[World]:
     """Start an installation with two hosts, reached over a socket or as an ASGI application."""
     clock = ManualClock()
@@ -521,7 +531,7 @@ async def world_at(
                 | (server or {}),
                 "hosts": [
                     host_settings("acme", behind.url, **(acme or {})),
-                    host_settings("other", behind.url),
+                    host_settings("other", behind.url, **(other or {})),
                 ],
             }
         )

@@ -137,6 +137,49 @@ def test_a_contradiction_names_both_places(
     assert (problem.path, problem.line, problem.message) == (path, line, message)
 
 
+@pytest.mark.requirement("Z-38")
+@pytest.mark.parametrize(
+    ("points", "path", "message"),
+    [
+        (
+            "[{id: a, secret: {env: A}}, {id: a, secret: {env: B}}]",
+            "[1].id",
+            "repeats hosts[0].enforcement_points[0].id (line 9)",
+        ),
+        (
+            "[{id: a, secret: {env: A}}, {id: b, secret: {env: A}}]",
+            "[1].secret",
+            "repeats hosts[0].enforcement_points[0].secret (line 9)",
+        ),
+        (
+            "[{id: a, secret: {env: SHORT}}]",
+            "[0].secret",
+            "must have 20 to 256 characters of printable ASCII, and no space",
+        ),
+        (
+            "[{id: a, secret: {env: SPACED}}]",
+            "[0].secret",
+            "must have 20 to 256 characters of printable ASCII, and no space",
+        ),
+        (
+            "[{id: 'a:b', secret: {env: A}}]",
+            "[0].id",
+            "must be 1 to 63 of a-z, 0-9, '_', '.' and '-', with a letter or digit at both ends",
+        ),
+    ],
+)
+def test_enforcement_points_can_be_told_apart_and_not_guessed(
+    read: Parse, refuse: Fail, points: str, path: str, message: str
+) -> None:
+    environ = {"A": "a" * 20, "B": "b" * 20, "SHORT": "a" * 19, "SPACED": "a" * 10 + " " + "a" * 9}
+    text = HOST + "    enforcement_points: "
+    read(text + "[{id: a, secret: {env: A}}, {id: b.c-d, secret: {env: B}}]", environ)
+
+    (problem,) = refuse(text + points, environ).problems
+
+    assert (problem.path, problem.message) == (f"hosts[0].enforcement_points{path}", message)
+
+
 def test_emails_that_differ_in_case_only_are_the_same_person(refuse: Fail) -> None:
     text = HOST.replace("    servers:", "      - {email: Alice@ACME.test}\n    servers:")
 

@@ -98,6 +98,14 @@ def test_a_lease_that_ran_out_can_be_renewed(lease: Lease, counter: Counter) -> 
     assert not lease.lapsed
 
 
+def test_a_lease_that_was_given_up_is_over_at_once(lease: Lease, counter: Counter) -> None:
+    lease.renew(counter.at)
+
+    lease.end()
+
+    assert lease.lapsed
+
+
 def test_an_endless_lease_never_runs_out() -> None:
     lease = Lease.endless()
     lease.renew(0.0)

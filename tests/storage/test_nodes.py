@@ -219,6 +219,7 @@ async def test_a_node_that_stops_takes_its_name_off(
         assert not other.lease.lapsed
 
     assert await registered(database) == set()
+    assert other.lease.lapsed
 
 
 async def test_the_rows_of_the_dead_are_cleared_away_and_no_others(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -48,8 +49,13 @@ def listening() -> tuple[socket.socket, int]:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, sock: socket.socket) -> AsyncIterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+async def serving(
+    app: ASGIApp, sock: socket.socket, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    config = uvicorn.Config(app, log_level="error", lifespan="off")
+    config.load()
+    config.ssl = tls
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     try:
         while not server.started:

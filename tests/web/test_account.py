@@ -121,6 +121,30 @@ async def test_the_account_page_is_for_the_signed_in(world: World) -> None:
         assert (await browser.get("/account")).status_code == 303
 
 
+@pytest.mark.requirement("C-26")
+@pytest.mark.parametrize(
+    ("because", "said"),
+    [
+        ("operator.revoked", "by an admin"),
+        ("client.blocked", "by an admin, who blocked the agent"),
+        ("ceiling.none", "by an admin, who closed the server to you"),
+        ("a.reason.of.tomorrow", "by an admin"),
+    ],
+)
+async def test_who_ended_it_is_told_in_words(world: World, because: str, said: str) -> None:
+    async with world.browser() as browser:
+        await sign_in(browser)
+        await give(world, browser, "tickets")
+        await world.revocations.end_person(
+            world.host.key, world.place.alice, by="root@acme.test", because=because
+        )
+        page = Page((await browser.get("/account")).text)
+
+    assert f"ended 21 Nov 2026, 12:00 UTC {said}\n" in page.text
+    assert because not in page.text
+    assert "root@acme.test" not in page.text
+
+
 async def test_a_consent_that_ran_out_is_listed_as_such(world: World) -> None:
     async with world.browser() as browser:
         await sign_in(browser)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from safeconduct import consent as consents
+from tests.egress.certificates import Authority
 from tests.signin.place import PASSWORD
 from tests.web.browser import AXE, CHROMIUM, Callback, chromium, listening, serving
 from tests.web.world import World, open_world
@@ -37,9 +38,10 @@ class Visit:
         context.set_default_timeout(10_000)
         return await context.new_page()
 
-    async def link(self, resource: str | None = None) -> str:
-        client = await self.world.register(redirect_uri=self.redirect_uri)
-        return self.world.authorize(client, redirect_uri=self.redirect_uri, resource=resource)
+    async def link(self, resource: str | None = None, *, redirect_uri: str = "") -> str:
+        target = redirect_uri or self.redirect_uri
+        client = await self.world.register(redirect_uri=target)
+        return self.world.authorize(client, redirect_uri=target, resource=resource)
 
     async def granted(self) -> list[str]:
         async with self.world.place.database.read() as tx:
@@ -72,6 +74,18 @@ async def visit(tmp_path: Path, browser: Browser) -> AsyncIterator[Visit]:
             await context.close()
 
 
+def violations(page: Page) -> list[str]:
+    """Return a list that fills with what the browser says against a page's policy."""
+    said: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            said.append(message.text)
+
+    page.on("console", note)
+    return said
+
+
 async def sign_in(page: Page) -> None:
     await page.get_by_label("Email", exact=True).fill("alice@acme.test")
     await page.get_by_label("Password", exact=True).fill(PASSWORD)
@@ -83,6 +97,7 @@ async def sign_in(page: Page) -> None:
 async def test_from_link_to_code_and_back_out_again(visit: Visit, script: bool) -> None:
     """Pitfall 16: the policy of the page lets the last redirect through."""
     page = await visit.open(java_script_enabled=script)
+    said = violations(page)
     await page.goto(await visit.link())
     await sign_in(page)
     await page.get_by_role("button", name="Select Tickets", exact=True).click()
@@ -116,6 +131,52 @@ async def test_from_link_to_code_and_back_out_again(visit: Visit, script: bool) 
     await page.get_by_role("button", name="Sign out").click()
     await page.goto("/account")
     await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    assert said == []
+
+
+@pytest.mark.requirement("C-28", "AS-10")
+async def test_signing_in_goes_straight_back_to_an_agent_that_was_allowed(
+    visit: Visit, tmp_path: Path
+) -> None:
+    """Pitfall 16: here it is the sign-in form whose redirects leave this origin."""
+    sock, port = listening()
+    agent = Callback()
+    there = f"https://localhost:{port}/callback"
+    async with serving(agent.app, sock, tls=Authority(tmp_path).serving("localhost")):
+        page = await visit.open(java_script_enabled=False, ignore_https_errors=True)
+        said = violations(page)
+        link = await visit.link("/mcp/tickets", redirect_uri=there)
+        await page.goto(link)
+        await sign_in(page)
+        await page.get_by_role("button", name="Allow", exact=True).click()
+        await expect(page.get_by_role("heading", name="Back in the agent")).to_be_visible()
+
+        await page.context.clear_cookies()
+        await page.goto(link)
+        await sign_in(page)
+        await expect(page.get_by_role("heading", name="Back in the agent")).to_be_visible()
+
+        assert len({seen["code"] for seen in agent.seen}) == 2
+        assert said == []
+        await page.context.close()
+
+
+@pytest.mark.requirement("C-10", "C-25")
+@pytest.mark.parametrize(
+    "there", ["cursor://anysphere.cursor-mcp/oauth/callback", "com.example.app:/callback"]
+)
+async def test_a_private_scheme_is_not_held_back_by_our_policy(visit: Visit, there: str) -> None:
+    page = await visit.open(java_script_enabled=False)
+    said = violations(page)
+    await page.goto(await visit.link("/mcp/tickets", redirect_uri=there))
+    await sign_in(page)
+    scheme = there.partition(":")[0]
+    await expect(page.get_by_text(f"the app registered for {scheme}:")).to_be_visible()
+    async with page.expect_event("requestfailed", lambda request: request.url.startswith(scheme)):
+        await page.get_by_role("button", name="Allow", exact=True).click()
+
+    assert said == []
+    assert await visit.granted() == ["low"]
 
 
 @pytest.mark.requirement("C-10")
@@ -224,16 +285,24 @@ async def test_the_cookie_is_out_of_reach_of_scripts(visit: Visit) -> None:
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [380, 1360])
-async def test_pages_are_accessible_and_fit(visit: Visit, scheme: Any, width: int) -> None:
-    page = await visit.open(
-        color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True
-    )
+@pytest.mark.parametrize(
+    ("width", "view"),
+    [
+        (320, {"color_scheme": "light"}),
+        (380, {"color_scheme": "dark"}),
+        (640, {"color_scheme": "light", "device_scale_factor": 2}),
+        (1360, {"color_scheme": "light"}),
+        (1360, {"color_scheme": "dark"}),
+        (1360, {"forced_colors": "active"}),
+    ],
+    ids=["narrow", "phone-dark", "zoomed", "wide", "wide-dark", "forced-colours"],
+)
+async def test_pages_are_accessible_and_fit(visit: Visit, width: int, view: dict[str, Any]) -> None:
+    page = await visit.open(viewport={"width": width, "height": 900}, bypass_csp=True, **view)
     shots = visit.world.place.directory
 
     async def look(name: str) -> None:
-        await page.screenshot(path=shots / f"{name}-{width}-{scheme}.png", full_page=True)
+        await page.screenshot(path=shots / f"{name}.png", full_page=True)
         await page.evaluate(AXE.read_text())
         found = await page.evaluate("axe.run()")
         assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found["violations"]] == []
@@ -252,6 +321,9 @@ async def test_pages_are_accessible_and_fit(visit: Visit, scheme: Any, width: in
     await look("login-wrong")
     await sign_in(page)
     await look("servers")
+    await page.goto(await visit.link("/mcp/payroll"))
+    await look("not-open")
+    await page.go_back()
     await page.get_by_role("button", name="Select Tickets", exact=True).click()
     await look("consent")
     await page.get_by_label("Duration", exact=True).select_option("Custom")

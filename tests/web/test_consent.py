@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 import msgspec
@@ -100,8 +101,8 @@ async def test_with_nothing_granted_the_way_ends_clearly(world: World) -> None:
         await sign_in(browser, email="bob@acme.test")
         client = await world.register()
         page = Page((await browser.get(await come_to_consent(world, browser, client))).text)
-        assert "No MCP servers available." in page.text
-        assert "Contact your administrator to grant you access to MCP servers." in page.text
+        assert "No server is open to you yet" in page.text
+        assert "Ask an admin of Acme to open a server to you" in page.text
         assert page.named() == ["not you?", "Deny"]
 
         path = await come_to_consent(world, browser, client, resource="/mcp/tickets")
@@ -109,7 +110,50 @@ async def test_with_nothing_granted_the_way_ends_clearly(world: World) -> None:
         assert page.named() == ["not you?", "Deny"]
         answer = await allow(browser, page, server="tickets")
         assert answer.status_code == 403
+        again = Page(answer.text)
+        assert ("div", "alert") in [(tag, values.get("role")) for tag, values in again.tags]
+        assert "is not open to you. Nothing was granted." in again.text
     assert await consented(world) == []
+
+
+@pytest.mark.requirement("C-05", "C-18")
+async def test_a_server_that_is_not_open_is_named_and_no_other_is_offered(world: World) -> None:
+    async with world.browser() as browser:
+        await sign_in(browser)
+        client = await world.register()
+        path = await come_to_consent(world, browser, client, resource="/mcp/payroll")
+        page = Page((await browser.get(path)).text)
+
+    assert "“payroll” is not open to you" in page.text
+    assert "Ask an admin of Acme to open it to you" in page.text
+    assert page.named() == ["not you?", "Deny"]
+
+
+@pytest.mark.requirement("C-17")
+@pytest.mark.parametrize(
+    ("upstream", "buttons"),
+    [
+        ("https://wiki.acme.example/mcp", ["Show tools at this level", "Deny", "Allow"]),
+        ("https://pay.acme.example/mcp", ["Select Tickets", "Select Wiki", "Deny"]),
+        ("https://unknown.example/mcp", ["Select Tickets", "Select Wiki", "Deny"]),
+    ],
+    ids=["granted", "not-granted", "unknown"],
+)
+async def test_a_suggested_server_skips_the_choice_only_if_it_is_open(
+    world: World, upstream: str, buttons: list[str]
+) -> None:
+    async with world.browser() as browser:
+        client = await world.register()
+        suggestion = f"/mcp?{urlencode({'upstream_mcp': upstream})}"
+        path = await come_to_consent(world, browser, client, resource=suggestion)
+        assert (await browser.get(path)).headers["location"].startswith("/login")
+
+        await sign_in(browser)
+        page = Page((await browser.get(path)).text)
+        assert page.named() == ["not you?", *buttons]
+        if "Allow" in buttons:
+            other = Page((await browser.get(f"{path}&server=")).text)
+            assert "Select Tickets" in other.named(), "a suggestion can be set aside"
 
 
 @pytest.mark.requirement("C-07")
@@ -141,6 +185,8 @@ async def test_an_edited_form_above_the_ceiling_is_refused_and_says_both_levels(
         again = Page(answer.text)
         assert ("div", "alert") in [(tag, values.get("role")) for tag, values in again.tags]
         assert "You chose high, but the most you may allow here is medium." in again.text
+        (group,) = (v for _, v in again.tags if v.get("role") == "radiogroup")
+        assert group["aria-describedby"].split()[0] in [v.get("id") for _, v in again.tags]
         assert await consented(world) == []
 
         assert (await allow(browser, again, level="medium")).status_code == 303
@@ -239,6 +285,7 @@ async def test_a_request_is_answered_once_by_the_one_who_saw_it_in_time(world: W
         for answer in (await allow(browser, page), await browser.get(path)):
             assert answer.status_code == 409
             assert "already answered" in Page(answer.text).text
+            assert "There is nothing to decide here" in Page(answer.text).text
 
         late = await come_to_consent(world, browser, client, resource="/mcp/tickets")
         page = Page((await browser.get(late)).text)
@@ -340,9 +387,24 @@ async def test_what_is_no_offered_duration_grants_nothing(
         page = await on_tickets(world, browser)
         answer = await allow(browser, page, duration=duration, until=until)
 
+    again = Page(answer.text)
     assert answer.status_code == 422
-    assert ("div", "alert") in [(tag, v.get("role")) for tag, v in Page(answer.text).tags]
+    assert ("div", "alert") in [(tag, v.get("role")) for tag, v in again.tags]
+    (wrong,) = (v for _, v in again.tags if v.get("aria-invalid") == "true")
+    assert wrong["id"] == ("until" if duration == "Custom" else "duration")
+    assert wrong["aria-describedby"].split()[0] == f"{wrong['id']}-error"
+    assert f"{wrong['id']}-error" in [v.get("id") for _, v in again.tags], "said beside it, too"
     assert await consented(world) == []
+
+
+@pytest.mark.requirement("K-09", "C-15")
+async def test_a_limit_is_told_with_its_owner(world: World) -> None:
+    async with world.browser() as browser:
+        await sign_in(browser)
+        page = await on_tickets(world, browser)
+        answer = await allow(browser, page, duration="Custom", until="2027-02-19T12:01")
+
+    assert "Choose a time within 90 days. An admin set that limit." in Page(answer.text).text
 
 
 @pytest.mark.requirement("K-09")
@@ -352,6 +414,7 @@ async def test_until_revoked_is_offered_only_where_the_host_allows_it(world: Wor
         await sign_in(browser)
         page = await on_tickets(world, browser)
         assert "Until revoked" in page.text
+        assert "Ends by itself" not in page.text, "it may not"
         assert "30 days" not in page.text
         assert (await allow(browser, page, duration="30 days")).status_code == 422
         assert (await allow(browser, page, duration="Until revoked")).status_code == 303
@@ -435,12 +498,29 @@ async def test_tools_are_the_reviewed_ones_with_their_marks(world: World) -> Non
     assert tools["delete_issue"] == "high"
     assert "get_secret" not in tools, "what an admin switched off is not listed"
     row = text[text.index('data-tool="add_comment"') :].partition("</li>")[0]
-    assert "Waits for review" in row
-    assert "Allowed" not in row
+    assert "Not allowed at any level before an admin has looked at it." in row
+    assert ">Not allowed</span>" in row
+    assert ">Allowed" not in row
     assert "Comment in your name" in row, "the reviewed text, not the changed one"
     assert "High, because of the word “delete”" in page.text
     assert "hidden@" not in text
     assert "key=hidden" not in text
+
+
+@pytest.mark.requirement("C-09")
+async def test_the_level_an_admin_set_is_the_level_shown(world: World) -> None:
+    async with world.place.database.write() as tx:
+        known = await upstreams.wanted(tx, world.host.key, ServerKey("tickets"))
+        assert known is not None
+        raised = {**known.overrides, "list_projects": upstreams.Override(level=Level.HIGH)}
+        await upstreams.save(tx, world.host.key, msgspec.structs.replace(known, overrides=raised))
+    async with world.browser() as browser:
+        await sign_in(browser)
+        page = await on_tickets(world, browser)
+
+    tools = {v["data-tool"]: v["data-level"] for _, v in page.tags if "data-tool" in v}
+    assert tools["list_projects"] == "high"
+    assert "2 allowed, 7 not allowed" in page.text
 
 
 @pytest.mark.requirement("SEC-03", "SEC-02", "C-25", "AS-10")
@@ -507,6 +587,34 @@ async def test_a_hostile_name_is_plain_text_on_one_line(world: World, name: str)
     assert not set("\u202e\u2066\u200b\x00\x1b") & set(answer.text)
     assert "49" not in page.text
     assert "localhost:33418" in page.text
+
+
+@pytest.mark.requirement("C-25")
+async def test_a_name_nobody_can_see_is_called_none(world: World) -> None:
+    async with world.browser() as browser:
+        await sign_in(browser)
+        client = await world.register(name="\u3164\u2800")
+        path = await come_to_consent(world, browser, client, resource="/mcp/tickets")
+        page = Page((await browser.get(path)).text)
+
+    assert "Allow An agent without a name to use Tickets in your name?" in page.text
+
+
+@pytest.mark.requirement("C-25")
+async def test_a_name_written_from_right_to_left_turns_nothing_around_it(world: World) -> None:
+    """Unicode Standard Annex 9, section 2.7: what others wrote stands in isolation."""
+    async with world.browser() as browser:
+        await sign_in(browser)
+        client = await world.register(name="שלום")
+        path = await come_to_consent(world, browser, client)
+        texts = [(await browser.get(path)).text, (await browser.get(f"{path}&server=wiki")).text]
+        await allow(browser, Page(texts[1]))
+        texts.append((await browser.get("/account")).text)
+
+    for text in texts:
+        body = text.partition("<body>")[2]
+        isolated = body.count("<bdi>שלום</bdi>") + body.count('dir="auto">שלום<')
+        assert isolated == body.count("שלום") > 0
 
 
 @pytest.mark.requirement("C-03")
@@ -586,7 +694,7 @@ async def test_the_choice_says_which_server_was_silent(world: World) -> None:
         client = await world.register()
         text = (await browser.get(await come_to_consent(world, browser, client))).text
 
-    first, wiki = text.split(">Wiki<")
+    first, wiki = text.split("<h2>Wiki<")
     assert "did not answer" not in first
     assert "It did not answer when it was last asked." in wiki
     assert "10.0.0.1" not in text

@@ -88,6 +88,38 @@ async def test_nobody_signs_another_browser_in(world: World) -> None:
         assert (await browser.post("/login", data=data)).status_code == 303
 
 
+async def test_a_form_that_is_out_of_date_is_given_anew(world: World) -> None:
+    async with world.browser() as browser:
+        form = Page((await browser.get("/login?return_to=/consent%3Frequest=ask_1")).text)
+        browser.cookies.clear()
+        said = {"email": "alice@acme.test", "password": PASSWORD}
+        answer = await browser.post("/login", data={**form.fields["/login"], **said})
+        again = Page(answer.text)
+        assert answer.status_code == 403
+        assert "The form was out of date, so nobody was signed in." in again.text
+        assert "alice@acme.test" not in answer.text, "whoever sent it does not fill in our form"
+
+        answer = await browser.post("/login", data={**again.fields["/login"], **said})
+        assert answer.headers["location"] == "/consent?request=ask_1"
+
+
+async def test_signing_in_through_one_tab_lets_the_others_go_on(world: World) -> None:
+    """An agent with three servers opens three tabs; each shows the sign-in page."""
+    async with world.browser() as browser:
+        tabs = [
+            Page((await browser.get(f"/login?return_to=/consent%3Frequest=ask_{n}")).text)
+            for n in (1, 2)
+        ]
+        said = {"email": "alice@acme.test", "password": PASSWORD}
+        await browser.post("/login", data={**tabs[0].fields["/login"], **said})
+        session = browser.cookies["__Host-safeconduct"]
+        answer = await browser.post("/login", data={**tabs[1].fields["/login"], **said})
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/consent?request=ask_2"
+    assert browser.cookies["__Host-safeconduct"] == session, "the first tab goes on as well"
+
+
 @pytest.mark.requirement("A-04")
 @pytest.mark.parametrize("email", ["alice@acme.test", "nobody@acme.test", "carol@acme.test"])
 async def test_failures_look_alike(world: World, email: str) -> None:
@@ -115,6 +147,19 @@ async def test_too_many_attempts_say_when_to_come_back(world: World) -> None:
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "1"
     assert "Try again in 1 second." in answer.text
+
+
+@pytest.mark.requirement("A-04", "P-21")
+async def test_too_many_mails_say_when_to_come_back(world: World) -> None:
+    async with world.browser() as browser:
+        form = Page((await browser.get("/login/forgot")).text).fields["/login/forgot"]
+        data = {**form, "email": "nobody@acme.test"}
+        for _ in range(5):
+            assert (await browser.post("/login/forgot", data=data)).status_code == 200
+        answer = await browser.post("/login/forgot", data=data)
+
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +254,10 @@ async def test_a_forgotten_password_is_replaced_by_mail(world: World) -> None:
 
         again = await browser.post("/login/reset", data={**form, "password": NEW})
         assert again.status_code == 404
-        assert (await browser.get(link)).status_code == 404
+        stale = await browser.get(link)
+        assert stale.status_code == 404
+        assert "This link does not work any more" in stale.text
+        assert '<a href="/login/forgot">Ask for a new link</a>' in stale.text
         assert (await old.get("/account")).status_code == 303, "every browser is signed out"
         form = Page((await browser.get("/login")).text).fields["/login"]
         data = {**form, "email": "alice@acme.test", "password": NEW}
@@ -238,9 +286,16 @@ async def test_a_stranger_creates_an_account_where_that_is_open(open_house: Worl
 
 
 @pytest.mark.requirement("A-03")
-async def test_elsewhere_there_is_no_such_page(world: World) -> None:
+async def test_elsewhere_there_is_no_such_page(world: World, tmp_path: Path) -> None:
     async with world.browser() as browser:
         assert (await browser.get("/login/create")).status_code == 404
+    (tmp_path / "sso").mkdir()
+    async with (
+        open_world(tmp_path / "sso", policy=SignInPolicy(password=False)) as closed,
+        closed.browser() as browser,
+    ):
+        assert (await browser.get("/login/forgot")).status_code == 404
+        assert "/login/forgot" not in (await browser.get("/login")).text
 
 
 async def test_refusals_are_pages_for_browsers_and_lines_for_programs(world: World) -> None:
@@ -251,6 +306,14 @@ async def test_refusals_are_pages_for_browsers_and_lines_for_programs(world: Wor
         assert "allow" in wrong.headers
         plain = await browser.get("/nowhere", headers={"accept": "*/*"})
         assert plain.headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.requirement("C-25")
+async def test_a_refusal_that_quotes_a_client_is_one_plain_line(world: World) -> None:
+    async with world.browser() as browser:
+        text = (await browser.get("/quoted")).text
+
+    assert "<p>gpj.exe &lt;b&gt; did not register it.</p>" in text
 
 
 async def test_our_own_fault_tells_nothing(world: World) -> None:

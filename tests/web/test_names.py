@@ -67,8 +67,24 @@ def test_cleaned_text_is_one_plain_line(text: str) -> None:
     assert len(clean) <= 100
     assert clean == clean.strip()
     assert not any(unicodedata.category(c)[0] == "C" for c in clean)
+    assert not set("\u3164\u115f\u1160\uffa0\u2800\u034f\ufe0f") & set(clean)
     assert not any(unicodedata.category(c)[0] == "Z" and c != " " for c in clean)
     assert cleaned(clean, longest=100) == clean
+
+
+@pytest.mark.requirement("C-25", "SEC-07")
+@pytest.mark.parametrize(
+    "unseen",
+    ["\u3164", "\u115f\u1160", "\uffa0", "\u2800", "\u034f", "\ufe0f", "\u180b", "\U000e0100"],
+    ids=ascii,
+)
+def test_what_is_drawn_as_nothing_is_no_part_of_a_name(unseen: str) -> None:
+    assert cleaned(unseen) == ""
+    assert cleaned(f"Clau{unseen}de") == "Claude"
+
+
+def test_a_letter_carries_two_marks_and_paints_over_no_other_line() -> None:
+    assert cleaned("x" + "\u0301" * 9 + "y") == "x" + "\u0301" * 2 + "y"
 
 
 def test_long_names_are_cut_for_headings() -> None:

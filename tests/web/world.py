@@ -178,11 +178,15 @@ def _build(place: Place, fetcher: Fetcher) -> World:
     async def broken(_request: Request) -> Response:
         raise ZeroDivisionError("secret detail")
 
+    async def quoted(request: Request) -> Response:
+        return errors.page(request, 400, "Stopped", "\u202egpj.exe\u3164 <b>\ndid not register it.")
+
     app = Starlette(
         routes=[
             *pages.routes(),
             Route("/oauth/authorize", authorize),
             Route("/broken", broken),
+            Route("/quoted", quoted),
         ],
         exception_handlers=errors.handlers(),
     )

@@ -3,6 +3,7 @@
 from safeconduct.app.activations import Activations
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.importing import Importer
+from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.repositories import Repositories
@@ -18,11 +19,13 @@ __all__ = [
     "Imported",
     "Importer",
     "Installation",
+    "Judging",
     "Plan",
     "Provisioner",
     "Repositories",
     "configured",
     "gateway",
+    "judges_of",
     "open_installation",
     "own_failures",
     "public_url",

@@ -17,7 +17,7 @@ from safeconduct.core.clock import Clock
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import HostId
 from safeconduct.hosts import Host
-from safeconduct.policy import PENDING, Bundle, BundleError, Kind, Rules, Signer
+from safeconduct.policy import PENDING, Bundle, BundleError, Kind, OwnRules, Signer
 from safeconduct.storage import Read, Write
 
 _MOST_NAMED = 200
@@ -40,10 +40,10 @@ class Activations:
         self._signer = signer
         self._shipped = Bundle.shipped()
 
-    async def stored(self, tx: Read, host: HostId, digest: str) -> Rules | None:
+    async def stored(self, tx: Read, host: HostId, digest: str) -> OwnRules | None:
         """Return the rules of a bundle, or None when its stored copy cannot be trusted."""
         if digest in {"", PENDING}:
-            return Rules()
+            return OwnRules()
         try:
             return (await policy.load(tx, host, digest, signer=self._signer)).rules
         except BundleError:
@@ -85,7 +85,7 @@ class Activations:
             by: Who wants it.
         """
         before = await self.stored(tx, host.key, host.policies.policy_bundle)
-        self._record(host, before or Rules(), offer, kind=kind, by=by)
+        self._record(host, before or OwnRules(), offer, kind=kind, by=by)
         if offer.rules.digest:
             await policy.keep(
                 tx,
@@ -116,7 +116,7 @@ class Activations:
             raise Refused(Code.CONFLICT, f"Bundle {digest[:12]} decides already.")
         before = await self.stored(tx, host.key, host.policies.policy_bundle)
         offer = Offer(rules=stored.rules, source=stored.source, because=because)
-        self._record(host, before or Rules(), offer, kind="rolled_back", by=by)
+        self._record(host, before or OwnRules(), offer, kind="rolled_back", by=by)
         await self._switch(tx, host, offer, kind="rolled_back", by=by)
         return stored
 
@@ -143,7 +143,7 @@ class Activations:
             because=offer.because,
         )
 
-    def _record(self, host: Host, before: Rules, offer: Offer, *, kind: Kind, by: str) -> None:
+    def _record(self, host: Host, before: OwnRules, offer: Offer, *, kind: Kind, by: str) -> None:
         differing = difference(before, offer.rules)
         self._trail.append(
             Event(
@@ -163,7 +163,7 @@ class Activations:
         )
 
 
-def difference(before: Rules, after: Rules) -> Differing:
+def difference(before: OwnRules, after: OwnRules) -> Differing:
     """Tell which files are new, other or gone; data and definitions count as one each."""
     old, new = before.files, after.files
     return Differing(

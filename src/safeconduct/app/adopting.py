@@ -17,7 +17,7 @@ from safeconduct.app.moves import Act, Mover
 from safeconduct.app.present import Present
 from safeconduct.app.rules import OWN, Offer
 from safeconduct.app.targets import Target
-from safeconduct.policy import PENDING, BundleError, Rules
+from safeconduct.policy import PENDING, BundleError, OwnRules
 from safeconduct.storage import Read
 
 _DAMAGED = "the stored rules were altered and are replaced"
@@ -37,8 +37,8 @@ class Adopting(NamedTuple):
     """
 
     target: Target
-    before: Rules | None
-    after: Rules
+    before: OwnRules | None
+    after: OwnRules
     offer: Offer | None = None
     warning: str = ""
     waited: bool = False
@@ -58,13 +58,13 @@ async def adopting(
     offer = target.offer
     if offer is None:
         kept = PENDING if now is None else now
-        return Adopting(_with(target, kept), before, before or Rules())
+        return Adopting(_with(target, kept), before, before or OwnRules())
     digest = offer.rules.digest
     if now is not None and await activations.held(tx, key, now, digest):
         return Adopting(
             _with(target, now),
             before,
-            before or Rules(),
+            before or OwnRules(),
             warning=f"its rules are still those that were rolled back ({digest[:12]}), so it "
             f"stays on {now[:12]} until they change; or: safeconduct policy rollback {digest[:12]}",
         )
@@ -113,7 +113,8 @@ def beside_modules(found: Adopting) -> Iterator[str]:
         yield "the rules' data changes"
     if before.schema != after.schema:
         yield "the definitions of types and permissions change"
-    if before.tests != after.tests and before.modules == after.modules:
+    tested = (before.tests, before.scenarios) != (after.tests, after.scenarios)
+    if tested and before.modules == after.modules:
         yield "the rules' tests change"
 
 

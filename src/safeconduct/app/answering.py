@@ -16,14 +16,12 @@ from starlette.types import ASGIApp
 
 from safeconduct import edge
 from safeconduct.app.building import Installation
-from safeconduct.app.policies import HostPolicies
+from safeconduct.app.checking import enforcement_routes
+from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.protocol import McpProtocol
-from safeconduct.app.relating import RelationAnswers
 from safeconduct.app.repositories import Repositories
 from safeconduct.app.watching import CatalogueWatch
 from safeconduct.audit import SealedArguments
-from safeconduct.core.errors import Code, Refused
-from safeconduct.core.model import HostId
 from safeconduct.egress import Mailer
 from safeconduct.oauth import (
     Asking,
@@ -38,9 +36,7 @@ from safeconduct.oauth import (
     TokenRequests,
     Verifier,
 )
-from safeconduct.policy import FactSources, HostPolicy, Pdp
 from safeconduct.proxy import (
-    Decider,
     Flights,
     Gate,
     McpEndpoint,
@@ -55,7 +51,6 @@ from safeconduct.proxy import (
 )
 from safeconduct.settings import MailSettings
 from safeconduct.signin import Attempts, BrowserSessions, Local, Recovery
-from safeconduct.storage import Lease
 from safeconduct.telemetry import Metrics
 from safeconduct.upstreams import Forwarder
 from safeconduct.web import Drawing, ErrorPages, PeoplePages, PolicyHook, Stylesheet
@@ -80,15 +75,21 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
     repositories = Repositories(parts)
     metrics = Metrics(lease_seconds=_lease_seconds(parts), policies=repositories.ages)
     watch = CatalogueWatch(parts)
-    returns, endpoint = _road(parts, metrics, watch)
+    judges, arguments = judges_of(parts), SealedArguments(parts.root_key)
+    returns, endpoint = _road(parts, judges, metrics, arguments, watch)
     doors = _sign_in(parts)
     errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
     pages = _pages(parts, watch, recovery, doors, errors)
-    oauth = _oauth(parts, errors)
+    oauth = _oauth(parts, judges, errors)
     hook = PolicyHook(repositories.secrets, repositories.soon)
     server = parts.settings.server
     inner = Starlette(
-        routes=[*oauth.routes(), *hook.routes(), *pages],
+        routes=[
+            *oauth.routes(),
+            *hook.routes(),
+            *enforcement_routes(parts, judges, metrics, arguments),
+            *pages,
+        ],
         middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=_FORM_BYTES)],
         exception_handlers=errors.handlers(),
     )
@@ -127,6 +128,7 @@ def _door(parts: Installation, metrics: Metrics) -> edge.Door:
             sign_up_per_10_minutes=server.rate_limits.sign_up_per_10_minutes,
             register_per_minute=server.rate_limits.register_per_minute,
             mcp_per_minute=server.rate_limits.mcp_per_minute,
+            checks_per_minute=server.rate_limits.checks_per_minute,
             writes_per_minute=server.rate_limits.writes_per_minute,
             all_per_minute=server.rate_limits.all_per_minute,
         ),
@@ -137,27 +139,18 @@ def _door(parts: Installation, metrics: Metrics) -> edge.Door:
 
 
 def _road(
-    parts: Installation, metrics: Metrics, watch: CatalogueWatch
+    parts: Installation,
+    judges: Judging,
+    metrics: Metrics,
+    arguments: SealedArguments,
+    watch: CatalogueWatch,
 ) -> tuple[Returns, McpEndpoint]:
-    policies = HostPolicies(parts.hosts, parts.shelf).of
-    relations = RelationAnswers(parts.relations, parts.people, policies, parts.clock)
-    decider = Decider(
-        sources=FactSources(
-            people=parts.people,
-            consents=parts.consents,
-            ceilings=parts.ceilings,
-            relationships=relations,
-            policies=policies,
-            clock=parts.clock,
-        ),
-        pdp=Pdp(_while_leased(parts.lease, policies)),
-        sessions=parts.sessions,
-    )
-    records = Records(parts.trail, metrics, SealedArguments(parts.root_key))
+    decider = judges.decider
+    records = Records(parts.trail, metrics, arguments)
     obligations = Obligations(
         consents=parts.consents,
         approvals=NobodyApproves(),
-        permissions=relations,
+        permissions=judges.relations,
         throttles=Throttles(parts.clock),
         notify=records.notified,
         clock=parts.clock,
@@ -195,27 +188,11 @@ def _road(
     return returns, McpEndpoint(pipeline, max_body_bytes=parts.settings.server.limits.body_bytes)
 
 
-def _while_leased(
-    lease: Lease, policies: Callable[[HostId], HostPolicy]
-) -> Callable[[HostId], HostPolicy]:
-    """Find no policy once the lease has run out.
-
-    The door looks too, but a call may wait long after it, and a stream has passed it already.
-    """
-
-    def find(host: HostId) -> HostPolicy:
-        if lease.lapsed:
-            raise Refused(Code.UNAVAILABLE, edge.OUT_OF_TOUCH)
-        return policies(host)
-
-    return find
-
-
 def _lease_seconds(parts: Installation) -> Callable[[], float] | None:
     return (lambda: parts.lease.remaining) if parts.database.shared else None
 
 
-def _oauth(parts: Installation, errors: ErrorPages) -> OAuthEndpoints:
+def _oauth(parts: Installation, judges: Judging, errors: ErrorPages) -> OAuthEndpoints:
     database, trail, clock = parts.database, parts.trail, parts.clock
     return OAuthEndpoints(
         asking=Asking(database, clients=parts.clients, catalogue=parts.catalogue, clock=clock),
@@ -226,8 +203,8 @@ def _oauth(parts: Installation, errors: ErrorPages) -> OAuthEndpoints:
             database,
             standings=Standings(
                 database,
-                people=parts.people,
-                ceilings=parts.ceilings,
+                sources=judges.sources,
+                pdp=judges.pdp,
                 consents=parts.consents,
                 sessions=parts.sessions,
                 clock=clock,

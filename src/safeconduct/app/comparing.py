@@ -56,6 +56,7 @@ def _host_changes(present: Host, wanted: Host) -> Iterator[str]:
     for name, after in flat_after.items():
         if flat_before[name] != after:
             yield became(name, flat_before[name], after)
+    yield from _point_changes(present.policies, wanted.policies)
     before_documents = present.policies.clients.added_documents
     after_documents = wanted.policies.clients.added_documents
     if before_documents != after_documents:
@@ -66,12 +67,23 @@ def _host_changes(present: Host, wanted: Host) -> Iterator[str]:
         )
 
 
+def _point_changes(present: Policies, wanted: Policies) -> Iterator[str]:
+    before = {each.id: each.secret_digest for each in present.enforcement_points}
+    after = {each.id: each.secret_digest for each in wanted.enforcement_points}
+    if [*before] != [*after]:
+        yield became("enforcement points", [*before], [*after])
+    for name in sorted(before.keys() & after.keys()):
+        if before[name] != after[name]:
+            yield f"a new secret for the enforcement point {name}"
+
+
 def _flat(policies: Policies) -> dict[str, object]:
     """Name each policy by its path; what has sentences of its own is left out."""
     spelled: dict[str, Any] = msgspec.to_builtins(
         replace(
             policies,
             policy_bundle="",
+            enforcement_points=(),
             clients=replace(policies.clients, added_documents=()),
         )
     )

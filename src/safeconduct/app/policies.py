@@ -29,7 +29,7 @@ class HostPolicies:
         held = self._of_host.get(key)
         if held is not None and held[0] is host:
             return held[1]
-        bundle = self._shelf.of(key, host.policies.policy_bundle).upon(self._shipped)
+        bundle = bundle_of(host, self._shelf, self._shipped)
         if held is not None and held[1].bundle == bundle.digest:
             policy = held[1]
         else:
@@ -42,3 +42,12 @@ class HostPolicies:
             )
         self._of_host[key] = (host, policy)
         return policy
+
+
+def bundle_of(host: Host, shelf: Shelf, shipped: Bundle) -> Bundle:
+    """Return the shipped rules with the host's own that are in force.
+
+    Raises:
+        LookupError: If the stored ones are missing or were altered.
+    """
+    return shelf.of(host.key, host.policies.policy_bundle).upon(shipped)

@@ -15,14 +15,21 @@ from safeconduct.policy import Answered, HostPolicy
 from safeconduct.proxy import Call
 from safeconduct.relations import Question as Asked
 from safeconduct.relations import (
+    QuestionRefused,
     Relations,
+    Schema,
+    Subjects,
     Tuple,
     agent,
     check_many,
     host_schema,
+    lookup_resources,
+    lookup_subjects,
     membership_tuples,
     person,
 )
+
+_MOST = 20_000  # nodes a search may look at: some tens of milliseconds
 
 
 class RelationAnswers:
@@ -51,18 +58,78 @@ class RelationAnswers:
         """Answer the PDP's questions, in order; what cannot be answered is a no."""
         if not asked:
             return []
-        try:
-            schema = self._policies(host).schema
-        except LookupError:  # and the PDP refuses whatever was asked about
+        schema = self._schema(host)
+        if schema is None:  # and the PDP refuses whatever was asked about
             return [Answered(allowed=False)] * len(asked)
         verdicts = check_many(
-            host_schema(schema),
+            schema,
             await self._relations.graph(host),
             [Asked(object=one, permission=needed, subject=who) for one, needed, who in asked],
             at=at,
             contextual=context,
         )
-        return [Answered(each.allowed, each.path) for each in verdicts]
+        return [Answered(each.allowed, each.path, each.reason) for each in verdicts]
+
+    async def objects(
+        self,
+        host: HostId,
+        kind: str,
+        permission: str,
+        subject: str,
+        *,
+        context: tuple[Tuple, ...],
+        at: float,
+    ) -> list[str]:
+        """Return what of a type a subject has a permission on; nothing for an unknown one."""
+        graph = await self._relations.graph(host)
+        schema = self._schema(host)
+        if schema is None:
+            return []
+        try:
+            return lookup_resources(
+                schema, graph, kind, permission, subject, at=at, contextual=context, most=_MOST
+            )
+        except QuestionRefused:
+            return []
+
+    async def subjects(
+        self,
+        host: HostId,
+        kind: str,
+        permission: str,
+        object_: str,
+        *,
+        context: tuple[Tuple, ...],
+        at: float,
+    ) -> Subjects:
+        """Return who of a type has a permission; nobody for an unknown one."""
+        graph = await self._relations.graph(host)
+        schema = self._schema(host)
+        if schema is None:
+            return Subjects(found=())
+        try:
+            return lookup_subjects(
+                schema, graph, object_, permission, kind, at=at, contextual=context, most=_MOST
+            )
+        except QuestionRefused:
+            return Subjects(found=())
+
+    async def permissions(self, host: HostId, kind: str) -> list[str]:
+        """Return what can be asked about objects of a type."""
+        schema = self._schema(host)
+        if schema is None:
+            return []
+        definition = schema.definitions.get(kind)
+        if definition is not None:
+            return list(definition.members)
+        return list((await self._relations.graph(host)).relations_of(kind))
+
+    def _schema(self, host: HostId) -> Schema | None:
+        """Return the host's definitions; None when there is no policy that can be trusted."""
+        try:
+            return host_schema(self._policies(host).schema)
+        except LookupError:
+            return None
 
     async def asked_by(self, call: Call, wanted: list[Question]) -> dict[Question, bool]:
         """Answer what a filter asks about the items of a result."""

@@ -16,7 +16,7 @@ from safeconduct.policy import (
     BundleError,
     Failure,
     Files,
-    Rules,
+    OwnRules,
     check_bundle,
     public_key,
     read_files,
@@ -37,7 +37,7 @@ class Offer(Value, frozen=True):
         because: Why they are offered, for the log.
     """
 
-    rules: Rules = Rules()
+    rules: OwnRules = OwnRules()
     source: str = ""
     version: int | None = None
     because: str = "the configuration names no rules"
@@ -60,7 +60,7 @@ def read_rules(directory: Path, trusted: Sequence[Secret] = ()) -> Offer:
     )
 
 
-def judged(files: Files, trusted: Sequence[Secret]) -> tuple[Rules, int | None]:
+def judged(files: Files, trusted: Sequence[Secret]) -> tuple[OwnRules, int | None]:
     """Judge what a directory holds; returns the rules and their author's version.
 
     Args:
@@ -79,7 +79,7 @@ def judged(files: Files, trusted: Sequence[Secret]) -> tuple[Rules, int | None]:
         said = "; ".join(failure.message for failure in failures[:_MOST_NAMED])
         more = len(failures) - _MOST_NAMED
         raise BundleError(said + (f"; and {more} more" if more > 0 else ""))
-    return Rules.of(bundle, shipped), version
+    return OwnRules.of(bundle, shipped), version
 
 
 def own_failures(bundle: Bundle) -> list[Failure]:

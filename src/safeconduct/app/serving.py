@@ -82,6 +82,8 @@ async def gateway(
         if apply:
             await Provisioner.of(parts).apply(settings)
         await stack.enter_async_context(_following(parts))
+        for host in parts.hosts.every():  # read now, or the first call would wait for it
+            await parts.relations.graph(host.key)
         answers = answering(parts, ready=_readiness(parts))
         stack.push_async_callback(answers.watch.close)
         stack.push_async_callback(answers.repositories.close)

@@ -9,9 +9,11 @@ from msgspec import convert
 from safeconduct.app.rules import Offer
 from safeconduct.core.binding import Binding, UriBinding
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId, Value
+from safeconduct.core.secrets import digest
 from safeconduct.hosts import (
     ClientPolicy,
     ConsentPolicy,
+    EnforcementPoint,
     Host,
     PinnedDocument,
     Policies,
@@ -114,6 +116,10 @@ def _policies(said: HostSettings) -> Policies:
         ),
         clients=_client_policy(said),
         lists_everything=said.tool_visibility == "all",
+        enforcement_points=tuple(
+            EnforcementPoint(id=each.id, secret_digest=digest(each.secret.reveal()))
+            for each in said.enforcement_points
+        ),
     )
 
 

@@ -28,11 +28,12 @@ HOST = "bench"
 _PLENTY = 10_000_000
 _LONG_SECONDS = 86_400
 _SETTLE_SECONDS = 0.2
-_SERVER, _NAME, _EMAIL = "items", "Items", "bench@bench.test"
+SERVER, NAME, EMAIL = "items", "Items", "bench@bench.test"
 _LIMITS = (
     *("sign_in_per_5_minutes", "sign_up_per_10_minutes", "register_per_minute"),
     *("mcp_per_minute", "writes_per_minute", "all_per_minute"),
 )
+GENEROUS = {"rate_limits": dict.fromkeys(_LIMITS, _PLENTY)}
 
 
 class Target(Value, frozen=True):
@@ -95,25 +96,26 @@ async def scene(directory: Path) -> AsyncIterator[Scene]:
             targets.append(Target(name="nginx", url=bare.url, program=bare))
         word, reference = trial.password("person")
         trial.write(
-            server={"rate_limits": dict.fromkeys(_LIMITS, _PLENTY)},
-            host=_host(stub.url, reference),
+            server=GENEROUS,
+            host=described(stub.url, reference),
         )
         gateway = await trial.serve(programs)
-        person = Person(origin=trial.origin, email=_EMAIL, password=word)
-        url = f"{trial.origin}/mcp/{_SERVER}"
+        person = Person(origin=trial.origin, email=EMAIL, password=word)
+        url = f"{trial.origin}/mcp/{SERVER}"
         token = await asyncio.to_thread(
-            obtain_token, person, origin=trial.origin, resource=url, server=_NAME, level="Low"
+            obtain_token, person, origin=trial.origin, resource=url, server=NAME, level="Low"
         )
         targets.append(Target(name="governed", url=url, program=gateway, token=token))
         yield Scene(stub=stub, targets=tuple(targets), gateway=gateway, trial=trial)
 
 
-def _host(upstream: str, password: dict[str, str]) -> dict[str, Any]:
+def described(upstream: str, password: dict[str, str]) -> dict[str, Any]:
+    """Describe a host with one person and one server, the stub."""
     return {
         "key": HOST,
-        "people": [{"email": _EMAIL, "password": password}],
-        "servers": [{"key": _SERVER, "name": _NAME, "url": upstream}],
-        "access": [{"person": _EMAIL, "server": _SERVER, "ceiling": "low"}],
+        "people": [{"email": EMAIL, "password": password}],
+        "servers": [{"key": SERVER, "name": NAME, "url": upstream}],
+        "access": [{"person": EMAIL, "server": SERVER, "ceiling": "low"}],
         "tokens": {"access_seconds": _LONG_SECONDS},
     }
 

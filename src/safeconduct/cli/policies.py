@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from safeconduct.cli import bundles
-from safeconduct.cli.options import AsJson
+from safeconduct.cli.options import DEFAULT_FILE, AsJson, Config, HostKey
 
 _Directory = Annotated[
     Path, typer.Argument(metavar="DIR", help="Directory with Rego files and their data.")
@@ -23,6 +23,8 @@ def commands() -> typer.Typer:
     group.command("check")(check)
     group.command("test")(run_tests)
     group.command("eval")(evaluate)
+    group.command("diff")(diff)
+    group.command("schema")(schema)
     bundles.add_to(group)
     return group
 
@@ -43,16 +45,56 @@ def run_tests(directory: _Directory, *, as_json: AsJson = False) -> None:
 
 def evaluate(
     facts: Annotated[
-        Path, typer.Argument(metavar="FACTS", help="YAML or JSON: the request and its facts.")
-    ],
+        Path | None,
+        typer.Argument(metavar="FACTS", help="YAML or JSON: the request and its facts."),
+    ] = None,
     *,
+    decision: Annotated[
+        str | None,
+        typer.Option("--decision", help="A recorded decision instead, by its id.", metavar="ID"),
+    ] = None,
+    config: Config = DEFAULT_FILE,
+    host: HostKey = None,
     directory: Annotated[
         Path | None,
         typer.Option("--directory", "-d", help="A host's own rules beside the built-in ones."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide one request on given facts, and say why. Nobody's access depends on it."""
+    """Decide one request on given facts, or once more, and say why. Nobody's access changes."""
+    from safeconduct.cli.work import policies, replaying
+    from safeconduct.cli.work.asking import Asked
+
+    if (facts is None) == (decision is None):
+        raise typer.BadParameter("name a file of facts, or a decision with --decision")
+    if facts is not None:
+        policies.evaluate(facts, directory=directory, as_json=as_json)
+        return
+    asked = Asked(config=config, as_json=as_json, host=host)
+    replaying.explain(asked, str(decision), directory=directory)
+
+
+def diff(
+    directory: _Directory,
+    *,
+    config: Config = DEFAULT_FILE,
+    host: HostKey = None,
+    since: Annotated[
+        str, typer.Option(help="From here on: 2026-11-21T12:00Z, or 15m, 2h, 7d ago.")
+    ] = "7d",
+    until: Annotated[str | None, typer.Option(help="Up to here, not included.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay the log against other rules, and list whose answers would flip for what."""
+    from safeconduct.cli.work import replaying
+    from safeconduct.cli.work.asking import Asked
+
+    asked = Asked(config=config, as_json=as_json, host=host)
+    replaying.diff(asked, directory, since=since, until=until)
+
+
+def schema(*, as_json: AsJson = True) -> None:
+    """Print the JSON schema of what rules see as `input`."""
     from safeconduct.cli.work import policies
 
-    policies.evaluate(facts, directory=directory, as_json=as_json)
+    policies.schema(as_json=as_json)

@@ -145,10 +145,16 @@ def _walk(value: Any, segments: list[str]) -> Iterator[Any]:
     if first == "*" and isinstance(value, list):
         for item in value:
             yield from list(_walk(item, rest)) or [None]
-    elif first == "*" or not isinstance(value, dict):
+    elif first == "*" or not isinstance(value, dict) or _twins(value, first):
         yield None
     elif first in value:
         yield from _walk(value[first], rest)
+
+
+def _twins(value: dict[str, Any], name: str) -> bool:
+    """Say whether a reader that ignores case would find something else than we do."""
+    folded = name.casefold()
+    return any(each != name and each.casefold() == folded for each in value)
 
 
 @lru_cache(maxsize=1024)

@@ -30,6 +30,7 @@ from safeconduct.oauth.revocations import end_family
 from safeconduct.oauth.standing import Fallen, Standing, Standings
 from safeconduct.oauth.store import AuthorizationCode, Token
 from safeconduct.oauth.verifier import token_id
+from safeconduct.policy import Device
 from safeconduct.storage import Database, Write
 
 VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")  # RFC 7636 section 4.1
@@ -99,7 +100,7 @@ class TokenRequests:
         # Another client's attempt leaves the code as it is: it proves nothing about ours.
         if code is None or code.client != client.id:
             raise invalid_grant(_NO_CODE)
-        standing = await self._standings.of(host, client, code.session)
+        standing = await self._standings.of(host, client, code.session, _device(origin))
         now = self._clock.now()
         async with self._database.write() as tx:
             first = await store.burn_code(tx, host.key, code, at=now)
@@ -127,10 +128,13 @@ class TokenRequests:
         if token.expires_at <= now:
             raise invalid_grant(_NO_REFRESH)
         _same_audience(host, token.resource, said)
-        standing = await self._standings.of(host, client, token.session)
+        standing = await self._standings.of(host, client, token.session, _device(origin))
+        refused = invalid_grant(_NO_REFRESH)
         async with self._database.write() as tx:
             if isinstance(standing, Fallen):
                 self._record("token.refused", host, client, token, origin, standing)
+                if standing.passing:  # invalid_grant would make the client throw its token away
+                    refused = OAuthRefused("access_denied", standing.message, status=403)
             elif (rotated := await self._rotated(tx, host, token, now)) is not None:
                 return await self._issue(tx, host, client, standing, rotated, origin)
             else:
@@ -138,7 +142,7 @@ class TokenRequests:
                 await end_family(
                     tx, host.key, token.session, clock=self._clock, because="token.reuse"
                 )
-        raise invalid_grant(_NO_REFRESH)
+        raise refused
 
     async def _rotated(self, tx: Write, host: Host, token: Token, now: datetime) -> Token | None:
         """Return the token at its first use; with `used_at` at one of few within the grace."""
@@ -164,7 +168,10 @@ class TokenRequests:
     ) -> Pair:
         now, session = self._clock.now(), standing.session
         scope = scopes.told(standing.consent.level, spent.level)
-        until = min(now + timedelta(seconds=host.policies.tokens.access_seconds), session.ends_at)
+        seconds = host.policies.tokens.access_seconds
+        if standing.seconds is not None:
+            seconds = min(seconds, standing.seconds)
+        until = min(now + timedelta(seconds=seconds), session.ends_at)
         pair = Pair(
             access=mint(store.ACCESS),
             refresh=mint(store.REFRESH) if client.refreshes else None,
@@ -249,6 +256,10 @@ def _same_audience(host: Host, resource: str, said: Parameters) -> None:
     named = audiences.only(host, said.resources)
     if named is not None and named.resource != resource:
         raise OAuthRefused("invalid_target", "the grant is for another resource")
+
+
+def _device(origin: Origin) -> Device:
+    return Device(ip=origin.ip or "", user_agent=origin.user_agent or "")
 
 
 def _needed(said: Parameters, name: str) -> str:

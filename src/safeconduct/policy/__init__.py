@@ -1,11 +1,34 @@
 """The PDP: facts in, a decision out. Rules are Rego, run in this process or by an OPA server."""
 
-from safeconduct.policy.authors import make_key, public_key, signatures, verified, version_of
-from safeconduct.policy.bundle import Bundle
-from safeconduct.policy.checks import Failure, check_bundle, tests_of
-from safeconduct.policy.content import Rules
-from safeconduct.policy.data import KnownData, known_data
-from safeconduct.policy.engine import Embedded, Engine, EngineFailed
+from safeconduct.policy.answers import (
+    Answered,
+)
+from safeconduct.policy.authors import (
+    make_key,
+    public_key,
+    signatures,
+    verified,
+    version_of,
+)
+from safeconduct.policy.bundle import (
+    Bundle,
+)
+from safeconduct.policy.checks import (
+    check_bundle,
+    tests_of,
+)
+from safeconduct.policy.content import (
+    OwnRules,
+)
+from safeconduct.policy.data import (
+    KnownData,
+    known_data,
+)
+from safeconduct.policy.engine import (
+    Embedded,
+    Engine,
+    EngineFailed,
+)
 from safeconduct.policy.facts import (
     ClientFacts,
     ConsentFacts,
@@ -18,13 +41,60 @@ from safeconduct.policy.facts import (
     ToolFacts,
     document,
 )
-from safeconduct.policy.files import SIGNATURES, Files, belongs, counts, read_files
-from safeconduct.policy.pdp import HostPolicy, Pdp, public_reason
-from safeconduct.policy.rego import BundleError
-from safeconduct.policy.shelf import Shelf
-from safeconduct.policy.signing import Signer
-from safeconduct.policy.sources import Answered, Device, FactSources, Relationships
-from safeconduct.policy.standing import Standing, State, claim, settle, standing_of
+from safeconduct.policy.failures import (
+    Failure,
+)
+from safeconduct.policy.files import (
+    SIGNATURES,
+    Files,
+    belongs,
+    counts,
+    read_files,
+)
+from safeconduct.policy.pdp import (
+    HostPolicy,
+    Pdp,
+    public_reason,
+)
+from safeconduct.policy.rego import (
+    BundleError,
+)
+from safeconduct.policy.replay import (
+    Again,
+    Comparison,
+    Flip,
+    Recorded,
+    Rules,
+    compare,
+    explained,
+    recorded,
+)
+from safeconduct.policy.scenarios import (
+    Scenario,
+    read_scenario,
+    run_scenario,
+)
+from safeconduct.policy.schema import (
+    input_schema,
+)
+from safeconduct.policy.shelf import (
+    Shelf,
+)
+from safeconduct.policy.signing import (
+    Signer,
+)
+from safeconduct.policy.sources import (
+    Device,
+    FactSources,
+    Relationships,
+)
+from safeconduct.policy.standing import (
+    Standing,
+    State,
+    claim,
+    settle,
+    standing_of,
+)
 from safeconduct.policy.store import (
     PENDING,
     Activation,
@@ -39,16 +109,20 @@ from safeconduct.policy.store import (
     note,
     rolled_back,
 )
-from safeconduct.policy.trial import tried_elsewhere
+from safeconduct.policy.trial import (
+    tried_elsewhere,
+)
 
 __all__ = [
     "PENDING",
     "SIGNATURES",
     "Activation",
+    "Again",
     "Answered",
     "Bundle",
     "BundleError",
     "ClientFacts",
+    "Comparison",
     "ConsentFacts",
     "Device",
     "Embedded",
@@ -59,14 +133,18 @@ __all__ = [
     "Facts",
     "Failure",
     "Files",
+    "Flip",
     "HostPolicy",
     "Input",
     "Kind",
     "KnownData",
+    "OwnRules",
     "Pdp",
+    "Recorded",
     "RelationFact",
     "Relationships",
     "Rules",
+    "Scenario",
     "SessionFacts",
     "Shelf",
     "Signer",
@@ -80,9 +158,12 @@ __all__ = [
     "belongs",
     "check_bundle",
     "claim",
+    "compare",
     "counts",
     "document",
+    "explained",
     "history",
+    "input_schema",
     "keep",
     "known_data",
     "load",
@@ -92,7 +173,10 @@ __all__ = [
     "public_key",
     "public_reason",
     "read_files",
+    "read_scenario",
+    "recorded",
     "rolled_back",
+    "run_scenario",
     "settle",
     "signatures",
     "standing_of",

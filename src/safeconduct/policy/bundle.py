@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.model import Value
 from safeconduct.policy.data import known_data
-from safeconduct.policy.files import DATA_NAMES, Files, read_files
-from safeconduct.policy.rego import BundleError, Modules
+from safeconduct.policy.files import DATA_NAMES, SCENARIO, Files, read_files
+from safeconduct.policy.rego import BundleError, Modules, interpreter
 from safeconduct.policy.vetting import extension, judged_elsewhere
 from safeconduct.relations import SchemaError, host_schema
+
+if TYPE_CHECKING:
+    import regorus
 
 MAX_FILES = 128
 MAX_FILE_BYTES = 64 * 1024
@@ -38,6 +41,7 @@ class Bundle(Value, frozen=True):
         digest: SHA-256 in hex over paths, texts, canonical data and schema; tests do not count.
         schema: The host's own definitions of types and permissions, all files in order.
         tests: `*_test.rego`, sorted by path.
+        scenarios: `*.scenario.yaml`, sorted by path.
     """
 
     modules: Modules
@@ -45,6 +49,7 @@ class Bundle(Value, frozen=True):
     digest: str
     schema: str = ""
     tests: Modules = ()
+    scenarios: Modules = ()
 
     @property
     def obliges(self) -> bool:
@@ -52,9 +57,23 @@ class Bundle(Value, frozen=True):
         extensions = dict(self.modules).get(_EXTENSIONS, "")
         return "obligations contains" in extensions
 
+    def interpreter(self) -> regorus.Engine:
+        """Load the rules into the engine's interpreter, which answers about any rule.
+
+        Raises:
+            BundleError: If a module is not Rego.
+        """
+        return interpreter(self.modules, self.data)
+
     @classmethod
     def of(
-        cls, *, modules: Modules, data: dict[str, Any], schema: str = "", tests: Modules = ()
+        cls,
+        *,
+        modules: Modules,
+        data: dict[str, Any],
+        schema: str = "",
+        tests: Modules = (),
+        scenarios: Modules = (),
     ) -> Bundle:
         """Put a bundle together and name it by its content."""
         ordered = tuple(sorted(modules))
@@ -65,6 +84,7 @@ class Bundle(Value, frozen=True):
             digest=content,
             schema=schema,
             tests=tuple(sorted(tests)),
+            scenarios=tuple(sorted(scenarios)),
         )
 
     @classmethod
@@ -97,6 +117,7 @@ class Bundle(Value, frozen=True):
             data=data,
             schema=_schema(files),
             tests=(*self.tests, *tests),
+            scenarios=_scenarios(files),
         )
 
 
@@ -118,6 +139,13 @@ def _rego_files(files: Files, *, prefix: str) -> tuple[Modules, Modules]:
         raise BundleError(f"the policy files have more than {MAX_TOTAL_BYTES} characters")
     tests = tuple(each for each in texts if each[0].endswith("_test.rego"))
     return tuple(each for each in texts if each not in tests), tests
+
+
+def _scenarios(files: Files) -> Modules:
+    names = sorted(name for name in files if name.endswith(SCENARIO))
+    if len(names) > MAX_FILES:
+        raise BundleError(f"more than {MAX_FILES} scenario files")
+    return tuple((OWN + name, _text(files, name, MAX_FILE_BYTES)) for name in names)
 
 
 def _schema(files: Files) -> str:

@@ -1,4 +1,4 @@
-"""Checking a bundle before it decides: that it compiles, and that its tests pass.
+"""Checking a bundle before it decides: that it compiles, and its tests and scenarios hold.
 
 Tests are rules named `test_*` in the `*_test.rego` beside the rules. They run in the engine's
 interpreter, which knows `with`; it has no limits, so this is for the command line, where a
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from safeconduct.core.model import Value
+from safeconduct.policy.failures import Failure
 from safeconduct.policy.inspection import read_module
 from safeconduct.policy.rego import BundleError, compiled, explain, interpreter
+from safeconduct.policy.scenarios import read_scenario, run_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,18 +20,6 @@ if TYPE_CHECKING:
     import regorus
 
     from safeconduct.policy.bundle import Bundle
-
-
-class Failure(Value, frozen=True):
-    """One thing that is wrong with a bundle.
-
-    Attributes:
-        test: The rule that failed as `package.test_name`, or "" if it never came to that.
-        message: What happened, with file and line where they are known.
-    """
-
-    test: str
-    message: str
 
 
 def check_bundle(bundle: Bundle) -> tuple[Failure, ...]:
@@ -41,9 +30,15 @@ def check_bundle(bundle: Bundle) -> tuple[Failure, ...]:
         tests = tuple(tests_of(bundle))
     except BundleError as error:
         return (Failure(test="", message=error.public),)
-    return tuple(
+    failures = [
         failure for place, test in tests if (failure := _failure(engine, place, test)) is not None
-    )
+    ]
+    for file, text in bundle.scenarios:
+        try:
+            failures += run_scenario(file, read_scenario(file, text), bundle)
+        except BundleError as error:
+            failures.append(Failure(test="", message=error.public))
+    return tuple(failures)
 
 
 def tests_of(bundle: Bundle) -> Iterator[tuple[str, str]]:

@@ -18,12 +18,13 @@ from safeconduct.policy.bundle import OWN, Bundle
 from safeconduct.policy.rego import BundleError, Modules
 
 
-class Rules(Value, frozen=True, dict=True):
+class OwnRules(Value, frozen=True, dict=True):
     """A host's own part of a bundle.
 
     Attributes:
         modules: What decides as (path, text), with the one that collects what the others say.
         tests: `*_test.rego`; they decide nothing.
+        scenarios: `*.scenario.yaml`; neither do they.
         data: The document rules read below `data`.
         schema: The host's own definitions of types and permissions.
     """
@@ -32,9 +33,10 @@ class Rules(Value, frozen=True, dict=True):
     tests: Modules = ()
     data: dict[str, Any] = {}
     schema: str = ""
+    scenarios: Modules = ()
 
     @classmethod
-    def of(cls, bundle: Bundle, shipped: Bundle) -> Rules:
+    def of(cls, bundle: Bundle, shipped: Bundle) -> OwnRules:
         """Take from a bundle what is not built in."""
         built_in = set(shipped.modules)
         return cls(
@@ -42,10 +44,11 @@ class Rules(Value, frozen=True, dict=True):
             tests=tuple(test for test in bundle.tests if test[0].startswith(OWN)),
             data=bundle.data,
             schema=bundle.schema,
+            scenarios=bundle.scenarios,
         )
 
     @classmethod
-    def read(cls, content: bytes) -> Rules:
+    def read(cls, content: bytes) -> OwnRules:
         """Read what `content` wrote.
 
         Raises:
@@ -65,13 +68,14 @@ class Rules(Value, frozen=True, dict=True):
                 "tests": self.tests,
                 "data": self.data,
                 "schema": self.schema,
+                "scenarios": self.scenarios,
             }
         )
 
     @cached_property
     def digest(self) -> str:
         """Return the name: SHA-256 of the content in hex, or "" when nothing is added."""
-        return named(self.content) if self != Rules() else ""
+        return named(self.content) if self != OwnRules() else ""
 
     def upon(self, shipped: Bundle) -> Bundle:
         """Put the bundle together that decides: the built-in rules and these."""
@@ -80,13 +84,14 @@ class Rules(Value, frozen=True, dict=True):
             data={**shipped.data, **self.data},
             schema=self.schema,
             tests=(*shipped.tests, *self.tests),
+            scenarios=self.scenarios,
         )
 
     @property
     def files(self) -> dict[str, str]:
         """What its author wrote, by path, for telling what became different."""
         written = {path: text for path, text in self.modules if path.startswith(OWN)}
-        written |= dict(self.tests)
+        written |= dict(self.tests) | dict(self.scenarios)
         if self.data:
             written[f"{OWN}data"] = canonical_bytes(self.data).decode()
         if self.schema:

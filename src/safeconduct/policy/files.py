@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from safeconduct.policy.rego import BundleError
 
 SIGNATURES = ".signatures.json"
+SCENARIO = ".scenario.yaml"
 DATA_NAMES = ("data.json", "data.yaml", "data.yml")
 MAX_READ_FILES = 1000
 MAX_READ_BYTES = 4 * 1024 * 1024
@@ -29,8 +30,8 @@ def belongs(path: str) -> bool:
 
 
 def counts(path: str) -> bool:
-    """Tell whether a file has a meaning: rules, tests, definitions, data or signatures."""
-    known = path.endswith((".rego", ".zed")) or path in DATA_NAMES or path == SIGNATURES
+    """Tell whether a file has a meaning: rules, their tests, definitions, data or signatures."""
+    known = path.endswith((".rego", ".zed", SCENARIO)) or path in DATA_NAMES or path == SIGNATURES
     return known and belongs(path)
 
 

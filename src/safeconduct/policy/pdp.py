@@ -96,8 +96,7 @@ class Pdp:
         return self._decision(answer, policy.bundle, basis)
 
     def _decision(self, answer: Answer, bundle: str, basis: bytes) -> Decision:
-        required, effective = _level(answer.required_level), _level(answer.effective_level)
-        if not _coherent(answer, required, effective):
+        if not coherent(answer):
             return self._failed(bundle, basis)
         return Decision(
             id=self._new_id(),
@@ -105,8 +104,8 @@ class Pdp:
             reason=answer.reason,
             message=answer.message,
             bundle=bundle,
-            required_level=required,
-            effective_level=effective,
+            required_level=_level(answer.required_level),
+            effective_level=_level(answer.effective_level),
             step_up=answer.step_up,
             obligations=answer.obligations,
             rules=answer.rules,
@@ -130,12 +129,13 @@ def public_reason(reason: str) -> str:
     return "tool.unknown" if reason == "tool.disabled" else reason
 
 
-def _coherent(answer: Answer, required: Level | None, effective: Level | None) -> bool:
+def coherent(answer: Answer) -> bool:
     """Tell whether an answer agrees with itself, so that no slip in a rule opens the gate."""
     if not answer.allow:
         return answer.reason != ALLOWED and not answer.obligations
     if len(answer.obligations) > MOST_OBLIGATIONS:
         return False
+    required, effective = _level(answer.required_level), _level(answer.effective_level)
     within = required is not None and effective is not None and required <= effective
     return within and answer.reason == ALLOWED and not answer.step_up
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 
 from safeconduct.core.model import HostId
-from safeconduct.policy.content import Rules
+from safeconduct.policy.content import OwnRules
 from safeconduct.policy.rego import BundleError
 from safeconduct.policy.signing import Signer
 from safeconduct.policy.store import PENDING, load
@@ -25,14 +25,14 @@ class Shelf:
 
     def __init__(self, signer: Signer) -> None:
         self.signer = signer
-        self._current: dict[_Key, Rules] = {}
-        self._earlier: dict[_Key, Rules] = {}
+        self._current: dict[_Key, OwnRules] = {}
+        self._earlier: dict[_Key, OwnRules] = {}
         self._said: set[_Key] = set()
 
     async def fill(self, tx: Read, active: Iterable[tuple[HostId, str]]) -> None:
         """Read what is in force and not here yet; forget what has not been for a while."""
         before = {**self._earlier, **self._current}
-        after: dict[_Key, Rules] = {}
+        after: dict[_Key, OwnRules] = {}
         for host, digest in active:
             if not digest:
                 continue  # the built-in rules alone
@@ -42,18 +42,18 @@ class Shelf:
         # Whoever still has the hosts of a moment ago finds what they decide by.
         self._earlier, self._current = self._current, after
 
-    def of(self, host: HostId, digest: str) -> Rules:
+    def of(self, host: HostId, digest: str) -> OwnRules:
         """Return the rules of a bundle.
 
         Raises:
             LookupError: If there is no such bundle that can be trusted.
         """
         if not digest:
-            return Rules()
+            return OwnRules()
         key = (host, digest)
         return self._current[key] if key in self._current else self._earlier[key]
 
-    async def _read(self, tx: Read, host: HostId, digest: str) -> Rules | None:
+    async def _read(self, tx: Read, host: HostId, digest: str) -> OwnRules | None:
         key = (host, digest)
         try:
             rules = (await load(tx, host, digest, signer=self.signer)).rules

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from safeconduct.consent import Consent, Consents
-from safeconduct.core.binding import Question, asked_of_arguments
+from safeconduct.core.binding import Binding, Question
 from safeconduct.core.clock import Clock
 from safeconduct.core.model import AccessRequest, HostId
 from safeconduct.people import People, Person
+from safeconduct.policy.answers import Answered, asked, told
 from safeconduct.policy.facts import (
     ClientFacts,
     ConsentFacts,
@@ -25,7 +26,7 @@ from safeconduct.policy.facts import (
     ToolFacts,
 )
 from safeconduct.policy.pdp import HostPolicy
-from safeconduct.relations import Ceilings, Tuple, agent, membership_tuples, person
+from safeconduct.relations import Ceilings, Tuple, membership_tuples
 from safeconduct.sessions import Session
 
 
@@ -36,13 +37,6 @@ class Device(NamedTuple):
     user_agent: str = ""
     software: str = ""
     revision: str = ""
-
-
-class Answered(NamedTuple):
-    """What the relations say to one question, and the tuples that led to a yes."""
-
-    allowed: bool
-    path: tuple[str, ...] = ()
 
 
 class Relationships(Protocol):
@@ -89,7 +83,7 @@ class FactSources:
     async def gather(
         self,
         request: AccessRequest,
-        session: Session,
+        session: Session | None,
         *,
         client: ClientFacts,
         tool: ToolFacts,
@@ -100,7 +94,7 @@ class FactSources:
 
         Args:
             request: What is asked.
-            session: The connection it came through.
+            session: The connection it came through, or None where there is none.
             client: The agent.
             tool: What is asked for.
             device: From where, and with what.
@@ -118,9 +112,7 @@ class FactSources:
         return Facts(
             subject=_subject(human, request),
             client=client,
-            session=SessionFacts(
-                id=session.id, server=session.server, live=session.live_at(seconds)
-            ),
+            session=None if session is None else _session(session, seconds),
             consent=None if consent is None else _consent(consent, seconds),
             ceiling=ceiling,
             tool=tool,
@@ -142,45 +134,23 @@ class FactSources:
         seconds: float,
     ) -> tuple[RelationFact, ...]:
         """Have every question of the bindings, and of the host's rules, answered."""
-        wanted = [("", question) for question in bound]
-        if request.phase != "list":
-            wanted += self._own_questions(request)
-        if not wanted:
-            return ()
         caller = request.caller
-        people = {"person": person(caller.subject), "agent": agent(caller.client)}
-        asked = [(each.object, each.permission, people[each.subject]) for _, each in wanted]
-        known = [each for each in asked if each[0]]
+        wanted = asked(request, bound, self._questions(caller.host))
+        if not wanted.questions:
+            return ()
         answers = await self._relationships.answer(
             caller.host,
-            known,
+            wanted.known,
             context=membership_tuples(caller.subject, groups),
             at=seconds,
         )
-        found = dict(zip(known, answers, strict=True))
-        return tuple(
-            RelationFact(
-                name=name,
-                object=each[0],
-                permission=each[1],
-                subject=each[2],
-                allowed=each[0] != "" and found[each].allowed,
-                required=not name,
-                path=found[each].path if each[0] else (),
-            )
-            for (name, _), each in zip(wanted, asked, strict=True)
-        )
+        return told(wanted, answers)
 
-    def _own_questions(self, request: AccessRequest) -> list[tuple[str, Question]]:
+    def _questions(self, host: HostId) -> tuple[tuple[str, Binding], ...]:
         try:
-            questions = self._policies(request.caller.host).questions
+            return self._policies(host).questions
         except LookupError:
-            return []  # the PDP refuses a host without a policy
-        return [
-            (name, asked)
-            for name, binding in questions
-            for asked in asked_of_arguments((binding,), request.arguments)
-        ]
+            return ()  # the PDP refuses a host without a policy
 
 
 def _subject(person: Person | None, request: AccessRequest) -> SubjectFacts:
@@ -193,6 +163,10 @@ def _subject(person: Person | None, request: AccessRequest) -> SubjectFacts:
         groups=person.groups,
         attributes=person.attributes,
     )
+
+
+def _session(session: Session, seconds: float) -> SessionFacts:
+    return SessionFacts(id=session.id, server=session.server, live=session.live_at(seconds))
 
 
 def _consent(consent: Consent, seconds: float) -> ConsentFacts:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row
 
 from safeconduct.core.model import HostId, Value
-from safeconduct.policy.content import Rules
+from safeconduct.policy.content import OwnRules
 from safeconduct.policy.rego import BundleError
 from safeconduct.policy.signing import Signer
 from safeconduct.storage import Read, UtcTime, Write, host_column, metadata
@@ -71,7 +71,7 @@ class Stored(Value, frozen=True):
     """
 
     digest: str
-    rules: Rules
+    rules: OwnRules
     source: str
     version: int | None
     made_at: datetime
@@ -102,7 +102,7 @@ class Activation(Value, frozen=True):
 async def keep(
     tx: Write,
     host: HostId,
-    rules: Rules,
+    rules: OwnRules,
     *,
     signer: Signer,
     source: str,
@@ -138,7 +138,7 @@ async def load(tx: Read, host: HostId, digest: str, *, signer: Signer) -> Stored
     signer.verify(host, digest, row.content, row.signature)
     return Stored(
         digest=digest,
-        rules=Rules.read(row.content),
+        rules=OwnRules.read(row.content),
         source=row.source,
         version=row.version,
         made_at=row.made_at,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from safeconduct.policy.bundle import Bundle
-from safeconduct.policy.checks import Failure, check_bundle
+from safeconduct.policy.checks import check_bundle
 from safeconduct.policy.elsewhere import BroughtDown, Question, answering, asked
+from safeconduct.policy.failures import Failure
 
 _CPU_SECONDS = 20
 

@@ -5,6 +5,7 @@ from safeconduct.proxy.deciding import Decider
 from safeconduct.proxy.exchange import Answer
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate
+from safeconduct.proxy.messages import methods_of
 from safeconduct.proxy.obligations import Approvals, NobodyApproves, Obligations, Permissions
 from safeconduct.proxy.pipeline import Pipeline
 from safeconduct.proxy.records import Records
@@ -31,4 +32,5 @@ __all__ = [
     "Returns",
     "Throttles",
     "TransportSessions",
+    "methods_of",
 ]

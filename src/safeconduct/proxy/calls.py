@@ -152,6 +152,8 @@ def _check_content(headers: Headers) -> None:
         raise Refused(Code.UNSUPPORTED_MEDIA, "Send application/json in UTF-8.")
     if (headers.text(b"content-encoding") or "identity").lower() != "identity":
         raise Refused(Code.UNSUPPORTED_MEDIA, "Send the body without a content encoding.")
+    if (headers.text(b"transfer-encoding") or "chunked").lower() != "chunked":
+        raise Refused(Code.UNSUPPORTED_MEDIA, "Send the body in chunks, or with its length.")
 
 
 @functools.lru_cache(maxsize=256)  # clients send one of a handful of values, always

@@ -11,11 +11,11 @@ from safeconduct.core.binding import Question, asked_of_arguments, asked_of_uri
 from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code
 from safeconduct.core.model import AccessRequest, Level, Phase
-from safeconduct.policy import Device, FactSources, Pdp, ToolFacts
+from safeconduct.policy import ClientFacts, Device, FactSources, Pdp, ToolFacts
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.eras import META_CLIENT
 from safeconduct.proxy.refusals import Denied
-from safeconduct.sessions import Sessions
+from safeconduct.sessions import Session, Sessions
 from safeconduct.upstreams import PINNED, Server
 
 _ALWAYS = ToolFacts(known=True, enabled=True, state="pinned", level=Level.LOW)
@@ -45,13 +45,32 @@ class Decider:
         """Decide a call, or whether its caller might use another item of the server."""
         kind, name = kind or call.row.kind, name or call.message.name
         request = call.request(kind, name, action or call.message.method, phase)
+        return await self.ask(
+            request,
+            session=call.session,
+            client=call.client,
+            server=call.server,
+            device=_device(call),
+        )
+
+    async def ask(
+        self,
+        request: AccessRequest,
+        *,
+        session: Session | None,
+        client: ClientFacts,
+        server: Server | None,
+        device: Device,
+    ) -> Decision:
+        """Decide one request on what is true now; no session or no server is no permission."""
+        kind, name = request.resource.kind, request.resource.name
         facts = await self._sources.gather(
             request,
-            call.session,
-            client=call.client,
-            tool=_tool_facts(call.server, kind, name),
-            device=_device(call),
-            bound=_bound(call.server, request),
+            session,
+            client=client,
+            tool=_NEVER if server is None else _tool_facts(server, kind, name),
+            device=device,
+            bound=[] if server is None else _bound(server, request),
         )
         return await self._pdp.decide(request, facts)
 

@@ -25,7 +25,7 @@ _JUDGED = frozenset(
         "name",
         "uri",
         "arguments",
-        "cursor",
+        "ref",
         "_meta",
         "inputResponses",
         "requestState",
@@ -102,6 +102,15 @@ METHODS: dict[str, Method] = {
     "completion/complete": Method(),
     "subscriptions/listen": Method(eras=(MODERN,), recorded=True),
 }
+
+
+def methods_of() -> dict[str, tuple[str, ...]]:
+    """Return the methods there are, by the kind of thing they are aimed at."""
+    kinds = dict.fromkeys(row.kind for row in METHODS.values())
+    return {
+        kind: tuple(name for name, row in METHODS.items() if row.kind == kind) for kind in kinds
+    }
+
 
 # What a client may tell a server. Anything else is accepted and goes nowhere.
 NOTIFICATIONS: dict[str, tuple[Era, ...]] = {

@@ -1,10 +1,13 @@
-"""What a standing stream asks to hear about: each resource is decided like a subscription to it.
+"""What a message asks to hear about deeper inside: each item is decided like a use of it.
 
-A stream that names resources is for all of them or for none; the refusal names the first one
-the caller may not have (MCP 2026-07-28, `subscriptions/listen`).
+A standing stream names resources (`subscriptions/listen`), a completion the prompt or resource
+it is for (`completion/complete`). A message is for all it names or for none; the refusal names
+the first item the caller may not have.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple, TypeGuard
 
 from msgspec.structs import replace
 
@@ -12,51 +15,86 @@ from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, Refused
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider
+from safeconduct.proxy.messages import disguised
 
-_LISTEN, _ACTION = "subscriptions/listen", "resources/subscribe"
+_ASKING = frozenset({"subscriptions/listen", "completion/complete"})
 _MOST, _LONGEST = 100, 2048
 
 
-def wanted(call: Call) -> tuple[str, ...]:
-    """Return the resources a call wants to be told about.
+class Item(NamedTuple):
+    """Something of the server, and the method that would use it."""
+
+    kind: str
+    name: str
+    action: str
+
+
+# How a completion refers to what it is for: the member that names it, and what it is.
+_REFERENCES = {
+    "ref/prompt": ("name", "prompt", "prompts/get"),
+    "ref/resource": ("uri", "resource", "resources/read"),
+}
+
+
+def wanted(call: Call) -> tuple[Item, ...]:
+    """Return what a call wants to be told about.
 
     Raises:
-        Refused: INVALID_PARAMS if they cannot be read, or are too many.
+        Refused: INVALID_PARAMS if it cannot be read, or is too much.
     """
-    if call.message.method != _LISTEN:
-        return ()
+    match call.message.method:
+        case "subscriptions/listen":
+            uris = _subscribed(call)
+            return tuple(Item("resource", uri, "resources/subscribe") for uri in uris)
+        case "completion/complete":
+            return (_completed(call),)
+        case _:
+            return ()
+
+
+def _completed(call: Call) -> Item:
+    said = call.message.params.get("ref")
+    ref = said if isinstance(said, dict) else {}
+    member, kind, action = _REFERENCES.get(str(ref.get("type")), ("", "", ""))
+    name = ref.get(member)
+    if not kind or not _is_name(name) or disguised(ref, frozenset({"type", "name", "uri"})):
+        raise Refused(Code.INVALID_PARAMS, "The parameter 'ref' names no prompt and no resource.")
+    return Item(kind, name, action)
+
+
+def _subscribed(call: Call) -> list[str]:
     asked = call.message.params.get("notifications")
     uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
     if uris is None:
-        return ()
-    if not isinstance(uris, list) or not all(_is_uri(uri) for uri in uris):
+        return []
+    if not isinstance(uris, list) or not all(_is_name(uri) for uri in uris):
         raise Refused(Code.INVALID_PARAMS, "resourceSubscriptions is not a list of URIs.")
     if len(uris) > _MOST:
         raise Refused(
             Code.INVALID_PARAMS, f"One stream can be about {_MOST} resources; open another."
         )
-    return tuple(uris)
+    return uris
 
 
 async def decide(decider: Decider, call: Call, decision: Decision) -> Decision:
-    """Return a call's decision, or that of the first resource it may not be told about.
+    """Return a call's decision, or that of the first item it may not be told about.
 
     Args:
-        decider: Asks for each resource.
+        decider: Asks for each item.
         call: What came in.
         decision: About the call itself.
 
     Raises:
-        Refused: INVALID_PARAMS if the resources cannot be read.
+        Refused: INVALID_PARAMS if the items cannot be read.
     """
-    if call.message.method != _LISTEN or not decision.allow:
+    if call.message.method not in _ASKING or not decision.allow:
         return decision
-    for uri in wanted(call):
-        each = await decider.decide(call, "resource", uri, _ACTION)
+    for kind, name, action in wanted(call):
+        each = await decider.decide(call, kind, name, action)
         if not each.allow:
-            return replace(each, message=f"{uri}: {each.message}")
+            return replace(each, message=f"{name}: {each.message}")
     return decision
 
 
-def _is_uri(value: object) -> bool:
+def _is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= _LONGEST

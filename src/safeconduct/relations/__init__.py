@@ -3,6 +3,8 @@
 SpiceDB's schema language over tuples kept in SQL, answered from memory or by a SpiceDB cluster.
 """
 
+from safeconduct.relations.asking import check, check_many
+from safeconduct.relations.backend import Backend, Embedded, spicedb
 from safeconduct.relations.ceilings import (
     Ceilings,
     agent,
@@ -12,7 +14,6 @@ from safeconduct.relations.ceilings import (
     membership_tuples,
     person,
 )
-from safeconduct.relations.check import check, check_many
 from safeconduct.relations.errors import (
     BackendUnavailable,
     QuestionRefused,
@@ -22,19 +23,22 @@ from safeconduct.relations.errors import (
 from safeconduct.relations.graph import Graph
 from safeconduct.relations.lookup import lookup_resources, lookup_subjects
 from safeconduct.relations.questions import Question, Subjects, Verdict
-from safeconduct.relations.schema import Schema, base_text, compile_schema, host_schema
+from safeconduct.relations.schema import Schema, SchemaOf, base_text, compile_schema, host_schema
 from safeconduct.relations.store import Relations
 from safeconduct.relations.tuples import Tuple, every, expired, remove, write
 
 __all__ = [
+    "Backend",
     "BackendUnavailable",
     "Ceilings",
+    "Embedded",
     "Graph",
     "Question",
     "QuestionRefused",
     "Relations",
     "Schema",
     "SchemaError",
+    "SchemaOf",
     "Subjects",
     "Tuple",
     "Unanswerable",
@@ -55,5 +59,6 @@ __all__ = [
     "membership_tuples",
     "person",
     "remove",
+    "spicedb",
     "write",
 ]

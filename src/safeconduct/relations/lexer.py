@@ -15,6 +15,7 @@ from safeconduct.relations.errors import SchemaError
 END = "end of line"
 EOF = "end of the schema"
 NAME = "name"
+STRANGE = "strange"
 
 _TOKEN = re.compile(
     r"(?P<space>[ \t]+)"
@@ -28,7 +29,7 @@ _ENDS_BEFORE_NEWLINE = frozenset({"}", ")", "*"})
 
 
 class Token(NamedTuple):
-    """One word or sign. `kind` is the sign itself, NAME, END or EOF."""
+    """One word or sign. `kind` is the sign itself, NAME, END, EOF or STRANGE."""
 
     kind: str
     text: str
@@ -39,15 +40,17 @@ def tokens(text: str) -> list[Token]:
     """Cut a schema.
 
     Raises:
-        SchemaError: If there is a character the language does not know, or a comment that
-            does not end.
+        SchemaError: If a comment does not end.
     """
     found: list[Token] = []
     at, line = 0, 1
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise SchemaError(f"{text[at]!r} is not part of the schema language", line=line)
+            # Not refused here: what it stands in may have a better reason to be.
+            found.append(Token(STRANGE, text[at], line))
+            at += 1
+            continue
         kind, said, at = str(match.lastgroup), match[0], match.end()
         if kind == "block":
             end = text.find("*/", at)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from safeconduct.relations.check import WORK, known, passing, refuse_unknown
+from safeconduct.relations.asking import WORK, known, passing, refuse_unknown
 from safeconduct.relations.errors import Unanswerable
 from safeconduct.relations.graph import Graph, Table
 from safeconduct.relations.questions import Question, Subjects

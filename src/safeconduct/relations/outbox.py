@@ -17,7 +17,6 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
-    func,
     insert,
     literal,
     select,
@@ -33,6 +32,7 @@ _shipments = Table(
     host_column(),
     Column("cluster", String(200), nullable=False),
     Column("last", BigInteger, nullable=False),
+    Column("arrived", BigInteger, nullable=False),
     Column("token", Text, nullable=True),
 )
 _outbox = Table(
@@ -55,17 +55,31 @@ async def append(tx: Write, host: HostId, change: str) -> None:
 
 
 async def begin(tx: Write, host: HostId, cluster: str, changes: Sequence[str]) -> bool:
-    """Take a host into a cluster with all it has; returns whether it was not there yet."""
-    mine = select(_shipments.c.cluster).where(_shipments.c.host == host)
-    if await tx.scalar(mine) == cluster:
+    """Take a host into a cluster with all it has, behind whatever waits already.
+
+    Args:
+        tx: The transaction.
+        host: The host.
+        cluster: Names the cluster and the schema; another one means sending everything again.
+        changes: Everything the host has, as changes.
+
+    Returns:
+        Whether it was not there yet.
+    """
+    mine = (_shipments.c.host == host,)
+    present = await tx.one_or_none(select(_shipments.c.cluster, _shipments.c.last).where(*mine))
+    if present is not None and present.cluster == cluster:
         return False
-    await tx.execute(delete(_shipments).where(_shipments.c.host == host))
-    await tx.execute(delete(_outbox).where(_outbox.c.host == host))
-    row = {"host": host, "cluster": cluster, "last": len(changes), "token": None}
-    await tx.execute(insert(_shipments).values(row))
+    before = 0 if present is None else int(present.last)
+    if present is None:
+        row = {"host": host, "cluster": cluster, "last": len(changes), "arrived": 0}
+        await tx.execute(insert(_shipments).values(token=None, **row))
+    else:
+        last = before + len(changes)
+        await tx.execute(update(_shipments).where(*mine).values(cluster=cluster, last=last))
     rows = [
         {"host": host, "number": number, "change": change}
-        for number, change in enumerate(changes, 1)
+        for number, change in enumerate(changes, before + 1)
     ]
     if rows:
         await tx.execute_many(insert(_outbox), rows)
@@ -84,9 +98,10 @@ async def waiting(tx: Read, host: HostId, *, most: int) -> list[tuple[int, str]]
 
 
 async def shipped(tx: Write, host: HostId, *, up_to: int, token: str) -> None:
-    """Forget what has arrived, and keep the token that proves it."""
+    """Forget what has arrived, and keep the token that proves it, unless there is a later one."""
     await tx.execute(delete(_outbox).where(_outbox.c.host == host, _outbox.c.number <= up_to))
-    await tx.execute(update(_shipments).where(_shipments.c.host == host).values(token=token))
+    behind = (_shipments.c.host == host, _shipments.c.arrived < up_to)
+    await tx.execute(update(_shipments).where(*behind).values(arrived=up_to, token=token))
 
 
 async def token(tx: Read, host: HostId) -> str | None:
@@ -95,7 +110,7 @@ async def token(tx: Read, host: HostId) -> str | None:
     return None if found is None else str(found)
 
 
-async def length(tx: Read, host: HostId) -> int:
-    """Return how many changes wait."""
-    statement = select(func.count()).select_from(_outbox).where(_outbox.c.host == host)
-    return int(await tx.scalar(statement))
+async def last(tx: Read, host: HostId) -> int | None:
+    """Return the number of the last change, or None if the host is in no cluster."""
+    found: int | None = await tx.scalar(select(_shipments.c.last).where(_shipments.c.host == host))
+    return found

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from safeconduct.relations.errors import SchemaError
-from safeconduct.relations.lexer import END, EOF, NAME, Token, tokens
+from safeconduct.relations.lexer import END, EOF, NAME, STRANGE, Token, tokens
 from safeconduct.relations.syntax import (
     Allowed,
     Arrow,
@@ -282,5 +282,9 @@ class _Parser:
 
     @staticmethod
     def _unexpected(token: Token, wanted: str) -> SchemaError:
+        if token.kind == STRANGE:
+            return SchemaError(
+                f"{token.text!r} is not part of the schema language", line=token.line
+            )
         said = f"`{token.text}`" if token.text else f"the {token.kind.removeprefix('the ')}"
         return SchemaError(f"{said} where {wanted} was expected", line=token.line)

@@ -7,9 +7,10 @@ be asked for by its name. Writing a definition for the type ends that.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 
+from safeconduct.core.model import HostId
 from safeconduct.relations.errors import SchemaError, nearest
 from safeconduct.relations.parser import parsed
 from safeconduct.relations.syntax import (
@@ -147,6 +148,9 @@ class Schema:
         wanted = f"{spelled} with expiration" if expires else spelled
         allowed = ", ".join(map(str, relation.allowed))
         raise SchemaError(f"{kind}#{relation.name} does not take {wanted}; it takes {allowed}")
+
+
+SchemaOf = Callable[[HostId], Schema]
 
 
 def kind_of(subject: str) -> str:

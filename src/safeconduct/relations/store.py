@@ -16,7 +16,7 @@ from safeconduct.relations.graph import Graph
 from safeconduct.relations.tuples import KIND, delta
 from safeconduct.storage import Change, Database, Feed
 
-_PORTION = 2000  # about ten milliseconds of the event loop
+_PORTION = 1000  # about ten milliseconds of the event loop
 _HOSTS = 1000
 _FIRST = ("", "", "")
 

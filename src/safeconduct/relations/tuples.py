@@ -19,6 +19,7 @@ from safeconduct.storage import Read, UtcTime, Write, host_column, metadata
 
 KIND = "tuples"
 ADDED, REMOVED = "+", "-"
+_EXPIRATION = "[expiration:"
 
 stored = Table(
     "tuples",
@@ -66,7 +67,7 @@ class Tuple(Value, frozen=True):
             ValueError: If the text is not `type:id#relation@type:id[#relation]`.
         """
         match = _TEXT.fullmatch(text)
-        if match is None:
+        if match is None or _EXPIRATION in match["object"] + match["subject"]:
             raise ValueError(f"{text!r} is not object#relation@subject")
         expires_at = match["expires_at"]
         return cls(
@@ -100,7 +101,13 @@ def _instant(text: str) -> datetime:
 
 
 async def write(tx: Write, host: HostId, edge: Tuple, *, source: str, at: datetime) -> None:
-    """Store an edge; storing it again changes nothing but how long it lasts."""
+    """Store an edge; storing it again changes nothing but how long it lasts.
+
+    Raises:
+        ValueError: If it cannot be spelled: those who follow changes would read another one.
+    """
+    if Tuple.parse(str(edge)) != edge:
+        raise ValueError(f"{edge} is not object#relation@subject")
     present = await tx.one_or_none(select(stored.c.expires_at).where(*_is(host, edge)))
     if present is not None:
         if present.expires_at == edge.expires_at:

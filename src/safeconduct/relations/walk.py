@@ -271,7 +271,7 @@ class Walk:
 
     def _candidates(self, arrow: Arrow, takes: frozenset[str]) -> Iterator[str]:
         """Yield the things that may have what an arrow asks for."""
-        if self._relation == arrow.name:
+        if self._relation:
             yield self._thing
         for kind in takes:
             for relation in self._schema.edges(kind, arrow.name) or ():

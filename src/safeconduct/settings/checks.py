@@ -60,6 +60,7 @@ class Checks:
             self._upstream(f"{path}.servers[{index}]", upstream, server)
         self._access(path, host)
         self._clients(path, host)
+        self._points(path, host)
         self._lives(path, host)
         if host.policy is not None:
             self._policy(f"{path}.policy", host.policy, server)
@@ -160,6 +161,18 @@ class Checks:
                     f"{path}.redirect_uris[{index}]",
                     f"has an app's own scheme, and {host_path}.private_schemes is off"
                     f"{self._beside(f'{host_path}.private_schemes')}",
+                )
+
+    def _points(self, path: str, host: HostSettings) -> None:
+        points = host.enforcement_points
+        self._distinct(path + ".enforcement_points[{}].id", [each.id for each in points])
+        secrets = [each.secret.reveal() for each in points]
+        self._distinct(path + ".enforcement_points[{}].secret", secrets)
+        for index, secret in enumerate(secrets):
+            if not forms.is_strong(secret):
+                self._add(
+                    f"{path}.enforcement_points[{index}].secret",
+                    "must have 20 to 256 characters of printable ASCII, and no space",
                 )
 
     def _document(self, path: str, value: ClientDocument) -> None:

@@ -249,6 +249,19 @@ def client_id(text: str) -> str:
     return _matching(text, r"[\x21-\x7e]{1,255}", "must be 1 to 255 printable ASCII characters")
 
 
+def point_id(text: str) -> str:
+    return _matching(
+        text,
+        r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?",
+        "must be 1 to 63 of a-z, 0-9, '_', '.' and '-', with a letter or digit at both ends",
+    )
+
+
+def is_strong(secret: str) -> bool:
+    """Whether a secret can stand in a header line and is long enough not to be guessed."""
+    return re.fullmatch(r"[\x21-\x7e]{20,256}", secret) is not None
+
+
 def address_of(upstream: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Return the literal address in a URL, or None when it holds a name."""
     try:

@@ -27,6 +27,7 @@ Url = Annotated[str, Shape(form=forms.url, word="URL")]
 DocumentUrl = Annotated[str, Shape(form=forms.document_url, word="https URL")]
 RedirectUri = Annotated[str, Shape(form=forms.redirect_uri, word="URI")]
 ClientId = Annotated[str, Shape(form=forms.client_id, word="text")]
+PointId = Annotated[str, Shape(form=forms.point_id, word="key")]
 ArgumentPath = Annotated[str, Shape(form=forms.argument_path, word="path")]
 ObjectOfValue = Annotated[str, Shape(form=forms.object_of_value, word="type:{value}")]
 ObjectOfUri = Annotated[str, Shape(form=forms.object_of_uri, word="type:{part}")]
@@ -70,6 +71,9 @@ class RateLimits(Value, frozen=True):
     ] = 100
     mcp_per_minute: Annotated[
         Count, About(text="Requests to the MCP endpoints.", unit="requests per minute")
+    ] = 1000
+    checks_per_minute: Annotated[
+        Count, About(text="Questions of enforcement points.", unit="requests per minute")
     ] = 1000
     writes_per_minute: Annotated[
         Count, About(text="All POST, PUT, PATCH and DELETE.", unit="requests per minute")
@@ -314,6 +318,16 @@ class ClientSettings(Value, frozen=True):
     ] = None
 
 
+class EnforcementPointSettings(Value, frozen=True):
+    """Something outside that asks for this host's decisions and enforces them."""
+
+    id: Annotated[PointId, About(text="Names it in records; its user name with HTTP Basic.")]
+    secret: Annotated[
+        Secret,
+        About(text="What it proves itself with: at least 20 characters, printable ASCII."),
+    ]
+
+
 class ClientDocument(Value, frozen=True):
     """A copy of a client's metadata document, used when it cannot be fetched."""
 
@@ -407,6 +421,10 @@ class HostSettings(Value, frozen=True):
     client_documents: Annotated[
         ClientDocumentSettings, About(text="Agents known by a metadata document.")
     ] = field(default_factory=ClientDocumentSettings)
+    enforcement_points: Annotated[
+        tuple[EnforcementPointSettings, ...],
+        About(text="Who may ask for decisions at `/access/v1/`; nobody else may."),
+    ] = ()
     registration: Annotated[
         Literal["open", "off"], About(text="Whether agents may register themselves.")
     ] = "open"

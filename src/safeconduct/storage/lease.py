@@ -59,6 +59,10 @@ class Lease:
         """Seconds left; 0 when it has run out."""
         return max(0.0, self._until - self.seconds())
 
+    def end(self) -> None:
+        """Give it up before its time."""
+        self._until = -math.inf
+
     def renew(self, asked_at: float) -> None:
         """Count on from when the heartbeat was about to be sent, for less than it bought.
 

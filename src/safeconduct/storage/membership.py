@@ -76,6 +76,7 @@ class Membership:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._keep_up())]
+        self._tasks[0].add_done_callback(_tell_of_bugs)
         try:
             async with asyncio.timeout(_FIRST_SECONDS):
                 await self._renewed.wait()
@@ -140,6 +141,7 @@ class Membership:
                 continue  # at once: somebody waits for the word, or the answer was long in coming
             async for _ in connection.notifies(timeout=HEARTBEAT_SECONDS, stop_after=1):
                 await self._database.catch_up()
+        self._lease.end()  # first: nobody waits any more for who is not listed
         with _hanging_up(connection):
             await connection.execute(_LEAVE, {"id": self._database.node})
 
@@ -205,5 +207,15 @@ def _hanging_up(connection: Connection) -> Iterator[None]:
 
 
 def _hang_up(connection: Connection) -> None:
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as line,
+    ):
         line.shutdown(socket.SHUT_RDWR)
+
+
+def _tell_of_bugs(keeping: asyncio.Task[None]) -> None:
+    """Without it, a process that refuses for ever would not say why."""
+    error = None if keeping.cancelled() else keeping.exception()
+    if error is not None:
+        _log.error("The node's heartbeat has ended; restart this process.", exc_info=error)

@@ -29,6 +29,15 @@ from safeconduct.web.screen import level_name
 _PURPOSE = "account"
 _MOST_ENDED = 50
 ENDED_BY_PERSON = "person.revoked"
+# The record keeps machine text; the person is told who, and what it was about.
+_ENDED_BECAUSE = {
+    ENDED_BY_PERSON: "by you",
+    "operator.revoked": "by an admin",
+    "client.blocked": "by an admin, who blocked the agent",
+    "client.removed": "by an admin, who removed the agent",
+    "server.removed": "by an admin, who removed the server",
+    "ceiling.none": "by an admin, who closed the server to you",
+}
 
 
 class Given(Value, frozen=True):
@@ -148,7 +157,7 @@ class AccountPages:
             live=consent.live_at(seconds),
             connections=len(open_),
             used_at=max((session.used_at for session in open_), default=None),
-            ended_because=_ended_because(consent),
+            ended_because=_ENDED_BECAUSE.get(consent.ended_because or "", "by an admin"),
         )
 
     async def _by_agent(self, host: Host, given: list[Given]) -> list[AgentCard]:
@@ -167,9 +176,3 @@ class AccountPages:
             given=tuple(given),
             connections=sum(one.connections for one in given),
         )
-
-
-def _ended_because(consent: Consent) -> str:
-    if consent.ended_because == ENDED_BY_PERSON:
-        return "by you"
-    return cleaned(consent.ended_because or "")

@@ -30,12 +30,14 @@ from safeconduct.web.desk import Desk, Signed, host_of, read_form, visitor_of
 from safeconduct.web.drawing import see_other
 from safeconduct.web.login import LoginPages, login_path
 from safeconduct.web.names import cleaned
-from safeconduct.web.refusals import STATUS
+from safeconduct.web.refusals import STATUS, DeadEnd
 from safeconduct.web.screen import Agent, agent, choice, screen, starting_level
 
 # Reads a server's tools now; says whether it answered.
 Reach = Callable[[HostId, ServerKey], Awaitable[bool]]
 
+_OVER = DeadEnd(title="There is nothing to decide here")
+_ENDS = {Code.NOT_FOUND: _OVER, Code.CONFLICT: _OVER}
 _ASK_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -83,9 +85,9 @@ class ConsentPages:
     def routes(self) -> list[Route]:
         guarded = self._desk.guarded
         return [
-            Route("/consent", guarded(self.show), methods=["GET"]),
-            Route("/consent", guarded(self.decide), methods=["POST"]),
-            Route("/consent/leave", guarded(self.leave), methods=["POST"]),
+            Route("/consent", guarded(self.show, _ENDS), methods=["GET"]),
+            Route("/consent", guarded(self.decide, _ENDS), methods=["POST"]),
+            Route("/consent/leave", guarded(self.leave, _ENDS), methods=["POST"]),
         ]
 
     async def show(self, request: Request) -> Response:
@@ -117,7 +119,7 @@ class ConsentPages:
             return see_other(await self._deny(request, visit))
         server = await self._server(visit, fields.get("select") or fields.get("server"))
         if server is None:
-            return await self._draw_choice(visit, status=403)
+            return await self._draw_choice(visit, refused=True)
         if "select" in fields:
             return see_other(f"{_path(ask_id)}&server={quote(server.key, safe='')}")
         return await self._chosen(request, visit, server, fields)
@@ -223,7 +225,7 @@ class ConsentPages:
             return None
         return await self._catalogue.get(visit.host.key, ServerKey(key))
 
-    async def _draw_choice(self, visit: Visit, *, status: int = 200) -> Response:
+    async def _draw_choice(self, visit: Visit, *, refused: bool = False) -> Response:
         ceilings = await self._open(visit)
         fixed = visit.ask.server
         choices = [
@@ -231,7 +233,16 @@ class ConsentPages:
             for server in await self._catalogue.every(visit.host.key)
             if server.key in ceilings and fixed in (None, server.key)
         ]
-        return self._page(visit, "servers.html", status=status, choices=choices)
+        return self._page(
+            visit,
+            "servers.html",
+            status=403 if refused else 200,
+            choices=choices,
+            fixed=fixed,
+            error="The server you chose is not open to you. Nothing was granted."
+            if refused
+            else None,
+        )
 
     def _draw_silent(self, visit: Visit, server: Server) -> Response:
         return self._page(
@@ -274,6 +285,7 @@ class ConsentPages:
             longest_days=policy.longest_days,
             now=self._clock.now(),
             fixed=visit.ask.server is not None,
+            endless=policy.until_revoked,
             error=None if error is None else error.public,
             wrong=_field(error, entered),
         )
@@ -324,9 +336,9 @@ def _entered(fields: dict[str, str], *, default: str) -> Entered:
 
 
 def _field(error: GatewayError | None, entered: Entered) -> str | None:
-    """Return the id of the control an error is about."""
+    """Return the name of the control an error is about."""
     if error is None:
         return None
     if error.code is Code.FORBIDDEN:
-        return "level-low"
+        return "level"
     return "until" if entered.duration == durations.CUSTOM else "duration"

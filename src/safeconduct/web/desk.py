@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -23,7 +23,7 @@ from safeconduct.signin import (
     require_own_form,
 )
 from safeconduct.web.drawing import Drawing
-from safeconduct.web.refusals import ErrorPages
+from safeconduct.web.refusals import DeadEnd, ErrorPages
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -51,14 +51,15 @@ class Desk:
         self.drawing = drawing
         self._errors = errors
 
-    def guarded(self, endpoint: Endpoint) -> Endpoint:
-        """Answer what an endpoint refuses with a page."""
+    def guarded(self, endpoint: Endpoint, ends: Mapping[Code, DeadEnd] | None = None) -> Endpoint:
+        """Answer what an endpoint refuses with a page; `ends` says more than the code does."""
+        known = ends or {}
 
         async def answer(request: Request) -> Response:
             try:
                 return await endpoint(request)
             except GatewayError as error:
-                return self._errors.refused(request, error)
+                return self._errors.refused(request, error, end=known.get(error.code))
 
         return answer
 

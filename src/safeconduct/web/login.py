@@ -57,8 +57,12 @@ class LoginPages:
         return self._draw(request, return_to)
 
     async def sign_in(self, request: Request) -> Response:
-        fields = await self._desk.form(request, purpose=_PURPOSE, signed=None)
+        fields = await read_form(request)
         return_to = own_path(fields.get("return_to"))
+        try:
+            self._desk.require_own(request, fields, purpose=_PURPOSE, signed=None)
+        except Refused:
+            return await self._stale(request, return_to)
         email, password = fields.get("email", "").strip(), fields.get("password", "")
         try:
             if not email or not password:
@@ -75,6 +79,18 @@ class LoginPages:
         set_cookie(response, SESSION_COOKIE, handle.reveal())
         drop_cookie(response, FORM_COOKIE)
         return response
+
+    async def _stale(self, request: Request, return_to: str) -> Response:
+        """Answer a form that is not ours, or not any more: nobody is signed in by it.
+
+        Agents open several tabs at once; whoever signed in through one goes on in the others.
+        """
+        if await self._desk.signed_in(request) is not None:
+            return see_other(return_to)
+        stale = Refused(
+            Code.FORBIDDEN, "The form was out of date, so nobody was signed in. Fill it in again."
+        )
+        return self._draw(request, return_to, error=stale)
 
     async def sign_out(self, request: Request) -> Response:
         fields = await read_form(request)

@@ -12,12 +12,19 @@ from starlette.routing import Route
 from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.signin import Purpose, Recovery, SlowDown
 from safeconduct.web.desk import Desk, host_of, visitor_of
-from safeconduct.web.refusals import STATUS
+from safeconduct.web.refusals import STATUS, DeadEnd
 
 _SENT = (
     "If that address can be used here, a mail is on its way. "
     "The link in it works once, for 30 minutes."
 )
+_STALE = "This link does not work any more"
+_STALE_RESET = {
+    Code.NOT_FOUND: DeadEnd(title=_STALE, path="/login/forgot", label="Ask for a new link")
+}
+_STALE_CONFIRM = {
+    Code.NOT_FOUND: DeadEnd(title=_STALE, path="/login/create", label="Ask for a new link")
+}
 
 
 class MailboxPages:
@@ -34,10 +41,10 @@ class MailboxPages:
             Route("/login/forgot", guarded(self.forgot), methods=["POST"]),
             Route("/login/create", guarded(self.show_create), methods=["GET"]),
             Route("/login/create", guarded(self.create), methods=["POST"]),
-            Route("/login/reset", guarded(self.show_reset), methods=["GET"]),
-            Route("/login/reset", guarded(self.reset), methods=["POST"]),
-            Route("/login/confirm", guarded(self.show_confirm), methods=["GET"]),
-            Route("/login/confirm", guarded(self.confirm), methods=["POST"]),
+            Route("/login/reset", guarded(self.show_reset, _STALE_RESET), methods=["GET"]),
+            Route("/login/reset", guarded(self.reset, _STALE_RESET), methods=["POST"]),
+            Route("/login/confirm", guarded(self.show_confirm, _STALE_CONFIRM), methods=["GET"]),
+            Route("/login/confirm", guarded(self.confirm, _STALE_CONFIRM), methods=["POST"]),
         ]
 
     async def show_forgot(self, request: Request) -> Response:
@@ -127,7 +134,7 @@ class MailboxPages:
     def _ask(
         self, request: Request, what: str, *, email: str = "", error: GatewayError | None = None
     ) -> Response:
-        return self._desk.form_page(
+        response = self._desk.form_page(
             request,
             f"{what}.html",
             purpose=what,
@@ -135,6 +142,9 @@ class MailboxPages:
             email=email[:254],
             error=None if error is None else error.public,
         )
+        if isinstance(error, SlowDown):
+            response.headers["Retry-After"] = str(error.seconds)
+        return response
 
     def _choose(
         self,

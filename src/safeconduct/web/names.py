@@ -18,6 +18,11 @@ _CSP_HOST = re.compile(r"[a-z0-9.-]{1,253}")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,62}")
 _HEADING_CHARACTERS = 40
 _NAME_CHARACTERS = 200
+# Letters, marks and symbols that are drawn as nothing at all: fillers, joiners, variation
+# selectors (Unicode, Default_Ignorable_Code_Point, outside category C) and blank patterns.
+_UNSEEN = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159"
+) | {chr(point) for point in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))}
 _MOST_MARKS = 2  # combining marks on one letter; more is a way to paint over other lines
 
 # Names many people know, and where those clients really live.
@@ -53,12 +58,14 @@ class Way(Value, frozen=True):
 def cleaned(text: str, *, longest: int = _NAME_CHARACTERS) -> str:
     """Return text of somebody else's as one plain line.
 
-    Control, format (bidirectional, zero-width) and unassigned characters go, white space
-    becomes one space, letters carry at most two combining marks.
+    Control, format (bidirectional, zero-width), unassigned and invisible characters go, white
+    space becomes one space, letters carry at most two combining marks.
     """
     kept: list[str] = []
     marks = 0
     for character in text[: 4 * longest]:
+        if character in _UNSEEN:
+            continue
         category = unicodedata.category(character)
         marks = marks + 1 if category in ("Mn", "Me") else 0
         if category[0] == "Z" or character in "\t\r\n":

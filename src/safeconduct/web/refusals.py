@@ -10,14 +10,17 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ExceptionHandler
 
 from safeconduct.core.errors import Code, GatewayError
+from safeconduct.core.model import Value
 from safeconduct.hosts import Host
 from safeconduct.web.drawing import Drawing
+from safeconduct.web.names import cleaned
 
 STATUS: Mapping[Code, int] = {
     Code.UNAUTHENTICATED: 401,
     Code.INSUFFICIENT_LEVEL: 403,
     Code.FORBIDDEN: 403,
     Code.TOOL_CHANGED: 409,
+    Code.APPROVAL: 403,
     Code.UNKNOWN_TOOL: 404,
     Code.UNKNOWN_HOST: 404,
     Code.NOT_FOUND: 404,
@@ -41,7 +44,7 @@ STATUS: Mapping[Code, int] = {
 }
 _TITLES = {
     401: "Sign in first",
-    403: "Not allowed",
+    403: "Nothing was done",
     404: "Not here",
     405: "That does not work here",
     409: "Too late",
@@ -58,6 +61,15 @@ _TEXTS = {
     405: "This address exists, but not for this kind of request.",
     500: "Nothing was granted or changed by this request unless you see it on your account page.",
 }
+_LONGEST_TEXT = 1000
+
+
+class DeadEnd(Value, frozen=True):
+    """How a page that stops somebody is headed, and the one link that leads on."""
+
+    title: str
+    path: str = "/account"
+    label: str = "Your account"
 
 
 class ErrorPages:
@@ -75,19 +87,37 @@ class ErrorPages:
         next_steps: Sequence[str] | None = None,
     ) -> Response:
         """Draw one refusal; all texts are shown as plain text."""
-        host: Host | None = getattr(request.state, "host", None)
-        return self._drawing.page(
-            host, "error.html", status=status, title=title, text=text, next_steps=next_steps or ()
-        )
+        return self._draw(request, status, DeadEnd(title=title), text, next_steps or ())
 
-    def refused(self, request: Request, error: GatewayError) -> Response:
+    def refused(
+        self, request: Request, error: GatewayError, *, end: DeadEnd | None = None
+    ) -> Response:
         """Draw what the gateway meant to refuse."""
         status = STATUS[error.code]
-        return self.page(request, status, _title(status), error.public)
+        return self._draw(request, status, end or DeadEnd(title=_title(status)), error.public)
 
     def handlers(self) -> dict[int | type[Exception], ExceptionHandler]:
         """Return what a Starlette application is given for its own refusals."""
         return {HTTPException: self._http, GatewayError: self._gateway, 500: self._broken}
+
+    def _draw(
+        self,
+        request: Request,
+        status: int,
+        end: DeadEnd,
+        text: str,
+        next_steps: Sequence[str] = (),
+    ) -> Response:
+        host: Host | None = getattr(request.state, "host", None)
+        return self._drawing.page(
+            host,
+            "error.html",
+            status=status,
+            end=end,
+            # A refusal may quote what a client calls itself.
+            text=cleaned(text, longest=_LONGEST_TEXT),
+            next_steps=next_steps,
+        )
 
     async def _http(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

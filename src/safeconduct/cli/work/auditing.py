@@ -95,8 +95,8 @@ def filters(
         client=None if agent is None else ClientId(agent),
         server=None if server is None else ServerKey(server),
         decision=decision,
-        since=_moment("--since", since),
-        until=_moment("--until", until),
+        since=moment("--since", since),
+        until=moment("--until", until),
     )
 
 
@@ -190,7 +190,12 @@ def _show(record: dict[str, Any], *, as_json: bool) -> None:
     Out(as_json=False).line(f"{record['ts'][:23]}Z {record['kind']} {' '.join(said)}".rstrip())
 
 
-def _moment(option: str, text: str | None) -> datetime | None:
+def moment(option: str, text: str | None) -> datetime | None:
+    """Read a time, or how long ago it was.
+
+    Raises:
+        Failed: If it is neither.
+    """
     if text is None:
         return None
     try:

@@ -13,7 +13,7 @@ from safeconduct.cli.failures import Failed
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
 from safeconduct.hosts import find
-from safeconduct.policy import PENDING, Activation, Bundle, BundleError, Rules
+from safeconduct.policy import PENDING, Activation, Bundle, BundleError, OwnRules
 from safeconduct.storage import Read
 
 _SHORT = 12
@@ -101,7 +101,7 @@ async def _status(asked: Asked) -> dict[str, Any]:
     async with at_desk(asked) as desk, desk.parts.database.read() as tx:
         key, active = desk.host.key, desk.host.policies.policy_bundle
         since = await policy.history(tx, key, most=1)
-        rules, problem = Rules(), ""
+        rules, problem = OwnRules(), ""
         if active == PENDING:
             problem = "the policy repository was never read"
         elif active:

@@ -53,6 +53,8 @@ async def _shown(asked: Asked) -> dict[str, Any]:
     async with at_desk(asked) as desk:
         counted = await _counted(desk.parts, desk.host)
         policies: dict[str, Any] = msgspec.to_builtins(desk.host.policies)
+        # Not even the digest of a secret is for a terminal.
+        policies["enforcement_points"] = [each.id for each in desk.host.policies.enforcement_points]
         return counted | {"policies": policies}
 
 

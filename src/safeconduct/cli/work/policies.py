@@ -14,7 +14,17 @@ from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out, complain, several
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.model import AccessRequest, Caller, Level, Resource, Value
-from safeconduct.policy import Bundle, BundleError, Embedded, Facts, HostPolicy, Pdp, tests_of
+from safeconduct.policy import (
+    Bundle,
+    BundleError,
+    Embedded,
+    Facts,
+    HostPolicy,
+    Pdp,
+    input_schema,
+    read_scenario,
+    tests_of,
+)
 
 _MOST_BYTES = 1024 * 1024
 _REQUEST = ("caller", "action", "resource", "arguments")
@@ -49,6 +59,7 @@ def run_tests(directory: Path, *, as_json: bool) -> int:
     failures = own_failures(bundle)
     try:
         tests = [name for place, name in tests_of(bundle) if place.startswith("host/")]
+        tests += [case for file, text in bundle.scenarios for case in _cases(file, text)]
     except BundleError:  # among the failures already
         tests = []
     for failure in failures:
@@ -87,6 +98,16 @@ def evaluate(facts: Path, *, directory: Path | None, as_json: bool) -> None:
             out.line(f"{name.replace('_', ' ').capitalize()}: {word or '-'}")
         if decision.step_up:
             out.line("The person could allow it by consenting again.")
+
+
+def schema(*, as_json: bool) -> None:
+    """Print the JSON schema of the input document."""
+    Out(as_json=as_json).value(input_schema())
+
+
+def _cases(file: str, text: str) -> list[str]:
+    scenario = read_scenario(file, text)
+    return [f"{scenario.scenario}: {case.name}" for case in scenario.cases]
 
 
 def _bundle(directory: Path) -> Bundle:

@@ -259,6 +259,7 @@ def upgrade() -> None:
         sa.Column("host", sa.String(length=63), nullable=False),
         sa.Column("cluster", sa.String(length=200), nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("arrived", sa.BigInteger(), nullable=False),
         sa.Column("token", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("host", name=op.f("pk_relation_shipments")),
     )

@@ -1,0 +1,125 @@
+"""AuthZEN over HTTPS (section 10): bytes in, one question, bytes out. Nothing is decided here.
+
+An enforcement point shows who it is before its body is read. Pages of other sites can do
+nothing here: no cookie counts, and no answer may be read across origins.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from safeconduct.api.authzen import PATHS, Authzen, metadata
+from safeconduct.api.callers import Stranger, challenges, point_of
+from safeconduct.api.questions import JSON, Sought, read_body
+from safeconduct.api.records import Asking
+from safeconduct.api.refusals import STATUS, bad
+from safeconduct.core.errors import Code, GatewayError, Refused
+from safeconduct.hosts import Host
+from safeconduct.policy import Device
+
+MOST_BYTES = 256 * 1024
+_SHORT = {"Cache-Control": "public, max-age=60", "Access-Control-Allow-Origin": "*"}
+_PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_LONGEST = 200
+
+_Ask = Callable[[Asking, JSON], Awaitable[JSON]]
+
+
+class AuthzenEndpoints:
+    """The endpoints for enforcement points, and the document that names them."""
+
+    def __init__(self, authzen: Authzen) -> None:
+        self._authzen = authzen
+
+    def routes(self) -> list[Route]:
+        searches: tuple[Sought, ...] = ("subject", "resource", "action")
+        return [
+            Route("/.well-known/authzen-configuration", self.configuration, methods=["GET"]),
+            _at(PATHS["access_evaluation_endpoint"], self._authzen.evaluation),
+            _at(PATHS["access_evaluations_endpoint"], self._authzen.evaluations),
+            *(
+                _at(PATHS[f"search_{each}_endpoint"], partial(self._authzen.search, sought=each))
+                for each in searches
+            ),
+        ]
+
+    async def configuration(self, request: Request) -> Response:
+        return _json(metadata(_host(request)), headers=_SHORT)
+
+
+def _at(path: str, ask: _Ask) -> Route:
+    async def answer(request: Request) -> Response:
+        host = _host(request)
+        try:
+            asking = _asking(request, host)
+            return _json(await ask(asking, read_body(await _body(request))))
+        except GatewayError as error:
+            return _refusal(error, host)
+
+    limit = Middleware(RequestBodyLimitMiddleware, max_body_size=MOST_BYTES)
+    return Route(path, answer, methods=["POST"], middleware=[limit])
+
+
+def _asking(request: Request, host: Host) -> Asking:
+    """Say who asks.
+
+    Raises:
+        Stranger: If it is no enforcement point of the host.
+        Refused: UNSUPPORTED_MEDIA for a body that is not JSON.
+    """
+    point, headers = point_of(host, request.headers), request.headers
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(Code.UNSUPPORTED_MEDIA, "Send application/json in UTF-8.")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refused(Code.UNSUPPORTED_MEDIA, "Send the body without a content encoding.")
+    request_id = headers.get("x-request-id")
+    return Asking(
+        host=host,
+        point=point,
+        device=Device(
+            ip=getattr(request.state, "ip", ""),
+            user_agent=headers.get("user-agent", "")[:_LONGEST],
+        ),
+        request_id=request_id[:_LONGEST] if request_id else None,
+        began=time.perf_counter(),
+    )
+
+
+async def _body(request: Request) -> bytes:
+    try:
+        return await request.body()
+    except ClientDisconnect as error:
+        raise bad("The body is not complete.") from error
+
+
+def _host(request: Request) -> Host:
+    host = request.state.host
+    assert isinstance(host, Host)
+    return host
+
+
+def _refusal(error: GatewayError, host: Host) -> Response:
+    answer = _json(error.public, status=STATUS[error.code])
+    if isinstance(error, Stranger):
+        for challenge in challenges(host):
+            answer.headers.append("WWW-Authenticate", challenge)
+    return answer
+
+
+def _json(said: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        msgspec.json.encode(said),
+        status_code=status,
+        headers=headers or _PRIVATE,
+        media_type="application/json",
+    )

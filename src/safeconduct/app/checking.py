@@ -1,0 +1,43 @@
+"""The decisions of enforcement points outside, on the same PDP as the road of calls."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from safeconduct.api import Authzen, AuthzenEndpoints, Checks, Judge, Naming, Searches
+from safeconduct.app.building import Installation
+from safeconduct.app.judging import Judging
+from safeconduct.audit import SealedArguments
+from safeconduct.proxy import methods_of
+from safeconduct.telemetry import Metrics
+
+
+def enforcement_routes(
+    parts: Installation, by: Judging, metrics: Metrics, arguments: SealedArguments
+) -> list[BaseRoute]:
+    """Build what answers enforcement points, on the same decisions as the road."""
+    naming, methods = Naming(parts.people, parts.clients), methods_of()
+    judge = Judge(
+        naming=naming,
+        sessions=parts.sessions,
+        catalogue=parts.catalogue,
+        decider=by.decider,
+        relations=by.relations,
+        policies=by.policies,
+        methods=methods,
+        clock=parts.clock,
+    )
+    searches = Searches(
+        judge=judge,
+        naming=naming,
+        database=parts.database,
+        people=parts.people,
+        catalogue=parts.catalogue,
+        relations=by.relations,
+        methods=methods,
+        clock=parts.clock,
+        root_key=parts.root_key,
+    )
+    checks = Checks(parts.trail, metrics, arguments)
+    endpoints = AuthzenEndpoints(Authzen(judge=judge, searches=searches, checks=checks))
+    return list(endpoints.routes())

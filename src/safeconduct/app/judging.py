@@ -1,0 +1,69 @@
+"""What decides, built once: the same PDP and facts serve calls, lists, streams and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from safeconduct import edge
+from safeconduct.app.building import Installation
+from safeconduct.app.policies import HostPolicies
+from safeconduct.app.relating import RelationAnswers
+from safeconduct.core.errors import Code, Refused
+from safeconduct.core.model import HostId
+from safeconduct.policy import FactSources, HostPolicy, Pdp
+from safeconduct.proxy import Decider
+from safeconduct.storage import Lease
+
+
+class Judging(NamedTuple):
+    """The PDP and those who ask it, where its facts come from, what answers about relations.
+
+    Attributes:
+        policies: Finds a host's policy, and none once the lease has run out.
+    """
+
+    pdp: Pdp
+    sources: FactSources
+    relations: RelationAnswers
+    decider: Decider
+    policies: Callable[[HostId], HostPolicy]
+
+
+def judges_of(parts: Installation) -> Judging:
+    """Build what decides."""
+    policies = HostPolicies(parts.hosts, parts.shelf).of
+    relations = RelationAnswers(parts.relations, parts.people, policies, parts.clock)
+    leased = _while_leased(parts.lease, policies)
+    sources = FactSources(
+        people=parts.people,
+        consents=parts.consents,
+        ceilings=parts.ceilings,
+        relationships=relations,
+        policies=policies,
+        clock=parts.clock,
+    )
+    pdp = Pdp(leased)
+    return Judging(
+        pdp=pdp,
+        sources=sources,
+        relations=relations,
+        decider=Decider(sources=sources, pdp=pdp, sessions=parts.sessions),
+        policies=leased,
+    )
+
+
+def _while_leased(
+    lease: Lease, policies: Callable[[HostId], HostPolicy]
+) -> Callable[[HostId], HostPolicy]:
+    """Find no policy once the lease has run out.
+
+    The door looks too, but a call may wait long after it, and a stream has passed it already.
+    """
+
+    def find(host: HostId) -> HostPolicy:
+        if lease.lapsed:
+            raise Refused(Code.UNAVAILABLE, edge.OUT_OF_TOUCH)
+        return policies(host)
+
+    return find
