@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -110,8 +111,7 @@ class Membership:
         """Be a member for as long as we serve, on one connection after the other."""
         while not self._leaving:
             try:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    connection = await self._connected()
+                connection = await self._connected()
                 try:
                     await self._listen(connection)
                 finally:
@@ -128,8 +128,10 @@ class Membership:
                 return
 
     async def _connected(self) -> Connection:
+        """Connect, within the driver's own patience: cancelled from outside, it leaves a socket."""
         engine = self._database.engine
         _, options = engine.dialect.create_connect_args(engine.url)
+        options["connect_timeout"] = math.ceil(_PATIENCE_SECONDS)
         return await psycopg.AsyncConnection.connect(**options, autocommit=True)
 
     async def _listen(self, connection: Connection) -> None:
