@@ -51,6 +51,9 @@ async def _changed_and_gone_back(directory: Path, site: Served, *nodes: Served) 
     assert await reasons(site, *nodes, token=token) == {"policy.second"}
     await site.command("policy", "rollback")
     assert await reasons(site, *nodes, token=token) == {"policy.first"}
+    past = [each for each in site.records("call.denied") if each["reason"] == "policy.second"]
+    why = await site.command("policy", "eval", "--decision", past[-1]["decision_id"])
+    assert (why["bundle"], why["computed"]["reason"]) == (past[-1]["bundle"], "policy.second")
     history = await site.command("policy", "history")
     assert [each["kind"] for each in history] == ["rolled_back", "fetched", "fetched"]
     assert (await site.command("audit", "verify"))["whole"] is True
