@@ -66,6 +66,9 @@ _PRODUCT = {
     "C-27": "A consent is recorded with who, which agent, which server, level and expiry.",
     "C-28": "A live session is used again without asking again.",
     "C-29": "Import, grant, consent and call each need the one before.",
+    "D-05": "Each host has its own policy: rules, history and repository branch.",
+    "D-09": "Where a host's rules stand, how old they are and what went wrong can be seen.",
+    "D-11": "Rules come from a git repository, one branch for each environment.",
     "E-01": (
         "The demo runs without a network; its seeded servers show reading, writing and destroying."
     ),
@@ -91,6 +94,7 @@ _PRODUCT = {
     "L-10": "Denials carry their reason.",
     "L-12": "Every call leads to one human and one agent.",
     "L-16": "The log is only appended to, and tampering shows.",
+    "L-17": "What decided at a given time can be shown, with who changed it and why.",
     "L-18": "Arguments are logged without their secrets, with a digest of the original.",
     "L-19": "A host's log is nobody else's.",
     "P-01": "Adoption is one changed URL.",
@@ -185,6 +189,7 @@ _PRODUCT = {
     "Z-28": "Resources and prompts are governed like tools.",
     "Z-29": "Every decision carries a reason people can read.",
     "Z-30": "An agent can do nothing its human could not.",
+    "Z-32": "Rules in git decide once judged and tested; what fails leaves the last good ones.",
     "Z-37": "Whatever fails, fails closed.",
     "Z-38": "Other enforcement points ask for decisions by AuthZEN 1.0.",
 }

@@ -27,6 +27,12 @@ LINE = 9  # where text appended to HOST begins
             "'tickts' is not in hosts[0].servers (line 8); did you mean 'tickets'?",
         ),
         (
+            "    policy: {trusted_keys: []}",
+            "hosts[0].policy",
+            LINE,
+            "says nothing; name a directory or a git repository, or another engine",
+        ),
+        (
             "    access: [{server: tickets, ceiling: low}]",
             "hosts[0].access[0]",
             LINE,
@@ -349,3 +355,24 @@ def test_opa_servers_decide_for_a_host_with_and_without_rules_of_its_own(
     assert [policy and policy.directory for policy in policies] == [None, tmp_path / "rules"]
     assert bare.server.opa is not None
     assert (bare.server.opa.timeout_milliseconds, bare.server.opa.most_at_once) == (250, 64)
+
+
+@pytest.mark.parametrize("url", ["file:///srv/policy", "http://localhost/policy"])
+def test_a_repository_of_this_machine_needs_the_same_word_as_a_server(
+    read: Parse, refuse: Fail, url: str
+) -> None:
+    text = "hosts:\n  - key: acme\n    origin: http://localhost:8420\n"
+    policy = f"    policy: {{git: {{url: '{url}'}}}}\n"
+
+    (problem,) = refuse(text + policy).problems
+    assert "needs server.allow_loopback_upstreams, which is off" in problem.message
+    assert read("server: {allow_loopback_upstreams: true}\n" + text + policy)
+
+
+def test_a_repositorys_token_is_sent_over_https_only(read: Parse, refuse: Fail) -> None:
+    text = "hosts:\n  - key: acme\n    origin: http://localhost:8420\n    policy:\n"
+    git = "      git: {{url: '{}://git.test/p', token: {{env: TOKEN}}}}\n"
+
+    (problem,) = refuse(text + git.format("ssh"), {"TOKEN": "t"}).problems
+    assert problem.message == "is sent over https only"
+    assert read(text + git.format("https"), {"TOKEN": "t"})

@@ -19,6 +19,7 @@ from safeconduct.app.building import Installation
 from safeconduct.app.checking import enforcement_routes
 from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.protocol import McpProtocol
+from safeconduct.app.repositories import Repositories
 from safeconduct.app.watching import CatalogueWatch
 from safeconduct.audit import SealedArguments
 from safeconduct.egress import Mailer
@@ -52,7 +53,7 @@ from safeconduct.settings import MailSettings
 from safeconduct.signin import Attempts, BrowserSessions, Local, Recovery
 from safeconduct.telemetry import Metrics
 from safeconduct.upstreams import Forwarder
-from safeconduct.web import Drawing, ErrorPages, PeoplePages, Stylesheet
+from safeconduct.web import Drawing, ErrorPages, PeoplePages, PolicyHook, Stylesheet
 
 _FORM_BYTES = 64 * 1024
 
@@ -64,13 +65,15 @@ class Answering(NamedTuple):
     protocol: Callable[..., asyncio.Protocol]
     returns: Returns
     watch: CatalogueWatch
+    repositories: Repositories
     housekeeping: Housekeeping
     recovery: Recovery
 
 
 def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, str]]]) -> Answering:
     """Build everything that answers."""
-    metrics = Metrics(lease_seconds=_lease_seconds(parts))
+    repositories = Repositories(parts)
+    metrics = Metrics(lease_seconds=_lease_seconds(parts), policies=repositories.ages)
     watch = CatalogueWatch(parts)
     judges, arguments = judges_of(parts), SealedArguments(parts.root_key)
     returns, endpoint = _road(parts, judges, metrics, arguments, watch)
@@ -78,10 +81,12 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
     errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
     pages = _pages(parts, watch, recovery, doors, errors)
     oauth = _oauth(parts, judges, errors)
+    hook = PolicyHook(repositories.secrets, repositories.soon)
     server = parts.settings.server
     inner = Starlette(
         routes=[
             *oauth.routes(),
+            *hook.routes(),
             *enforcement_routes(parts, judges, metrics, arguments),
             *pages,
         ],
@@ -104,6 +109,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         protocol=functools.partial(McpProtocol, door=door, endpoint=endpoint),
         returns=returns,
         watch=watch,
+        repositories=repositories,
         housekeeping=housekeeping,
         recovery=recovery,
     )

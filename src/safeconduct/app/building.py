@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,15 +19,15 @@ from safeconduct.core.clock import Clock, SystemClock
 from safeconduct.core.errors import Code, Refused
 from safeconduct.egress import Fetcher, Transport
 from safeconduct.egress import Limits as TransportLimits
-from safeconduct.hosts import Hosts
+from safeconduct.hosts import Host, Hosts
 from safeconduct.oauth import Clients, Revocations
 from safeconduct.people import People
-from safeconduct.policy import OpaServers
+from safeconduct.policy import OpaServers, Shelf, Signer
 from safeconduct.relations import Ceilings, Relations
 from safeconduct.sessions import Sessions
 from safeconduct.settings import OpaSettings, ServerSettings, Settings
 from safeconduct.signin import Passwords
-from safeconduct.storage import Database, Epoch, Feed, Lease, migrate
+from safeconduct.storage import Database, Epoch, Feed, Lease, Read, migrate
 from safeconduct.upstreams import Catalogue, Crawler
 
 _KEY_BYTES = 32
@@ -45,6 +45,7 @@ class Installation(NamedTuple):
     lease: Lease
     trail: Trail
     hosts: Hosts
+    shelf: Shelf
     people: People
     ceilings: Ceilings
     relations: Relations
@@ -103,17 +104,20 @@ async def open_installation(
             stack.push_async_callback(opa.aclose)
         fetcher = fetcher or Fetcher()
         stack.push_async_callback(fetcher.aclose)
-        hosts = Hosts(database, feed)
+        root = root_key(server.data_dir)
+        shelf = Shelf(Signer(root))
+        hosts = Hosts(database, feed, beside=_filling(shelf))
         await hosts.refresh()
         yield Installation(
             settings=settings,
             clock=clock,
-            root_key=root_key(server.data_dir),
+            root_key=root,
             feed=feed,
             database=database,
             lease=Lease() if database.shared else Lease.endless(),
             trail=trail,
             hosts=hosts,
+            shelf=shelf,
             people=People(database, feed),
             ceilings=Ceilings(database, feed),
             relations=Relations(database, feed),
@@ -128,6 +132,13 @@ async def open_installation(
             crawler=Crawler(transport),
             revocations=Revocations(database, trail=trail, clock=clock),
         )
+
+
+def _filling(shelf: Shelf) -> Callable[[Read, list[Host]], Awaitable[None]]:
+    async def fill(tx: Read, hosts: list[Host]) -> None:
+        await shelf.fill(tx, [(host.key, host.policies.policy_bundle) for host in hosts])
+
+    return fill
 
 
 def root_key(data_dir: Path) -> bytes:

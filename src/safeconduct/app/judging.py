@@ -32,7 +32,7 @@ class Judging(NamedTuple):
 
 def judges_of(parts: Installation) -> Judging:
     """Build what decides."""
-    policies = HostPolicies(parts.hosts, parts.opa).of
+    policies = HostPolicies(parts.hosts, parts.shelf, parts.opa).of
     relations = RelationAnswers(parts.relations, parts.people, policies, parts.clock)
     leased = _while_leased(parts.lease, policies)
     sources = FactSources(

@@ -12,6 +12,7 @@ from safeconduct.policy import (
     HostPolicy,
     OpaEngine,
     OpaServers,
+    Shelf,
     known_data,
 )
 
@@ -19,8 +20,9 @@ from safeconduct.policy import (
 class HostPolicies:
     """Finds a host's policy; an engine is made when a bundle is first needed."""
 
-    def __init__(self, hosts: Hosts, opa: OpaServers | None = None) -> None:
+    def __init__(self, hosts: Hosts, shelf: Shelf, opa: OpaServers | None = None) -> None:
         self._hosts = hosts
+        self._shelf = shelf
         self._opa = opa
         self._shipped = Bundle.shipped()
         self._of_host: dict[HostId, tuple[Host, HostPolicy]] = {}
@@ -29,8 +31,8 @@ class HostPolicies:
         """Return the policy in force.
 
         Raises:
-            LookupError: If there is no such host, or nobody who could run its rules; the PDP
-                answers that with a deny.
+            LookupError: If there is no such host, its bundle is missing or was altered, or nobody
+                could run it; the PDP answers that with a deny.
         """
         host = self._hosts.get(key)
         if host is None:
@@ -38,7 +40,7 @@ class HostPolicies:
         held = self._of_host.get(key)
         if held is not None and held[0] is host:
             return held[1]
-        bundle = bundle_of(host, self._shipped)
+        bundle = bundle_of(host, self._shelf, self._shipped)
         engine = host.policies.policy_engine
         if (
             held is not None
@@ -68,12 +70,10 @@ class HostPolicies:
             raise LookupError(error.public) from error
 
 
-def bundle_of(host: Host, shipped: Bundle) -> Bundle:
-    """Return the shipped rules with those the host added when it was configured."""
-    added = dict(host.policies.policy_modules)
-    modules = {**dict(shipped.modules), **added}
-    return Bundle.of(
-        modules=tuple(modules.items()),
-        data={**shipped.data, **host.policies.policy_data},
-        schema=host.policies.policy_schema,
-    )
+def bundle_of(host: Host, shelf: Shelf, shipped: Bundle) -> Bundle:
+    """Return the shipped rules with the host's own that are in force.
+
+    Raises:
+        LookupError: If the stored ones are missing or were altered.
+    """
+    return shelf.of(host.key, host.policies.policy_bundle).upon(shipped)

@@ -58,8 +58,11 @@ class RelationAnswers:
         """Answer the PDP's questions, in order; what cannot be answered is a no."""
         if not asked:
             return []
+        schema = self._schema(host)
+        if schema is None:  # and the PDP refuses whatever was asked about
+            return [Answered(allowed=False)] * len(asked)
         verdicts = check_many(
-            self._schema(host),
+            schema,
             await self._relations.graph(host),
             [Asked(object=one, permission=needed, subject=who) for one, needed, who in asked],
             at=at,
@@ -80,6 +83,8 @@ class RelationAnswers:
         """Return what of a type a subject has a permission on; nothing for an unknown one."""
         graph = await self._relations.graph(host)
         schema = self._schema(host)
+        if schema is None:
+            return []
         try:
             return lookup_resources(
                 schema, graph, kind, permission, subject, at=at, contextual=context, most=_MOST
@@ -100,6 +105,8 @@ class RelationAnswers:
         """Return who of a type has a permission; nobody for an unknown one."""
         graph = await self._relations.graph(host)
         schema = self._schema(host)
+        if schema is None:
+            return Subjects(found=())
         try:
             return lookup_subjects(
                 schema, graph, object_, permission, kind, at=at, contextual=context, most=_MOST
@@ -109,13 +116,20 @@ class RelationAnswers:
 
     async def permissions(self, host: HostId, kind: str) -> list[str]:
         """Return what can be asked about objects of a type."""
-        definition = self._schema(host).definitions.get(kind)
+        schema = self._schema(host)
+        if schema is None:
+            return []
+        definition = schema.definitions.get(kind)
         if definition is not None:
             return list(definition.members)
         return list((await self._relations.graph(host)).relations_of(kind))
 
-    def _schema(self, host: HostId) -> Schema:
-        return host_schema(self._policies(host).schema)
+    def _schema(self, host: HostId) -> Schema | None:
+        """Return the host's definitions; None when there is no policy that can be trusted."""
+        try:
+            return host_schema(self._policies(host).schema)
+        except LookupError:
+            return None
 
     async def asked_by(self, call: Call, wanted: list[Question]) -> dict[Question, bool]:
         """Answer what a filter asks about the items of a result."""

@@ -31,6 +31,7 @@ _POLL_SECONDS = 1.0
 _FLUSH_SECONDS = 30.0
 _CLEAN_SECONDS = 300.0
 _EXPIRE_SECONDS = 60.0
+_REPOSITORY_SECONDS = 2.0  # a host's own poll_seconds counts; this is how often we ask about them
 _CHECK_SECONDS = 600.0
 _DRAIN_SECONDS = 20
 _COLLECT_AFTER = (20_000, 20, 20)  # a call makes few cycles, so looking for them can wait
@@ -85,6 +86,7 @@ async def gateway(
             await parts.relations.graph(host.key)
         answers = answering(parts, ready=_readiness(parts))
         stack.push_async_callback(answers.watch.close)
+        stack.push_async_callback(answers.repositories.close)
         stack.push_async_callback(answers.recovery.aclose)
         stack.push_async_callback(parts.sessions.flush)
         for work, seconds in (
@@ -92,8 +94,10 @@ async def gateway(
             (answers.housekeeping.clean, _CLEAN_SECONDS),
             (Expiring(parts).end_what_ran_out, _EXPIRE_SECONDS),
             (answers.watch.check_all, _CHECK_SECONDS),
+            (answers.repositories.look_around, _REPOSITORY_SECONDS),
         ):
             stack.push_async_callback(_every(seconds, work, lease=parts.lease))
+        await answers.repositories.look_around()
         yield Gateway(parts, answers)
 
 

@@ -1,6 +1,7 @@
 """The configuration file: one YAML text in, frozen and checked values out."""
 
 from safeconduct.settings.describe import describe_settings
+from safeconduct.settings.git import GitSettings
 from safeconduct.settings.loading import load, parse
 from safeconduct.settings.model import (
     AccessSettings,
@@ -35,6 +36,7 @@ __all__ = [
     "ClientSettings",
     "ConsentSettings",
     "EnforcementPointSettings",
+    "GitSettings",
     "HostSettings",
     "Limits",
     "MailSettings",

@@ -64,7 +64,8 @@ class Checks:
         self._clients(path, host)
         self._points(path, host)
         self._lives(path, host)
-        self._policy(f"{path}.policy", host.policy, server)
+        if host.policy is not None:
+            self._policy(f"{path}.policy", host.policy, server)
 
     def _sign_in(self, path: str, host: HostSettings) -> None:
         if host.sign_in.password is None:
@@ -198,13 +199,26 @@ class Checks:
                 f"must be at most {path}.sessions.absolute_days ({host.sessions.absolute_days})",
             )
 
-    def _policy(self, path: str, policy: PolicySettings | None, server: ServerSettings) -> None:
-        if policy is None:
-            return
-        if policy.directory is not None and not policy.directory.is_dir():
-            self._add(f"{path}.directory", "there is no such directory beside this file")
+    def _policy(self, path: str, policy: PolicySettings, server: ServerSettings) -> None:
+        if policy.directory is not None and policy.git is not None:
+            self._add(path, "must name a directory or a git repository, and not both")
+        if policy.directory is None and policy.git is None and policy.engine == "embedded":
+            self._add(path, "says nothing; name a directory or a git repository, or another engine")
         if policy.engine == "opa" and server.opa is None:
             self._add(f"{path}.engine", "opa needs server.opa, which says where the servers are")
+        if policy.directory is not None and not policy.directory.is_dir():
+            self._add(f"{path}.directory", "there is no such directory beside this file")
+        if policy.git is None:
+            return
+        scheme = policy.git.url.partition("://")[0]
+        if scheme in {"file", "http"} and not server.allow_loopback_upstreams:
+            self._add(
+                f"{path}.git.url",
+                f"{scheme}:// needs server.allow_loopback_upstreams, which is off"
+                f"{self._beside('server.allow_loopback_upstreams')}",
+            )
+        if policy.git.token is not None and scheme != "https":
+            self._add(f"{path}.git.token", "is sent over https only")
 
     def _opa(self, opa: OpaSettings | None) -> None:
         if opa is None:

@@ -14,6 +14,7 @@ from msgspec import field
 from safeconduct.core.model import Level, Value
 from safeconduct.core.secrets import Secret
 from safeconduct.settings import forms
+from safeconduct.settings.git import GitSettings
 from safeconduct.settings.marks import About, Range, SecretUrl, Shape, Switch
 
 Email = Annotated[str, Shape(form=forms.email, word="email address")]
@@ -310,12 +311,20 @@ class AccessSettings(Value, frozen=True):
 
 
 class PolicySettings(Value, frozen=True):
-    """The host's own rules, and where rules run."""
+    """The host's own rules, a directory or a git repository, and where rules run."""
 
-    directory: Annotated[
-        Path | None,
-        About(text="Directory with Rego files and their data.", default="the built-in rules alone"),
-    ] = None
+    directory: Annotated[Path | None, About(text="Directory with Rego files and their data.")] = (
+        None
+    )
+    git: Annotated[GitSettings | None, About(text="A git repository instead.")] = None
+    trusted_keys: Annotated[
+        tuple[Secret, ...],
+        About(
+            text="Ed25519 public keys (PEM or JWK) of those who write rules; when there are any,"
+            " only rules signed by one of them are taken. See `safeconduct policy sign`.",
+            default="rules need no signature",
+        ),
+    ] = ()
     engine: Annotated[
         Literal["embedded", "opa"],
         About(text="In this process, or by the servers of `server.opa`."),
