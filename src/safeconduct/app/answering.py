@@ -35,11 +35,13 @@ from safeconduct.oauth import (
     Verifier,
 )
 from safeconduct.proxy import (
+    Again,
     Decider,
     Flights,
     Gate,
+    HeldCalls,
     McpEndpoint,
-    NobodyApproves,
+    Notices,
     Obligations,
     Pipeline,
     Records,
@@ -63,6 +65,7 @@ class Answering(NamedTuple):
     app: ASGIApp
     protocol: Callable[..., asyncio.Protocol]
     returns: Returns
+    held: HeldCalls
     watch: CatalogueWatch
     housekeeping: Housekeeping
     recovery: Recovery
@@ -73,7 +76,8 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
     metrics = Metrics(lease_seconds=_lease_seconds(parts))
     watch = CatalogueWatch(parts)
     judges = judging(parts)
-    returns, endpoint = _road(parts, judges, metrics, watch)
+    door = _door(parts, metrics)
+    returns, held, endpoint = _road(parts, judges, metrics, watch, door)
     doors = _sign_in(parts)
     errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
     pages = _pages(parts, watch, recovery, doors, errors)
@@ -85,7 +89,6 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         exception_handlers=errors.handlers(),
     )
     inner.router.redirect_slashes = False  # a redirect would lose a POST
-    door = _door(parts, metrics)
     app = edge.Edge(
         inner,
         mcp=endpoint,
@@ -99,6 +102,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         app=app,
         protocol=functools.partial(McpProtocol, door=door, endpoint=endpoint),
         returns=returns,
+        held=held,
         watch=watch,
         housekeeping=housekeeping,
         recovery=recovery,
@@ -128,13 +132,28 @@ def _door(parts: Installation, metrics: Metrics) -> edge.Door:
 
 
 def _road(
-    parts: Installation, judges: Judging, metrics: Metrics, watch: CatalogueWatch
-) -> tuple[Returns, McpEndpoint]:
+    parts: Installation,
+    judges: Judging,
+    metrics: Metrics,
+    watch: CatalogueWatch,
+    door: edge.Door,
+) -> tuple[Returns, HeldCalls, McpEndpoint]:
     decider = Decider(sources=judges.sources, pdp=judges.pdp, sessions=parts.sessions)
     records = Records(parts.trail, metrics, SealedArguments(parts.root_key))
+    gate, notices = _gate(parts), Notices()
+    held = HeldCalls(
+        parts.approvals,
+        gate=gate,
+        sessions=parts.sessions,
+        notices=notices,
+        metrics=metrics,
+        clock=parts.clock,
+    )
+    again = Again(gate=gate, decider=decider, records=records, catch_up=door.keep_up)
     obligations = Obligations(
         consents=parts.consents,
-        approvals=NobodyApproves(),
+        approvals=held,
+        again=again.decide,
         permissions=judges.relations,
         throttles=Throttles(parts.clock),
         notify=records.notified,
@@ -154,13 +173,7 @@ def _road(
         changed=lambda call: watch.soon(call.caller.host, call.server.key),
     )
     pipeline = Pipeline(
-        gate=Gate(
-            verifier=Verifier(parts.database, parts.feed),
-            clients=parts.clients,
-            sessions=parts.sessions,
-            catalogue=parts.catalogue,
-            clock=parts.clock,
-        ),
+        gate=gate,
         transports=transports,
         decider=decider,
         records=records,
@@ -169,8 +182,20 @@ def _road(
         states=states,
         forwarder=Forwarder(parts.transport),
         returns=returns,
+        notices=notices,
     )
-    return returns, McpEndpoint(pipeline, max_body_bytes=parts.settings.server.limits.body_bytes)
+    body_bytes = parts.settings.server.limits.body_bytes
+    return returns, held, McpEndpoint(pipeline, max_body_bytes=body_bytes)
+
+
+def _gate(parts: Installation) -> Gate:
+    return Gate(
+        verifier=Verifier(parts.database, parts.feed),
+        clients=parts.clients,
+        sessions=parts.sessions,
+        catalogue=parts.catalogue,
+        clock=parts.clock,
+    )
 
 
 def _lease_seconds(parts: Installation) -> Callable[[], float] | None:
