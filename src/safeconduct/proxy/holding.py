@@ -176,27 +176,32 @@ def _fingerprint(call: Call) -> str:
 
 
 def _denied(call: Call, decision: Decision, approval: Approval) -> Denied:
-    what, name = call.message.name or call.server.name, approval.id
+    """Say what has become of a request, and what to do, to a reader who sees nothing else."""
+    reason, said = _told(call.message.name or call.server.name, approval)
+    return Denied(Code.APPROVAL, replace(decision, allow=False, reason=reason, message=said))
+
+
+def _told(what: str, approval: Approval) -> tuple[str, str]:
+    name = approval.id
     needs = f"{what} needs the approval of an operator ({approval.role})"
     match approval.state:
         case "refused":
             why = f": {approval.reason!r}" if approval.reason else ""
-            reason, said = (
-                "approval.refused",
-                (f"{what} was refused by an operator{why}. Nothing was done; request {name}. Do "
-                "not repeat the call. Whoever believes this is an error contacts an admin."),
+            said = (
+                f"{what} was refused by an operator{why}. Nothing was done; request {name}. Do "
+                "not repeat the call. Whoever believes this is an error contacts an admin."
             )
+            return "approval.refused", said
         case "pending":
-            until = f"{approval.expires_at:%H:%M:%S} UTC"
-            reason, said = (
-                "approval.pending",
-                (f"{needs}, and nobody has decided yet. Nothing was done. Request {name} stays "
-                f"open until {until}: make exactly the same call again once it is approved."),
+            said = (
+                f"{needs}, and nobody has decided yet. Nothing was done. Request {name} stays open "
+                f"until {approval.expires_at:%H:%M:%S} UTC: make exactly the same call again once "
+                "it is approved."
             )
+            return "approval.pending", said
         case _:
-            reason, said = (
-                "approval.timed_out",
-                (f"{needs}, and nobody gave it in time. Nothing was done; request {name} is over. "
-                "Ask for somebody who can approve, then make the same call again: that asks anew."),
+            said = (
+                f"{needs}, and nobody gave it in time. Nothing was done; request {name} is over. "
+                "Ask for somebody who can approve, then make the same call again: that asks anew."
             )
-    return Denied(Code.APPROVAL, replace(decision, allow=False, reason=reason, message=said))
+            return "approval.timed_out", said
