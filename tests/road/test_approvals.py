@@ -306,6 +306,22 @@ async def test_one_approval_lets_one_call_through_and_not_two_at_once(
     assert len(ruled.upstream.calls()) == 1
 
 
+@pytest.mark.requirement("H-12")
+async def test_a_call_whose_approval_another_used_first_asks_for_one_of_its_own(
+    ruled: World, agent: Tokens
+) -> None:
+    async with calling(ruled, agent) as task:
+        (approval,) = await pending(ruled)
+        await is_held(ruled)
+        async with ruled.parts.database.write() as tx:  # both steps at once, as seen from here
+            await approvals._moved(tx, approval.host, approval.id, "pending", "used")
+            tx.changed("approval", approval.host, approval.id)
+        (other,) = await pending(ruled)
+        assert other.id != approval.id
+        assert not task.done()
+    assert ruled.upstream.calls() == []
+
+
 @pytest.mark.requirement("H-12", "K-03")
 @pytest.mark.parametrize(
     "other",

@@ -141,15 +141,8 @@ def _road(
     decider = Decider(sources=judges.sources, pdp=judges.pdp, sessions=parts.sessions)
     records = Records(parts.trail, metrics, SealedArguments(parts.root_key))
     gate, notices = _gate(parts), Notices()
-    held = HeldCalls(
-        parts.approvals,
-        gate=gate,
-        sessions=parts.sessions,
-        notices=notices,
-        metrics=metrics,
-        clock=parts.clock,
-    )
     again = Again(gate=gate, decider=decider, records=records, catch_up=door.keep_up)
+    held = _held(parts, gate, notices, metrics)
     obligations = Obligations(
         consents=parts.consents,
         approvals=held,
@@ -186,6 +179,17 @@ def _road(
     )
     body_bytes = parts.settings.server.limits.body_bytes
     return returns, held, McpEndpoint(pipeline, max_body_bytes=body_bytes)
+
+
+def _held(parts: Installation, gate: Gate, notices: Notices, metrics: Metrics) -> HeldCalls:
+    return HeldCalls(
+        parts.approvals,
+        gate=gate,
+        sessions=parts.sessions,
+        notices=notices,
+        metrics=metrics,
+        clock=parts.clock,
+    )
 
 
 def _gate(parts: Installation) -> Gate:
