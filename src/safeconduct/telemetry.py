@@ -91,6 +91,7 @@ class Metrics:
         self._policies = policies
         self.throttled = 0
         self.streams = 0
+        self.held = 0
         self._decisions = {"allow": 0, "deny": 0}
         self._outcomes: dict[str, int] = {}
         self._buckets = [0] * (len(_SECONDS) + 1)
@@ -131,7 +132,9 @@ class Metrics:
         yield GaugeMetricFamily(
             "safeconduct_open_streams", "Streams open to agents now.", value=self.streams
         )
-
+        yield GaugeMetricFamily(
+            "safeconduct_held_calls", "Calls that wait for an approval now.", value=self.held
+        )
         if self._lease_seconds is not None:
             yield GaugeMetricFamily(
                 "safeconduct_lease_seconds",

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from safeconduct.approvals import ApprovalQueue
 from safeconduct.audit import Trail
 from safeconduct.consent import Consents
 from safeconduct.core.clock import Clock, SystemClock
@@ -51,6 +52,7 @@ class Installation(NamedTuple):
     relations: Relations
     consents: Consents
     sessions: Sessions
+    approvals: ApprovalQueue
     catalogue: Catalogue
     fetcher: Fetcher
     clients: Clients
@@ -123,6 +125,7 @@ async def open_installation(
             relations=Relations(database, feed),
             consents=Consents(database, feed),
             sessions=Sessions(database, feed, clock=clock),
+            approvals=ApprovalQueue(database, feed, trail=trail, clock=clock),
             catalogue=Catalogue(database, feed),
             fetcher=fetcher,
             clients=Clients(database, feed, clock=clock, fetcher=fetcher),

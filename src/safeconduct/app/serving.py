@@ -55,8 +55,9 @@ class Gateway:
         await self._answers.app(scope, receive, send)
 
     def stop(self) -> None:
-        """End standing streams, so that a graceful stop need not wait for them."""
+        """End standing streams and held calls, so that a graceful stop need not wait for them."""
         self._answers.returns.stop()
+        self._answers.held.stop()
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ import typer
 
 from safeconduct.cli import (
     agents,
+    approvals,
     auditing,
     configuring,
     connecting,
@@ -53,6 +54,7 @@ def program() -> typer.Typer:
     whole.add_typer(people.commands(), name="people")
     whole.add_typer(agents.commands(), name="agents")
     whole.add_typer(sessions.commands(), name="sessions")
+    whole.add_typer(approvals.commands(), name="approvals")
     return whole
 
 

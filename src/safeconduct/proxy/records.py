@@ -39,9 +39,12 @@ class Records:
         self._metrics.decided(allow=decision.allow)
         if decision.allow and not call.row.recorded:
             return ""
-        record = self._trail.append(self._event(call, decision))
-        await self._trail.settled(critical=decision.required_level is Level.HIGH)
-        return record
+        return await self._decided(call, decision, "call.intent")
+
+    async def resumed(self, call: Call, decision: Decision) -> str:
+        """Record the decision on a call that was held, beside its intent, as `intent` does."""
+        self._metrics.decided(allow=decision.allow)
+        return await self._decided(call, decision, "call.resumed")
 
     def _sealed(self, call: Call, decision: Decision) -> str | None:
         if not call.message.arguments or not decision.arguments:
@@ -97,10 +100,15 @@ class Records:
             )
         )
 
-    def _event(self, call: Call, decision: Decision) -> Event:
+    async def _decided(self, call: Call, decision: Decision, kind: str) -> str:
+        record = self._trail.append(self._event(call, decision, kind))
+        await self._trail.settled(critical=decision.required_level is Level.HIGH)
+        return record
+
+    def _event(self, call: Call, decision: Decision, kind: str) -> Event:
         message, agent = call.message, call.exchange.headers.text(b"user-agent")
         return Event(
-            kind="call.intent" if decision.allow else "call.denied",
+            kind=kind if decision.allow else "call.denied",
             host=call.caller.host,
             subject=call.caller.subject,
             client=call.caller.client,

@@ -27,6 +27,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("host", "number", name=op.f("pk_activations")),
     )
     op.create_table(
+        "approvals",
+        sa.Column("host", sa.String(length=63), nullable=False),
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("client", sa.String(length=2048), nullable=False),
+        sa.Column("session", sa.String(length=64), nullable=False),
+        sa.Column("server", sa.String(length=63), nullable=False),
+        sa.Column("method", sa.String(length=2048), nullable=False),
+        sa.Column("name", sa.String(length=2048), nullable=False),
+        sa.Column("level", sa.Integer(), nullable=True),
+        sa.Column("role", sa.String(length=20), nullable=False),
+        sa.Column("arguments", sa.JSON(), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("decision_id", sa.String(length=64), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("decided_by", sa.String(length=200), nullable=True),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.String(length=500), nullable=True),
+        sa.PrimaryKeyConstraint("host", "id", name=op.f("pk_approvals")),
+    )
+    op.create_index(
+        "ix_approvals_host_fingerprint", "approvals", ["host", "fingerprint"], unique=False
+    )
+    op.create_index("ix_approvals_host_state", "approvals", ["host", "state"], unique=False)
+    op.create_index(
+        "ix_approvals_state_expires_at", "approvals", ["state", "expires_at"], unique=False
+    )
+    op.create_table(
         "browser_sessions",
         sa.Column("host", sa.String(length=63), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
