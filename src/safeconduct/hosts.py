@@ -103,6 +103,7 @@ class Policies(Value, frozen=True):
     lists_everything: bool = False
     enforcement_points: tuple[EnforcementPoint, ...] = ()
     policy_bundle: str = ""
+    policy_shadow: str = ""
     policy_engine: Literal["embedded", "opa"] = "embedded"
 
 

@@ -80,15 +80,18 @@ class Metrics:
         *,
         lease_seconds: Callable[[], float] | None = None,
         policies: Callable[[], Iterable[PolicyAge]] | None = None,
+        flips: Callable[[], tuple[int, int]] | None = None,
     ) -> None:
         """Begin at nothing.
 
         Args:
             lease_seconds: Says how long decisions may go on, where that is limited.
+            flips: Says how many decisions a shadow would have allowed, and denied, instead.
             policies: Says how old the rules of hosts with a policy repository are.
         """
         self._lease_seconds = lease_seconds
         self._policies = policies
+        self._flips = flips
         self.throttled = 0
         self.streams = 0
         self.held = 0
@@ -135,6 +138,13 @@ class Metrics:
         yield GaugeMetricFamily(
             "safeconduct_held_calls", "Calls that wait for an approval now.", value=self.held
         )
+        if self._flips is not None:
+            flips = CounterMetricFamily(
+                "safeconduct_shadow_flips", "Answers a shadow would flip.", labels=["to"]
+            )
+            for word, count in zip(("allow", "deny"), self._flips(), strict=True):
+                flips.add_metric([word], count)
+            yield flips
         if self._lease_seconds is not None:
             yield GaugeMetricFamily(
                 "safeconduct_lease_seconds",

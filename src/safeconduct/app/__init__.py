@@ -7,7 +7,7 @@ from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.repositories import Repositories
-from safeconduct.app.rules import own_failures
+from safeconduct.app.rules import Offer, own_failures, read_rules
 from safeconduct.app.running import serve
 from safeconduct.app.serving import Gateway, configured, gateway
 from safeconduct.app.watching import CatalogueWatch
@@ -20,6 +20,7 @@ __all__ = [
     "Importer",
     "Installation",
     "Judging",
+    "Offer",
     "Plan",
     "Provisioner",
     "Repositories",
@@ -29,5 +30,6 @@ __all__ = [
     "open_installation",
     "own_failures",
     "public_url",
+    "read_rules",
     "serve",
 ]

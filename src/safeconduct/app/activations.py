@@ -120,6 +120,37 @@ class Activations:
         await self._switch(tx, host, offer, kind="rolled_back", by=by)
         return stored
 
+    async def shadow(self, tx: Write, host: Host, offer: Offer | None, *, by: str) -> None:
+        """Have rules asked beside those that decide, or none any more.
+
+        Args:
+            tx: The transaction; it must not be committed if this raises.
+            host: As it is now.
+            offer: What was judged, or None.
+            by: Who wants it.
+        """
+        digest = "" if offer is None else offer.rules.digest
+        self._trail.append(
+            Event(
+                kind="policy.shadowed",
+                host=host.key,
+                bundle=None if offer is None else offer.rules.upon(self._shipped).digest,
+                detail={"by": by, "before": host.policies.policy_shadow, "after": digest},
+            )
+        )
+        if offer is not None:
+            await policy.keep(
+                tx,
+                host.key,
+                offer.rules,
+                signer=self._signer,
+                source=offer.source,
+                version=None,  # it was not activated, so a later one need not be higher
+                at=self._clock.now(),
+            )
+        policies = replace(host.policies, policy_shadow=digest)
+        await hosts.save(tx, replace(host, policies=policies))
+
     async def end(self, tx: Write, host: Host, *, by: str) -> None:
         """Note that nothing decides any more, because the host goes."""
         offer = Offer(because="the host was taken out of service")

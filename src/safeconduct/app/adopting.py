@@ -54,32 +54,34 @@ async def adopting(
     """
     key = target.host.key
     now = None if present.host is None else present.host.policies.policy_bundle
+    shadow = "" if present.host is None else present.host.policies.policy_shadow
     before = await activations.stored(tx, key, now or "")
     offer = target.offer
     if offer is None:
         kept = PENDING if now is None else now
-        return Adopting(_with(target, kept), before, before or OwnRules())
+        return Adopting(_with(target, kept, shadow), before, before or OwnRules())
     digest = offer.rules.digest
     if now is not None and await activations.held(tx, key, now, digest):
         return Adopting(
-            _with(target, now),
+            _with(target, now, shadow),
             before,
             before or OwnRules(),
             warning=f"its rules are still those that were rolled back ({digest[:12]}), so it "
             f"stays on {now[:12]} until they change; or: safeconduct policy rollback {digest[:12]}",
         )
     if digest == (now or "") and before is not None:
-        return Adopting(_with(target, digest), before, offer.rules)
+        return Adopting(_with(target, digest, shadow), before, offer.rules)
     try:
         await activations.check_version(tx, key, offer)
     except BundleError as error:
         raise BundleError(f"The rules of host {key} cannot be used: {error.public}") from error
     waited = now == PENDING
-    return Adopting(_with(target, digest), before, offer.rules, offer=offer, waited=waited)
+    return Adopting(_with(target, digest, shadow), before, offer.rules, offer=offer, waited=waited)
 
 
-def _with(target: Target, digest: str) -> Target:
-    policies = replace(target.host.policies, policy_bundle=digest)
+def _with(target: Target, digest: str, shadow: str) -> Target:
+    """Give a target its rules; what is asked beside them is no matter of the file."""
+    policies = replace(target.host.policies, policy_bundle=digest, policy_shadow=shadow)
     return replace(target, host=replace(target.host, policies=policies))
 
 

@@ -76,9 +76,13 @@ class Answering(NamedTuple):
 def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, str]]]) -> Answering:
     """Build everything that answers."""
     repositories = Repositories(parts)
-    metrics = Metrics(lease_seconds=_lease_seconds(parts), policies=repositories.ages)
-    watch = CatalogueWatch(parts)
     judges, arguments = judges_of(parts), SealedArguments(parts.root_key)
+    metrics = Metrics(
+        lease_seconds=_lease_seconds(parts),
+        policies=repositories.ages,
+        flips=lambda: (judges.flips.to_allow, judges.flips.to_deny),
+    )
+    watch = CatalogueWatch(parts)
     door = _door(parts, metrics)
     returns, held, endpoint = _road(parts, judges, metrics, arguments, watch, door)
     doors = _sign_in(parts)

@@ -139,7 +139,9 @@ async def open_installation(
 
 def _filling(shelf: Shelf) -> Callable[[Read, list[Host]], Awaitable[None]]:
     async def fill(tx: Read, hosts: list[Host]) -> None:
-        await shelf.fill(tx, [(host.key, host.policies.policy_bundle) for host in hosts])
+        said = [(host.key, host.policies) for host in hosts]
+        wanted = [(key, each.policy_bundle) for key, each in said]
+        await shelf.fill(tx, wanted + [(key, each.policy_shadow) for key, each in said])
 
     return fill
 

@@ -9,6 +9,7 @@ from safeconduct import edge
 from safeconduct.app.building import Installation
 from safeconduct.app.policies import HostPolicies
 from safeconduct.app.relating import RelationAnswers
+from safeconduct.app.shadowing import Flips
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import HostId
 from safeconduct.policy import FactSources, HostPolicy, Pdp
@@ -21,6 +22,7 @@ class Judging(NamedTuple):
 
     Attributes:
         policies: Finds a host's policy, and none once the lease has run out.
+        flips: What the rules of shadows would have decided otherwise.
     """
 
     pdp: Pdp
@@ -28,6 +30,7 @@ class Judging(NamedTuple):
     relations: RelationAnswers
     decider: Decider
     policies: Callable[[HostId], HostPolicy]
+    flips: Flips
 
 
 def judges_of(parts: Installation) -> Judging:
@@ -43,13 +46,15 @@ def judges_of(parts: Installation) -> Judging:
         policies=policies,
         clock=parts.clock,
     )
-    pdp = Pdp(leased)
+    flips = Flips(parts.trail)
+    pdp = Pdp(leased, told=flips.note)
     return Judging(
         pdp=pdp,
         sources=sources,
         relations=relations,
         decider=Decider(sources=sources, pdp=pdp, sessions=parts.sessions),
         policies=leased,
+        flips=flips,
     )
 
 

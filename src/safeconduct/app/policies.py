@@ -12,6 +12,7 @@ from safeconduct.policy import (
     HostPolicy,
     OpaEngine,
     OpaServers,
+    Shadow,
     Shelf,
     known_data,
 )
@@ -46,6 +47,7 @@ class HostPolicies:
             held is not None
             and held[1].bundle == bundle.digest
             and held[0].policies.policy_engine == engine
+            and held[0].policies.policy_shadow == host.policies.policy_shadow
         ):
             policy = held[1]
         else:
@@ -55,9 +57,20 @@ class HostPolicies:
                 questions=tuple(known_data(bundle.data).questions.items()),
                 obliges=bundle.obliges,
                 schema=bundle.schema,
+                shadow=self._shadow(host),
             )
         self._of_host[key] = (host, policy)
         return policy
+
+    def _shadow(self, host: Host) -> Shadow | None:
+        """Return what is asked beside; what cannot be is left out, for it decides nothing."""
+        digest = host.policies.policy_shadow
+        if not digest:
+            return None
+        try:
+            return Shadow(self._shelf.of(host.key, digest).upon(self._shipped))
+        except (LookupError, BundleError):
+            return None
 
     def _engine(self, host: Host, bundle: Bundle) -> Engine:
         if host.policies.policy_engine == "embedded":

@@ -23,6 +23,7 @@ def add_to(group: typer.Typer) -> None:
     group.command("history")(history)
     group.command("show")(show)
     group.command("rollback")(roll_back)
+    group.command("shadow")(shadow)
     group.command("sign")(sign)
     group.command("keygen")(keygen)
 
@@ -61,6 +62,31 @@ def show(
     from safeconduct.cli.work.asking import Asked
 
     bundles.show(Asked(config=config, as_json=as_json, host=host), digest, at)
+
+
+def shadow(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Directory with the rules to try.")
+    ] = None,
+    *,
+    off: Annotated[bool, typer.Option("--off", help="Ask nothing beside any more.")] = False,
+    config: Config = DEFAULT_FILE,
+    host: HostKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask other rules beside those in force, or list whose answers they would flip."""
+    from safeconduct.cli.work import shadowing
+    from safeconduct.cli.work.asking import Asked
+
+    asked = Asked(config=config, as_json=as_json, host=host)
+    if directory is not None and off:
+        raise typer.BadParameter("name a directory, or --off")
+    if directory is not None:
+        shadowing.begin(asked, directory)
+    elif off:
+        shadowing.end(asked)
+    else:
+        shadowing.flips(asked)
 
 
 def roll_back(

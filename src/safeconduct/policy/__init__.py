@@ -80,6 +80,7 @@ from safeconduct.policy.scenarios import (
 from safeconduct.policy.schema import (
     input_schema,
 )
+from safeconduct.policy.shadow import Shadow
 from safeconduct.policy.shelf import (
     Shelf,
 )
@@ -151,6 +152,7 @@ __all__ = [
     "Rules",
     "Scenario",
     "SessionFacts",
+    "Shadow",
     "Shelf",
     "Signer",
     "Standing",

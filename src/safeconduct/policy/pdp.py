@@ -6,7 +6,8 @@ enforcement point permit only what it fully understands; here that is done once,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -17,12 +18,23 @@ from safeconduct.core.model import AccessRequest, HostId, Level, Value
 from safeconduct.policy.engine import Engine, EngineFailed
 from safeconduct.policy.facts import Facts, Input, document
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 FAILED = "engine.failed"
 ALLOWED = "allowed"
+# What was asked, what was decided, the bundle that would have said the opposite, and its reason.
+Told = Callable[[AccessRequest, Decision, str, str], None]
 _NOTHING = Input(basis=b"", arguments=b"")
+
+
+class Beside(Protocol):
+    """Rules that answer beside those that decide."""
+
+    bundle: str
+    questions: tuple[tuple[str, Binding], ...]
+
+    def beside(
+        self, request: AccessRequest, decision: Decision, document: bytes, told: Told
+    ) -> None:
+        """Answer a question once more, and tell of another answer."""
 
 
 class HostPolicy(Value, frozen=True):
@@ -32,6 +44,7 @@ class HostPolicy(Value, frozen=True):
         questions: What the host's rules want to know of the relations, by name.
         obliges: Whether they may oblige to anything.
         schema: The host's own definitions of types and permissions.
+        shadow: Rules that are asked beside these, or None.
     """
 
     engine: Engine
@@ -39,6 +52,7 @@ class HostPolicy(Value, frozen=True):
     questions: tuple[tuple[str, Binding], ...] = ()
     obliges: bool = True
     schema: str = ""
+    shadow: Beside | None = None
 
 
 class Answer(Value, frozen=True):
@@ -62,15 +76,18 @@ class Pdp:
         engines: Callable[[HostId], HostPolicy],
         *,
         new_id: Callable[[], str] | None = None,
+        told: Told | None = None,
     ) -> None:
         """Take the policies' source.
 
         Args:
             engines: Finds a host's policy; raises LookupError where there is none.
             new_id: Names a decision; by default a series of this process.
+            told: Hears what the rules of a shadow would have decided otherwise.
         """
         self._engines = engines
         self._new_id = new_id or Series("dec")
+        self._told = told
         self._decoder = msgspec.json.Decoder(Answer)
 
     def obliges(self, host: HostId) -> bool:
@@ -93,7 +110,10 @@ class Pdp:
         # What is not JSON going in, or not an answer coming out, is a deny like any other.
         except (EngineFailed, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
             return self._failed(policy.bundle, given)
-        return self._decision(answer, policy.bundle, given)
+        decision = self._decision(answer, policy.bundle, given)
+        if policy.shadow is not None and self._told is not None:
+            policy.shadow.beside(request, decision, given.document, self._told)
+        return decision
 
     def _decision(self, answer: Answer, bundle: str, given: Input) -> Decision:
         if not coherent(answer):

@@ -153,9 +153,14 @@ class FactSources:
 
     def _questions(self, host: HostId) -> tuple[tuple[str, Binding], ...]:
         try:
-            return self._policies(host).questions
+            policy = self._policies(host)
         except LookupError:
             return ()  # the PDP refuses a host without a policy
+        if policy.shadow is None:
+            return policy.questions
+        known = {name for name, _ in policy.questions}
+        more = (each for each in policy.shadow.questions if each[0] not in known)
+        return (*policy.questions, *more)
 
 
 def _subject(person: Person | None, request: AccessRequest) -> SubjectFacts:
