@@ -143,13 +143,14 @@ async def test_a_host_whose_repository_was_never_read_allows_nothing(
 ) -> None:
     git = {"branch": "staging"}
     async with deciding(tmp_path, repository, git=git) as world:
-        token = (await world.tokens()).access
-
         assert (await look(world)).problem == "the repository has no branch staging"
         assert await active(world) == policy.PENDING
-        assert await reason(world, token) == "engine.failed"
+        refused = await world.redeem(await world.code("alice", "agent", "tickets"), "agent")
+        assert (refused.status_code, refused.json()["error"]) == (403, "access_denied")
+        assert world.events("token.refused")[-1]["reason"] == "engine.failed"
         repository.git("branch", "staging")
         assert (await look(world)).state == "current"
+        token = (await world.tokens()).access
         assert await reason(world, token) == "policy.get_issue"
         assert await reason(world, token, "create_issue") == "allowed"
 
@@ -287,11 +288,11 @@ async def test_only_what_a_trusted_author_signed_is_taken_and_never_something_ol
 
     keys = [{"file": str(tmp_path / "key.pub")}]
     async with deciding(tmp_path, repository, trusted_keys=keys) as world:
-        token = (await world.tokens()).access
         assert "only signed rules are taken" in (await look(world)).problem
-        assert await reason(world, token) == "engine.failed"
+        assert await active(world) == policy.PENDING
         repository.commit(signed("get_issue", 5))
         assert (await look(world)).state == "current"
+        token = (await world.tokens()).access
         good = await active(world)
 
         for change, said in (

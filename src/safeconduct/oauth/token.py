@@ -104,7 +104,7 @@ class TokenRequests:
         now = self._clock.now()
         async with self._database.write() as tx:
             first = await store.burn_code(tx, host.key, code, at=now)
-            refused = invalid_grant(_NO_CODE)
+            refused = _refusal(standing, _NO_CODE)
             if first and isinstance(standing, Standing):
                 wrong = _wrong(host, code, said, now)
                 if wrong is None:
@@ -129,12 +129,10 @@ class TokenRequests:
             raise invalid_grant(_NO_REFRESH)
         _same_audience(host, token.resource, said)
         standing = await self._standings.of(host, client, token.session, _device(origin))
-        refused = invalid_grant(_NO_REFRESH)
+        refused = _refusal(standing, _NO_REFRESH)
         async with self._database.write() as tx:
             if isinstance(standing, Fallen):
                 self._record("token.refused", host, client, token, origin, standing)
-                if standing.passing:  # invalid_grant would make the client throw its token away
-                    refused = OAuthRefused("access_denied", standing.message, status=403)
             elif (rotated := await self._rotated(tx, host, token, now)) is not None:
                 return await self._issue(tx, host, client, standing, rotated, origin)
             else:
@@ -224,6 +222,13 @@ class TokenRequests:
                 event, session=handle.session, token_id=token_id(handle.digest), decision="deny"
             )
         )
+
+
+def _refusal(standing: Standing | Fallen, otherwise: str) -> OAuthRefused:
+    """Say no. To `invalid_grant` a client throws its token away, and its person signs in again."""
+    if isinstance(standing, Fallen) and standing.passing:
+        return OAuthRefused("access_denied", standing.message, status=403)
+    return invalid_grant(otherwise)
 
 
 def _wrong(
