@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
+from safeconduct.app.policies import HostPolicies
 from safeconduct.audit import Trail
 from safeconduct.consent import Consents
 from safeconduct.core.clock import Clock, SystemClock
@@ -22,7 +23,15 @@ from safeconduct.egress import Limits as TransportLimits
 from safeconduct.hosts import Hosts
 from safeconduct.oauth import Clients, Revocations
 from safeconduct.people import People
-from safeconduct.relations import Ceilings, Relations
+from safeconduct.relations import (
+    Backend,
+    Ceilings,
+    Embedded,
+    Relations,
+    SchemaOf,
+    host_schema,
+    spicedb,
+)
 from safeconduct.sessions import Sessions
 from safeconduct.settings import ServerSettings, Settings
 from safeconduct.signin import Passwords
@@ -30,11 +39,17 @@ from safeconduct.storage import Database, Epoch, Feed, Lease, migrate
 from safeconduct.upstreams import Catalogue, Crawler
 
 _KEY_BYTES = 32
+_MOST_LOOKED_AT = 20_000  # candidates of one search in the relations: some tens of milliseconds
 _MOST_WRITERS = 320  # as many workers as may be configured, and commands beside them
 
 
 class Installation(NamedTuple):
-    """Everything that is not about answering requests."""
+    """Everything that is not about answering requests.
+
+    Attributes:
+        relations: The hosts' tuples in memory.
+        backend: Who answers questions about them.
+    """
 
     settings: Settings
     clock: Clock
@@ -47,6 +62,8 @@ class Installation(NamedTuple):
     people: People
     ceilings: Ceilings
     relations: Relations
+    backend: Backend
+    policies: HostPolicies
     consents: Consents
     sessions: Sessions
     catalogue: Catalogue
@@ -100,6 +117,10 @@ async def open_installation(
         stack.push_async_callback(fetcher.aclose)
         hosts = Hosts(database, feed)
         await hosts.refresh()
+        policies, relations = HostPolicies(hosts), Relations(database, feed)
+        backend = await stack.enter_async_context(
+            _backend(server, database, feed, clock, policies=policies, relations=relations)
+        )
         yield Installation(
             settings=settings,
             clock=clock,
@@ -111,7 +132,9 @@ async def open_installation(
             hosts=hosts,
             people=People(database, feed),
             ceilings=Ceilings(database, feed),
-            relations=Relations(database, feed),
+            relations=relations,
+            backend=backend,
+            policies=policies,
             consents=Consents(database, feed),
             sessions=Sessions(database, feed, clock=clock),
             catalogue=Catalogue(database, feed),
@@ -122,6 +145,36 @@ async def open_installation(
             crawler=Crawler(transport),
             revocations=Revocations(database, trail=trail, clock=clock),
         )
+
+
+@contextlib.asynccontextmanager
+async def _backend(
+    server: ServerSettings,
+    database: Database,
+    feed: Feed,
+    clock: Clock,
+    *,
+    policies: HostPolicies,
+    relations: Relations,
+) -> AsyncIterator[Backend]:
+    said, schema_of = server.relations, _schemas(policies)
+    if said.engine == "embedded":
+        yield Embedded(relations, schema_of=schema_of, clock=clock, most=_MOST_LOOKED_AT)
+        return
+    # The settings make sure that both are there.
+    async with spicedb(
+        database,
+        feed,
+        target=str(said.target),
+        token=said.token.reveal() if said.token else "",
+        schema_of=schema_of,
+        plaintext=said.plaintext,
+    ) as backend:
+        yield backend
+
+
+def _schemas(policies: HostPolicies) -> SchemaOf:
+    return lambda host: host_schema(policies.of(host).schema)
 
 
 def root_key(data_dir: Path) -> bytes:

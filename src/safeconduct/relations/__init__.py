@@ -4,7 +4,7 @@ SpiceDB's schema language over tuples kept in SQL, answered from memory or by a 
 """
 
 from safeconduct.relations.asking import check, check_many
-from safeconduct.relations.backend import Backend, Embedded, spicedb
+from safeconduct.relations.backend import Backend, Embedded
 from safeconduct.relations.ceilings import (
     Ceilings,
     agent,
@@ -22,6 +22,8 @@ from safeconduct.relations.errors import (
 )
 from safeconduct.relations.graph import Graph
 from safeconduct.relations.lookup import lookup_resources, lookup_subjects
+from safeconduct.relations.opening import spicedb
+from safeconduct.relations.outbox import forget as forget_clusters
 from safeconduct.relations.questions import Question, Subjects, Verdict
 from safeconduct.relations.schema import Schema, SchemaOf, base_text, compile_schema, host_schema
 from safeconduct.relations.store import Relations
@@ -52,6 +54,7 @@ __all__ = [
     "consent_tuples",
     "every",
     "expired",
+    "forget_clusters",
     "host_schema",
     "lookup_resources",
     "lookup_subjects",

@@ -155,6 +155,17 @@ async def chunk(
     return [tuple(row) for row in await tx.all(statement)]
 
 
+async def relations_of(tx: Read, host: HostId, kind: str) -> list[str]:
+    """Return the relations that tuples of a type have."""
+    statement = (
+        select(stored.c.relation)
+        .where(stored.c.host == host, stored.c.object.startswith(f"{kind}:", autoescape=True))
+        .distinct()
+        .order_by(stored.c.relation)
+    )
+    return [str(row.relation) for row in await tx.all(statement)]
+
+
 async def expired(tx: Read, *, at: datetime, most: int) -> list[tuple[HostId, Tuple]]:
     """Return edges of any host that are edges no more, for whoever tidies up."""
     statement = select(stored.c.host, *_COLUMNS).where(stored.c.expires_at <= at).limit(most)
