@@ -22,7 +22,14 @@ from safeconduct.hosts import (
     TokenPolicy,
 )
 from safeconduct.people import normal_email
-from safeconduct.relations import Tuple, ceiling_tuple, members, person
+from safeconduct.relations import (
+    ACCESS,
+    CONFIGURATION,
+    Tuple,
+    ceiling_tuple,
+    members,
+    person,
+)
 from safeconduct.settings import (
     AccessSettings,
     ClientSettings,
@@ -33,7 +40,6 @@ from safeconduct.settings import (
 )
 from safeconduct.upstreams import Override, Wanted
 
-ACCESS, CONFIGURATION = "access", "configuration"
 _USER = "user:"
 
 

@@ -10,6 +10,7 @@ from safeconduct.relations.ceilings import (
     agent,
     ceiling_tuple,
     consent_tuples,
+    group,
     members,
     membership_tuples,
     person,
@@ -27,9 +28,23 @@ from safeconduct.relations.outbox import forget as forget_clusters
 from safeconduct.relations.questions import Question, Subjects, Verdict
 from safeconduct.relations.schema import Schema, SchemaOf, base_text, compile_schema, host_schema
 from safeconduct.relations.store import Relations
-from safeconduct.relations.tuples import Tuple, every, expired, remove, write
+from safeconduct.relations.tuples import (
+    ACCESS,
+    API,
+    CONFIGURATION,
+    DIRECTORY,
+    Tuple,
+    every,
+    expired,
+    remove,
+    write,
+)
 
 __all__ = [
+    "ACCESS",
+    "API",
+    "CONFIGURATION",
+    "DIRECTORY",
     "Backend",
     "BackendUnavailable",
     "Ceilings",
@@ -55,6 +70,7 @@ __all__ = [
     "every",
     "expired",
     "forget_clusters",
+    "group",
     "host_schema",
     "lookup_resources",
     "lookup_subjects",

@@ -39,15 +39,19 @@ def can_name(kind: str) -> bool:
     return all(_NAME.fullmatch(segment) for segment in kind.split("/"))
 
 
+def can_hold(text: str) -> bool:
+    """Say whether a cluster takes the id in a text of the form `type:id` or `type:id#relation`."""
+    return len(escaped(text.partition(":")[2].partition("#")[0])) <= _LONGEST_ID
+
+
 def can_ask(question: Question) -> bool:
     """Say whether a question can be put to a cluster; one that cannot would refuse all others."""
     kind, _, name = question.object.partition(":")
     thing, _, relation = question.subject.partition("#")
     other, _, whose = thing.partition(":")
     names = [kind, question.permission, other, *([relation] if relation else [])]
-    return all(map(can_name, names)) and all(
-        each and each != "*" and len(escaped(each)) <= _LONGEST_ID for each in (name, whose)
-    )
+    whole = all(each and each != "*" and can_hold(f":{each}") for each in (name, whose))
+    return whole and all(map(can_name, names))
 
 
 def object_(prefix: str, text: str) -> ObjectReference:
