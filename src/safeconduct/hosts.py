@@ -8,7 +8,7 @@ request never do, so a proxy in front cannot be talked into another tenant.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import JSON, Column, String, Table, delete, insert, select, update
@@ -81,10 +81,15 @@ class ClientPolicy(Value, frozen=True):
 
 
 class EnforcementPoint(Value, frozen=True):
-    """Something outside that enforces this host's decisions, known by its secret's digest."""
+    """Something outside that enforces this host's decisions, known by its secret's digest.
+
+    Attributes:
+        relations: What it may do with the host's relations; `write` includes reading.
+    """
 
     id: str
     secret_digest: str
+    relations: Literal["none", "read", "write"] = "none"
 
 
 class Policies(Value, frozen=True):

@@ -26,6 +26,7 @@ from safeconduct.people import People
 from safeconduct.relations import (
     Backend,
     Ceilings,
+    Editor,
     Embedded,
     Relations,
     SchemaOf,
@@ -49,6 +50,7 @@ class Installation(NamedTuple):
     Attributes:
         relations: The hosts' tuples in memory.
         backend: Who answers questions about them.
+        editor: Changes those that come by request.
     """
 
     settings: Settings
@@ -63,6 +65,7 @@ class Installation(NamedTuple):
     ceilings: Ceilings
     relations: Relations
     backend: Backend
+    editor: Editor
     policies: HostPolicies
     consents: Consents
     sessions: Sessions
@@ -134,6 +137,7 @@ async def open_installation(
             ceilings=Ceilings(database, feed),
             relations=relations,
             backend=backend,
+            editor=Editor(database, trail=trail, clock=clock, schema_of=_schemas(policies)),
             policies=policies,
             consents=Consents(database, feed),
             sessions=Sessions(database, feed, clock=clock),

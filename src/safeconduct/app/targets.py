@@ -119,7 +119,11 @@ def _policies(said: HostSettings, rules: Rules) -> Policies:
         clients=_client_policy(said),
         lists_everything=said.tool_visibility == "all",
         enforcement_points=tuple(
-            EnforcementPoint(id=each.id, secret_digest=digest(each.secret.reveal()))
+            EnforcementPoint(
+                id=each.id,
+                secret_digest=digest(each.secret.reveal()),
+                relations=each.relations,
+            )
             for each in said.enforcement_points
         ),
         policy_modules=rules.modules,

@@ -15,6 +15,8 @@ from safeconduct.relations.ceilings import (
     membership_tuples,
     person,
 )
+from safeconduct.relations.editing import MOST as MOST_EDITED
+from safeconduct.relations.editing import Edit, Edited, Editor
 from safeconduct.relations.errors import (
     BackendUnavailable,
     QuestionRefused,
@@ -22,6 +24,7 @@ from safeconduct.relations.errors import (
     Unanswerable,
 )
 from safeconduct.relations.graph import Graph
+from safeconduct.relations.listing import Filter, Stored, some
 from safeconduct.relations.lookup import lookup_resources, lookup_subjects
 from safeconduct.relations.opening import spicedb
 from safeconduct.relations.outbox import forget as forget_clusters
@@ -45,10 +48,15 @@ __all__ = [
     "API",
     "CONFIGURATION",
     "DIRECTORY",
+    "MOST_EDITED",
     "Backend",
     "BackendUnavailable",
     "Ceilings",
+    "Edit",
+    "Edited",
+    "Editor",
     "Embedded",
+    "Filter",
     "Graph",
     "Question",
     "QuestionRefused",
@@ -56,6 +64,7 @@ __all__ = [
     "Schema",
     "SchemaError",
     "SchemaOf",
+    "Stored",
     "Subjects",
     "Tuple",
     "Unanswerable",
@@ -78,6 +87,7 @@ __all__ = [
     "membership_tuples",
     "person",
     "remove",
+    "some",
     "spicedb",
     "write",
 ]
