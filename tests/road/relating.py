@@ -30,10 +30,17 @@ _MAY = {"reader": "read", "writer": "write", "foreign": "write"}
 
 
 @asynccontextmanager
-async def relating(directory: Path, **server: Any) -> AsyncIterator[World]:
-    """Start a world with relations; `server` is what the file says there."""
-    (directory / "rules").mkdir()
-    (directory / "rules" / "tickets.zed").write_text(SCHEMA)
+async def relating(
+    directory: Path, *, rules: dict[str, str] | None = None, **server: Any
+) -> AsyncIterator[World]:
+    """Start a world with relations; `server` is what the file says there.
+
+    Args:
+        rules: More files beside the definitions.
+    """
+    (directory / "rules").mkdir(exist_ok=True)
+    for name, text in {"tickets.zed": SCHEMA, **(rules or {})}.items():
+        (directory / "rules" / name).write_text(text)
     acme = points(directory, relations=_MAY, reader=READER, writer=WRITER, nobody=NOBODY)
     acme["policy"] = {"directory": "rules"}
     acme["relations"] = ["ticket:T-1#assignee@user:bob@acme.test"]
