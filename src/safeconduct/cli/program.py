@@ -22,6 +22,7 @@ from safeconduct.cli import (
     hosts,
     people,
     policies,
+    relations,
     servers,
     serving,
     sessions,
@@ -51,6 +52,7 @@ def program() -> typer.Typer:
     whole.add_typer(hosts.commands(), name="hosts")
     whole.add_typer(servers.commands(), name="servers")
     whole.add_typer(people.commands(), name="people")
+    whole.add_typer(relations.commands(), name="relations")
     whole.add_typer(agents.commands(), name="agents")
     whole.add_typer(sessions.commands(), name="sessions")
     return whole
