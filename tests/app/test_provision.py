@@ -477,3 +477,14 @@ async def test_nothing_is_changed_when_it_cannot_be_written_down(world: World) -
     async with world.database.read() as tx:
         assert len(await consents.every(tx, ACME)) == 1
         assert len(await sessions.live(tx, ACME, at=world.clock.now())) == 1
+
+
+async def test_what_an_enforcement_point_may_do_with_relations_is_in_the_plan(world: World) -> None:
+    await world.provisioner.apply(world.settings())
+    more = BASE.replace("secret: {env: MESH}", "secret: {env: MESH}, relations: write")
+
+    plan = await world.provisioner.apply(world.settings(more))
+
+    (step,) = plan.steps
+    assert step.what == ("relations for the enforcement point mesh: none -> write",)
+    assert (await world.provisioner.apply(world.settings(more))).empty
