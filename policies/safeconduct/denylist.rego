@@ -15,6 +15,10 @@ denylisted if input.subject.id in data.denylists.subjects
 
 denylisted if input.subject.email in data.denylists.subjects
 
-listed_nowhere if not denylisted
+listed_nowhere if {
+	not data.denylists
+} else if {
+	not denylisted
+}
 
 denylist_message := "A deny-list of this host refuses this agent or person. Ask an admin."

@@ -79,7 +79,7 @@ else := {"reason": "consent.level", "message": consent_message} if not within_co
 
 else := {"reason": "tier.none", "message": no_tier_message} if {
 	tiered
-	tier == null
+	data.safeconduct.tiers.tier == null
 }
 
 else := {"reason": "tier.exceeded", "message": tier_message} if not within_tier

@@ -162,6 +162,11 @@ class Door:
         if self._hosts.stale:
             await self._hosts.refresh()
 
+    async def keep_up(self) -> None:
+        """Catch up if something changed that this process has not seen."""
+        if self.behind:
+            await self.catch_up()
+
     def admit(self, verb: str, path: str, headers: RawHeaders, peer: str) -> Admitted | Turned:
         """Find the tenant and count the request."""
         if self._lease.lapsed:
@@ -237,8 +242,7 @@ class Edge:
             return
         if path.startswith(_CHECKS):
             send = _echoing(scope, send)
-        if self._door.behind:
-            await self._door.catch_up()
+        await self._door.keep_up()
         entered = self._door.admit(scope["method"], path, scope["headers"], _peer(scope))
         if isinstance(entered, Turned):
             await _say(send, entered.status, entered.body, *entered.headers)

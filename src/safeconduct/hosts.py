@@ -8,6 +8,7 @@ request never do, so a proxy in front cannot be talked into another tenant.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import msgspec
@@ -93,7 +94,11 @@ class EnforcementPoint(Value, frozen=True):
 
 
 class Policies(Value, frozen=True):
-    """Everything an admin sets for a whole host."""
+    """Everything an admin sets for a whole host.
+
+    Attributes:
+        policy_bundle: Name of the host's own rules in force; "" is none beside the built-in.
+    """
 
     sign_in: SignInPolicy = SignInPolicy()
     sessions: SessionPolicy = SessionPolicy()
@@ -102,9 +107,8 @@ class Policies(Value, frozen=True):
     clients: ClientPolicy = ClientPolicy()
     lists_everything: bool = False
     enforcement_points: tuple[EnforcementPoint, ...] = ()
-    policy_modules: tuple[tuple[str, str], ...] = ()
-    policy_data: dict[str, object] = {}
-    policy_schema: str = ""
+    policy_bundle: str = ""
+    policy_engine: Literal["embedded", "opa"] = "embedded"
 
 
 class Host(Value, frozen=True):
@@ -129,11 +133,23 @@ class Host(Value, frozen=True):
         return self.origin + path
 
 
+Beside = Callable[[Read, list[Host]], Awaitable[None]]
+
+
 class Hosts:
     """Finds the tenant of a request without asking the database."""
 
-    def __init__(self, database: Database, feed: Feed) -> None:
+    def __init__(self, database: Database, feed: Feed, *, beside: Beside | None = None) -> None:
+        """Start empty.
+
+        Args:
+            database: Where the hosts are stored.
+            feed: Says when they change.
+            beside: Reads what belongs to the hosts, in the same transaction and before they
+                count.
+        """
         self._database = database
+        self._beside = beside
         self._by_authority: dict[str, Host] = {}
         self._by_key: dict[HostId, Host] = {}
         self._changes = 1
@@ -161,6 +177,8 @@ class Hosts:
             upto = self._changes
             async with self._database.read() as tx:
                 hosts = await every(tx)
+                if self._beside is not None:
+                    await self._beside(tx, hosts)
             self._by_key = {host.key: host for host in hosts}
             self._by_authority = {host.authority: host for host in hosts}
             self._known = upto
@@ -185,6 +203,12 @@ async def save(tx: Write, host: Host) -> None:
     if not await tx.execute(update(_hosts).where(_hosts.c.host == host.key).values(**row)):
         await tx.execute(insert(_hosts).values(host=host.key, **row))
     tx.changed("host", host.key, host.key)
+
+
+async def find(tx: Read, key: HostId) -> Host | None:
+    """Return one host as the transaction sees it."""
+    row = await tx.one_or_none(select(_hosts).where(_hosts.c.host == key))
+    return None if row is None else _host(row)
 
 
 async def remove(tx: Write, key: HostId) -> None:

@@ -10,8 +10,8 @@ import logging
 import re
 import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import (
@@ -61,21 +61,37 @@ def configure_logging(level: str) -> None:
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs whole URLs
 
 
+class PolicyAge(NamedTuple):
+    """How long ago a host's repository last said what decides; None when it never did."""
+
+    host: str
+    seconds: float | None
+    current: bool
+
+
 class Metrics:
     """What this process counts: plain numbers, turned into families when they are read.
 
     An increment on the road of a call costs a dictionary access.
     """
 
-    def __init__(self, *, lease_seconds: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        lease_seconds: Callable[[], float] | None = None,
+        policies: Callable[[], Iterable[PolicyAge]] | None = None,
+    ) -> None:
         """Begin at nothing.
 
         Args:
             lease_seconds: Says how long decisions may go on, where that is limited.
+            policies: Says how old the rules of hosts with a policy repository are.
         """
         self._lease_seconds = lease_seconds
+        self._policies = policies
         self.throttled = 0
         self.streams = 0
+        self.held = 0
         self._decisions = {"allow": 0, "deny": 0}
         self._outcomes: dict[str, int] = {}
         self._buckets = [0] * (len(_SECONDS) + 1)
@@ -116,13 +132,36 @@ class Metrics:
         yield GaugeMetricFamily(
             "safeconduct_open_streams", "Streams open to agents now.", value=self.streams
         )
-
+        yield GaugeMetricFamily(
+            "safeconduct_held_calls", "Calls that wait for an approval now.", value=self.held
+        )
         if self._lease_seconds is not None:
             yield GaugeMetricFamily(
                 "safeconduct_lease_seconds",
                 "How long this process decides without word from the database; at 0 it refuses.",
                 value=self._lease_seconds(),
             )
+        if self._policies is not None:
+            yield from self._policy_ages(self._policies())
+
+    def _policy_ages(self, found: Iterable[PolicyAge]) -> Iterator[Metric]:
+        """Yield how the hosts stand with their repositories; hosts are few and ours."""
+        age = GaugeMetricFamily(
+            "safeconduct_policy_age_seconds",
+            "Since the policy repository of a host was last known to say what decides.",
+            labels=["host"],
+        )
+        current = GaugeMetricFamily(
+            "safeconduct_policy_current",
+            "Whether the last look found, or brought, what the repository says.",
+            labels=["host"],
+        )
+        for each in found:
+            if each.seconds is not None:
+                age.add_metric([each.host], each.seconds)
+            current.add_metric([each.host], float(each.current))
+        yield age
+        yield current
 
     def exposition(self) -> bytes:
         """Return all of it in the Prometheus text format."""

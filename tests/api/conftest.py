@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from safeconduct.core.model import Level
+from safeconduct.policy import OwnRules
 from tests.api.asking import FOREIGN, SCHEMA, SECOND, SECRET, Point, points
 from tests.road.world import Tokens, World, world_at
 
@@ -17,7 +18,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     acme = points(directory, mesh=SECRET, second=SECOND)
     other = points(directory, foreign=FOREIGN)
     async with world_at(directory, asgi=True, acme=acme, other=other) as world:
-        await world.policies(policy_schema=SCHEMA)
+        await world.rules(OwnRules(schema=SCHEMA))
         yield world
 
 

@@ -13,7 +13,7 @@ from safeconduct import hosts, people, relations, sessions
 from safeconduct.core.errors import Refused
 from safeconduct.core.model import ClientId, HostId, Level, ServerKey
 from safeconduct.core.secrets import digest
-from safeconduct.policy import Bundle, BundleError
+from safeconduct.policy import PENDING, Bundle, BundleError, history, load
 from tests.app.worlds import ACME, BASE, SECRETS, World, a_tool, a_world
 
 TICKETS, CHAT = ServerKey("tickets"), ServerKey("chat")
@@ -376,11 +376,10 @@ async def test_a_hosts_rules_are_stored_and_decide_as_their_directory_would(worl
     assert [step.key for step in done.steps if step.noun == "policy"] == ["host/x.rego"]
     async with world.database.read() as tx:
         (host,) = await hosts.every(tx)
+        stored = await load(tx, ACME, host.policies.policy_bundle, signer=world.signer)
     shipped = Bundle.shipped()
-    stored = Bundle.of(
-        modules=(*shipped.modules, *host.policies.policy_modules), data=host.policies.policy_data
-    )
-    assert stored.digest == shipped.with_directory(directory).digest
+    decides = stored.rules.upon(shipped)
+    assert decides.digest == shipped.with_directory(directory).digest
     assert (await world.provisioner.plan(world.settings(text))).empty
     (directory / "x.rego").write_text(RULES.replace("Frozen.", "Thawing."))
     changed = await world.provisioner.plan(world.settings(text))
@@ -412,6 +411,77 @@ async def test_rules_that_do_not_hold_are_refused_and_nothing_changes(
     async with world.database.read() as tx:
         assert await hosts.every(tx) == []
     assert world.records() == []
+
+
+async def test_rules_are_logged_with_who_and_why_and_taken_away_with_their_host(
+    world: World,
+) -> None:
+    directory = world.directory / "policies"
+    directory.mkdir()
+    (directory / "x.rego").write_text(RULES)
+    text = BASE + "    policy: {directory: policies}\n"
+    await world.provisioner.apply(world.settings(text), by="ada")
+
+    without_rules = await world.provisioner.apply(world.settings(), by="bob")
+    await world.provisioner.apply(world.settings(text), by="ada")
+    other = "hosts:\n  - {key: globex, origin: 'http://localhost:8421'}\n"
+    await world.provisioner.apply(world.settings(other), prune=True, by="carol")
+
+    assert str(without_rules) == "- acme: policy host/x.rego: rules no longer there"
+    async with world.database.read() as tx:
+        log = await history(tx, ACME)
+        assert await history(tx, HostId("globex")) == []
+    digest = log[-1].digest
+    assert [(each.kind, each.by, each.digest) for each in log] == [
+        ("removed", "carol", ""),
+        ("applied", "ada", digest),
+        ("applied", "bob", ""),
+        ("applied", "ada", digest),
+    ]
+    assert log[-1].because == "what the directory policies holds"
+    events = world.records("policy.activated")
+    assert [event["detail"]["added"] for event in events] == [["host/x.rego"], [], ["host/x.rego"]]
+    assert events[1]["detail"]["removed"] == ["host/x.rego"]
+
+
+async def test_a_host_keeps_its_rules_when_a_repository_takes_over_and_a_new_one_waits(
+    world: World,
+) -> None:
+    directory = world.directory / "policies"
+    directory.mkdir()
+    (directory / "x.rego").write_text(RULES)
+    await world.provisioner.apply(world.settings(BASE + "    policy: {directory: policies}\n"))
+    git = f"{{git: {{url: 'file://{world.directory}/none'}}}}"
+    other = f"  - {{key: globex, origin: 'http://localhost:8421', policy: {git}}}\n"
+
+    done = await world.provisioner.apply(world.settings(BASE + f"    policy: {git}\n" + other))
+
+    assert str(done) == (
+        "+ globex: host globex: at http://localhost:8421; nothing is allowed until its policy "
+        "repository was read"
+    )
+    async with world.database.read() as tx:
+        acme, globex = await hosts.every(tx)
+    assert len(acme.policies.policy_bundle) == 64
+    assert globex.policies.policy_bundle == PENDING
+    plain = BASE + f"    policy: {git}\n" + other.replace(f", policy: {git}", "")
+    done = await world.provisioner.apply(world.settings(plain))
+    assert str(done) == "~ globex: host globex: its policy repository is no longer waited for"
+
+
+async def test_other_tests_make_another_bundle_and_are_part_of_the_plan(world: World) -> None:
+    directory = world.directory / "policies"
+    directory.mkdir()
+    (directory / "x.rego").write_text(RULES)
+    settings = world.settings(BASE + "    policy: {directory: policies}\n")
+    await world.provisioner.apply(settings)
+    (directory / "x_test.rego").write_text(TESTS)
+
+    assert str(await world.provisioner.plan(settings)) == (
+        "~ acme: host acme: the rules' tests change"
+    )
+    await world.provisioner.apply(settings)
+    assert (await world.provisioner.plan(settings)).empty
 
 
 async def test_a_host_that_is_not_in_the_file_stays_unless_it_is_pruned(world: World) -> None:

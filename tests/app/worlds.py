@@ -25,6 +25,7 @@ from safeconduct.core.model import (
     SubjectId,
 )
 from safeconduct.oauth import Clients
+from safeconduct.policy import Signer
 from safeconduct.relations import Ceilings
 from safeconduct.sessions import Session
 from safeconduct.settings import Settings, parse
@@ -117,6 +118,7 @@ class World:
         self.catalogue = Catalogue(database, feed)
         self.ceilings = Ceilings(database, feed)
         self.clients = Clients(database, feed, clock=clock, fetcher=NoDocuments(), pinned={})
+        self.signer = Signer(b"k" * 32)
         self.provisioner = Provisioner(
             database,
             clock=clock,
@@ -125,6 +127,7 @@ class World:
             crawler=self.upstreams,  # type: ignore[arg-type]  an honest fake
             catalogue=self.catalogue,
             clients=self.clients,
+            signer=self.signer,
         )
 
     def settings(self, text: str = BASE) -> Settings:

@@ -11,8 +11,19 @@ import pytest
 
 from safeconduct import consent as consents
 from safeconduct import people, sessions
+from safeconduct.app import open_installation
+from safeconduct.approvals import Approval
 from safeconduct.core.clock import SystemClock
-from safeconduct.core.model import ClientId, ConsentId, HostId, Level, ServerKey, SessionId
+from safeconduct.core.model import (
+    ClientId,
+    ConsentId,
+    HostId,
+    Level,
+    ServerKey,
+    SessionId,
+    SubjectId,
+)
+from safeconduct.settings import load
 from safeconduct.storage import Database, Epoch, Feed
 from tests.cli.conftest import FILE, SECRETS, Shell
 from tests.cli.upstream import Upstream
@@ -291,3 +302,65 @@ def test_nothing_secret_was_ever_printed(installed: Shell) -> None:
     for ran in installed.seen:
         for secret in SECRETS.values():
             assert secret not in ran.out + ran.err
+
+
+@pytest.mark.requirement("H-10")
+async def test_a_request_is_decided_once_and_shows_as_what_it_has_become(
+    shell: Shell, upstream: Upstream
+) -> None:
+    (shell.directory / "safeconduct.yaml").write_text(FILE.format(url=upstream.url))
+    await asyncio.to_thread(shell, "apply", "--no-crawl")
+    for name in ("apr_yes", "apr_no"):
+        await ask(shell.directory, name)
+
+    table = await asyncio.to_thread(shell, "approvals", "list")
+    assert "apr_yes" in table.out
+    assert "delete\ufffd[31m_issue" in table.out  # what would colour the line does not
+    yes = await asyncio.to_thread(shell, "approvals", "approve", "apr_yes", "--reason", "ok")
+    assert yes.out.startswith("Approved. The call goes through once;")
+    no = await asyncio.to_thread(
+        shell, "approvals", "refuse", "apr_no", "--reason", "not today", "--json"
+    )
+    assert (no.json["id"], no.json["state"]) == ("apr_no", "refused")
+
+    again = await asyncio.to_thread(shell, "approvals", "approve", "apr_no", code=1)
+    assert again.err == (
+        f"This request is refused already (decided by {shell.user}); nothing was changed.\n"
+    )
+    nobody = await asyncio.to_thread(shell, "approvals", "approve", "apr_0", code=1)
+    assert nobody.err == "Host acme has no such request. See: safeconduct approvals list\n"
+    why = await asyncio.to_thread(shell, "approvals", "refuse", "apr_no", "--reason", " ", code=1)
+    assert why.err == "The reason is a text of 1 to 500 characters.\n"
+    assert (await asyncio.to_thread(shell, "approvals", "list", "--json")).json == []
+    history = (await asyncio.to_thread(shell, "approvals", "list", "--all", "--json")).json
+    assert {each["id"]: (each["state"], each["reason"]) for each in history} == {
+        "apr_yes": ("approved", "ok"),
+        "apr_no": ("refused", "not today"),
+    }
+    assert {each["decided_by"] for each in history} == {shell.user}
+
+
+async def ask(directory: Path, name: str) -> None:
+    """Ask for an approval, as a held call would."""
+    settings = load(directory / "safeconduct.yaml", SECRETS)
+    async with open_installation(settings) as parts:
+        now = parts.clock.now()
+        await parts.approvals.ask(
+            Approval(
+                host=ACME,
+                id=name,
+                subject=SubjectId("p_alice"),
+                client=ClientId("ci"),
+                session=SessionId("s_1"),
+                server=ServerKey("tickets"),
+                method="tools/call",
+                name="delete\x1b[31m_issue",
+                level=Level.HIGH,
+                role="approver",
+                arguments={"id": "string(3)"},
+                fingerprint=name,
+                decision_id="dec_1",
+                asked_at=now,
+                expires_at=now + timedelta(minutes=5),
+            )
+        )

@@ -66,8 +66,7 @@ async def test_changing_one_tenant_leaves_the_other_alone(database: Database, fe
         policies=Policies(
             sign_in=SignInPolicy(sign_up=True),
             clients=ClientPolicy(dropped_documents=("https://a.example/x",)),
-            policy_modules=(("extra.rego", "package extra"),),
-            policy_data={"tiers": {"a": 1}},
+            policy_bundle="b" * 64,
         ),
     )
 

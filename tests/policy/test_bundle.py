@@ -108,6 +108,39 @@ def test_a_module_that_could_harm_is_refused_by_file_and_line(
     assert str(tmp_path) not in refused.value.public
 
 
+OTHER = HEAD + "import data.safeconduct.levels as l\n\nb if l.rank[input.x]\n"
+
+
+@pytest.mark.requirement("Z-20", "Z-37")
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a if l.rank.low", "y.rego:5: l is imported by host/x.rego alone"),
+        ("import data.regions as l\n\na if l.x", "y.rego:1: l is imported as something else"),
+        ("import input.x as b\n\na if true", "y.rego:1: b is imported and also a rule"),
+        ("import data.safeconduct.decision as d\n\na := 1", "data.safeconduct.decision is not"),
+        ("import data as d\n\na := 1", "y.rego:1: say which document"),
+    ],
+)
+def test_an_import_counts_in_its_own_file_and_leads_where_rules_may_read(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    """Otherwise one file's import could lead another file's rule into the decision itself."""
+    with pytest.raises(BundleError) as refused:
+        bundle_of(tmp_path, x__rego=OTHER, y__rego=HEAD + text + "\n")
+
+    assert complaint in refused.value.public
+
+
+@pytest.mark.requirement("Z-20")
+def test_two_files_may_import_the_same(tmp_path: Path) -> None:
+    mine = "import data.safeconduct.levels as l\n\na if l.rank.low\n"
+
+    bundle = bundle_of(tmp_path, x__rego=OTHER, y__rego=HEAD + mine)
+
+    assert decided(pdp_of(bundle), a_request(), some_facts()).allow
+
+
 @pytest.mark.requirement("Z-20")
 @pytest.mark.parametrize("package", ["safeconduct.decision", "safeconduct", "safeconduct.hosts"])
 def test_a_module_outside_the_hosts_package_is_refused(tmp_path: Path, package: str) -> None:

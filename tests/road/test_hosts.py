@@ -6,6 +6,8 @@ the other, where it must do nothing and show nothing. A route without a row here
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -410,6 +412,19 @@ def mailbox(name: str, verb: str) -> Callable[[Given], Awaitable[None]]:
     return check
 
 
+async def policy_hook(given: Given) -> None:
+    """The secret of one host's webhook is nothing to another, and no secret is none at all."""
+    for key in (b"", b"the secret of acme"):
+        signature = hmac.digest(key, b"{}", hashlib.sha256).hex()
+        answer = await given.world.http.post(
+            f"{OTHER}/hooks/policy",
+            content=b"{}",
+            headers={"x-hub-signature-256": f"sha256={signature}"},
+        )
+        assert answer.status_code == 401
+        _shows_nothing(answer)
+
+
 async def operations(given: Given) -> None:
     """What the process says about itself names no host."""
     for path in ("/healthz", "/readyz", "/metrics"):
@@ -502,6 +517,7 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("POST", "/oauth/register"): register("/oauth/register"),
     ("POST", "/register"): register("/register"),
     ("POST", "/oauth/revoke"): revoke,
+    ("POST", "/hooks/policy"): policy_hook,
     **{("POST", path): check(path) for path in CHECKS},
     ("GET", "/api/v1/relations"): tuples("GET"),
     ("POST", "/api/v1/relations"): tuples("POST"),

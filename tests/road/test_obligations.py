@@ -336,19 +336,6 @@ async def test_a_stream_that_is_taken_up_again_brings_no_result(
     assert b"Call once more" in said
 
 
-async def test_a_call_that_needs_an_approval_is_refused_where_nobody_can_give_one(
-    ruled: World, agent: Tokens
-) -> None:
-    hold = {"oblige": [obligation("require_approval", within_seconds=60)]}
-
-    refused = (await ruled.call(agent.access, arguments=hold)).json()["error"]
-
-    assert refused["code"] == 4031
-    assert ruled.upstream.calls() == []
-    (outcome,) = [each for each in ruled.events("call.outcome") if each["outcome"] == "approval"]
-    assert outcome["of"] in {each["id"] for each in ruled.events("call.intent")}
-
-
 async def test_a_record_holds_what_an_allow_depended_on_and_no_argument(
     ruled: World, agent: Tokens
 ) -> None:

@@ -25,7 +25,7 @@ from safeconduct.core.model import (
 )
 from safeconduct.hosts import Host, Policies
 from safeconduct.people import Person
-from safeconduct.policy import ClientFacts
+from safeconduct.policy import ClientFacts, keep
 from safeconduct.proxy import Call
 from safeconduct.proxy.calls import METHODS
 from safeconduct.proxy.eras import Headers, revision_of
@@ -84,14 +84,17 @@ class Organisation:
     def __init__(self, parts: Installation, rules: Path) -> None:
         self.parts = parts
         self.chance = random.Random(1)
-        self.rules = read_rules(rules)
+        self.rules = read_rules(rules).rules
         self.decider = judges_of(parts).decider
 
     async def fill(self) -> Host:
-        policies = Policies(policy_modules=self.rules.modules, policy_data=self.rules.data)
+        policies = Policies(policy_bundle=self.rules.digest)
         host = Host(key=ACME, name="Acme", origin="https://acme.test", policies=policies)
         now = self.parts.clock.now()
         async with self.parts.database.write() as tx:
+            signer = self.parts.shelf.signer
+            about = {"source": "a test", "version": None, "at": now}
+            await keep(tx, ACME, self.rules, signer=signer, **about)
             await hosts.save(tx, host)
             for number in range(SERVERS):
                 about = self._server(number)

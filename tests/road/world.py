@@ -31,6 +31,7 @@ from safeconduct.core.model import HostId, Level, ServerKey, SessionId, SubjectI
 from safeconduct.hosts import Host
 from safeconduct.oauth import Authorizations
 from safeconduct.people import Person
+from safeconduct.policy import OwnRules, keep
 from safeconduct.relations import Ceilings
 from safeconduct.upstreams import Override, Wanted, accept, observe, save, wanted
 from tests.road.upstream import MODERN_VERSION, PATIENCE_SECONDS, Upstream, upstream
@@ -367,6 +368,13 @@ class World:
         async with self.parts.database.write() as tx:
             await hosts.save(tx, changed)
         await self.parts.hosts.refresh()
+
+    async def rules(self, own: OwnRules) -> None:
+        """Let the host decide by these rules too."""
+        async with self.parts.database.write() as tx:
+            about = {"source": "a test", "version": None, "at": self.clock.now()}
+            await keep(tx, HostId("acme"), own, signer=self.parts.shelf.signer, **about)
+        await self.policies(policy_bundle=own.digest)
 
     async def revoke(self, tokens: Tokens, host: str = "acme") -> None:
         await self.parts.revocations.end_session(

@@ -27,6 +27,12 @@ LINE = 9  # where text appended to HOST begins
             "'tickts' is not in hosts[0].servers (line 8); did you mean 'tickets'?",
         ),
         (
+            "    policy: {trusted_keys: []}",
+            "hosts[0].policy",
+            LINE,
+            "says nothing; name a directory or a git repository, or another engine",
+        ),
+        (
             "    access: [{server: tickets, ceiling: low}]",
             "hosts[0].access[0]",
             LINE,
@@ -82,6 +88,12 @@ LINE = 9  # where text appended to HOST begins
             "hosts[0].policy.directory",
             LINE,
             "there is no such directory beside this file",
+        ),
+        (
+            "    policy: {engine: opa}",
+            "hosts[0].policy.engine",
+            LINE,
+            "opa needs server.opa, which says where the servers are",
         ),
         (
             "    sessions: {idle_days: 91}",
@@ -299,3 +311,68 @@ def test_a_policy_directory_beside_the_file_is_found(read: Parse, tmp_path: Path
 
     assert host.policy is not None
     assert host.policy.directory == tmp_path / "rules"
+
+
+def with_server(said: str) -> str:
+    return HOST.replace("upstreams: true", f"upstreams: true, {said}")
+
+
+@pytest.mark.parametrize(
+    ("opa", "path", "message"),
+    [
+        ("{urls: []}", "server.opa.urls", "needs at least one URL"),
+        ("{urls: ['http://o/?a=b']}", "server.opa.urls[0]", "must have no query ('?')"),
+        ("{urls: ['http://o', 'http://o']}", "server.opa.urls[1]", "repeats server.opa.urls[0]"),
+        (
+            "{urls: ['http://o'], token: {env: TOKEN}}",
+            "server.opa.token",
+            "holds a character that a header cannot carry",
+        ),
+    ],
+)
+def test_opa_servers_that_could_not_be_asked_are_refused(
+    refuse: Fail, opa: str, path: str, message: str
+) -> None:
+    refused = refuse(with_server(f"opa: {opa}"), {"TOKEN": "se\ncret"})
+
+    (problem,) = refused.problems
+    assert (problem.path, problem.line) == (path, 1)
+    assert message in problem.message
+    assert "cret" not in str(refused)
+
+
+def test_opa_servers_decide_for_a_host_with_and_without_rules_of_its_own(
+    read: Parse, tmp_path: Path
+) -> None:
+    (tmp_path / "rules").mkdir()
+    opa = "opa: {urls: ['http://127.0.0.1:8181'], timeout_milliseconds: 250}"
+
+    bare = read(with_server(opa) + "    policy: {engine: opa}\n")
+    own = read(with_server(opa) + "    policy: {engine: opa, directory: rules}\n")
+
+    policies = [host.policy for host in (*bare.hosts, *own.hosts)]
+    assert [policy and policy.engine for policy in policies] == ["opa", "opa"]
+    assert [policy and policy.directory for policy in policies] == [None, tmp_path / "rules"]
+    assert bare.server.opa is not None
+    assert (bare.server.opa.timeout_milliseconds, bare.server.opa.most_at_once) == (250, 64)
+
+
+@pytest.mark.parametrize("url", ["file:///srv/policy", "http://localhost/policy"])
+def test_a_repository_of_this_machine_needs_the_same_word_as_a_server(
+    read: Parse, refuse: Fail, url: str
+) -> None:
+    text = "hosts:\n  - key: acme\n    origin: http://localhost:8420\n"
+    policy = f"    policy: {{git: {{url: '{url}'}}}}\n"
+
+    (problem,) = refuse(text + policy).problems
+    assert "needs server.allow_loopback_upstreams, which is off" in problem.message
+    assert read("server: {allow_loopback_upstreams: true}\n" + text + policy)
+
+
+def test_a_repositorys_token_is_sent_over_https_only(read: Parse, refuse: Fail) -> None:
+    text = "hosts:\n  - key: acme\n    origin: http://localhost:8420\n    policy:\n"
+    git = "      git: {{url: '{}://git.test/p', token: {{env: TOKEN}}}}\n"
+
+    (problem,) = refuse(text + git.format("ssh"), {"TOKEN": "t"}).problems
+    assert problem.message == "is sent over https only"
+    assert read(text + git.format("https"), {"TOKEN": "t"})

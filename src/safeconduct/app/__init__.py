@@ -1,17 +1,19 @@
 """Puts the parts together: settings in, a running gateway out."""
 
+from safeconduct.app.activations import Activations
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.importing import Importer
 from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.plan import Imported, Plan, public_url
-from safeconduct.app.policies import bundle_of
 from safeconduct.app.provision import Provisioner
+from safeconduct.app.repositories import Repositories
 from safeconduct.app.rules import own_failures
 from safeconduct.app.running import serve
 from safeconduct.app.serving import Gateway, configured, gateway
 from safeconduct.app.watching import CatalogueWatch
 
 __all__ = [
+    "Activations",
     "CatalogueWatch",
     "Gateway",
     "Imported",
@@ -20,7 +22,7 @@ __all__ = [
     "Judging",
     "Plan",
     "Provisioner",
-    "bundle_of",
+    "Repositories",
     "configured",
     "gateway",
     "judges_of",

@@ -19,6 +19,7 @@ from safeconduct.app.building import Installation
 from safeconduct.app.checking import enforcement_routes
 from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.protocol import McpProtocol
+from safeconduct.app.repositories import Repositories
 from safeconduct.app.watching import CatalogueWatch
 from safeconduct.audit import SealedArguments
 from safeconduct.egress import Mailer
@@ -36,10 +37,12 @@ from safeconduct.oauth import (
     Verifier,
 )
 from safeconduct.proxy import (
+    Again,
     Flights,
     Gate,
+    HeldCalls,
     McpEndpoint,
-    NobodyApproves,
+    Notices,
     Obligations,
     Pipeline,
     Records,
@@ -52,7 +55,7 @@ from safeconduct.settings import MailSettings
 from safeconduct.signin import Attempts, BrowserSessions, Local, Recovery
 from safeconduct.telemetry import Metrics
 from safeconduct.upstreams import Forwarder
-from safeconduct.web import Drawing, ErrorPages, PeoplePages, Stylesheet
+from safeconduct.web import Drawing, ErrorPages, PeoplePages, PolicyHook, Stylesheet
 
 _FORM_BYTES = 64 * 1024
 
@@ -63,25 +66,31 @@ class Answering(NamedTuple):
     app: ASGIApp
     protocol: Callable[..., asyncio.Protocol]
     returns: Returns
+    held: HeldCalls
     watch: CatalogueWatch
+    repositories: Repositories
     housekeeping: Housekeeping
     recovery: Recovery
 
 
 def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, str]]]) -> Answering:
     """Build everything that answers."""
-    metrics = Metrics(lease_seconds=_lease_seconds(parts))
+    repositories = Repositories(parts)
+    metrics = Metrics(lease_seconds=_lease_seconds(parts), policies=repositories.ages)
     watch = CatalogueWatch(parts)
     judges, arguments = judges_of(parts), SealedArguments(parts.root_key)
-    returns, endpoint = _road(parts, judges, metrics, arguments, watch)
+    door = _door(parts, metrics)
+    returns, held, endpoint = _road(parts, judges, metrics, arguments, watch, door)
     doors = _sign_in(parts)
     errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
     pages = _pages(parts, watch, recovery, doors, errors)
     oauth = _oauth(parts, judges, errors)
+    hook = PolicyHook(repositories.secrets, repositories.soon)
     server = parts.settings.server
     inner = Starlette(
         routes=[
             *oauth.routes(),
+            *hook.routes(),
             *enforcement_routes(parts, judges, metrics, arguments),
             *pages,
         ],
@@ -89,7 +98,6 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         exception_handlers=errors.handlers(),
     )
     inner.router.redirect_slashes = False  # a redirect would lose a POST
-    door = _door(parts, metrics)
     app = edge.Edge(
         inner,
         mcp=endpoint,
@@ -103,7 +111,9 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         app=app,
         protocol=functools.partial(McpProtocol, door=door, endpoint=endpoint),
         returns=returns,
+        held=held,
         watch=watch,
+        repositories=repositories,
         housekeeping=housekeeping,
         recovery=recovery,
     )
@@ -138,12 +148,17 @@ def _road(
     metrics: Metrics,
     arguments: SealedArguments,
     watch: CatalogueWatch,
-) -> tuple[Returns, McpEndpoint]:
+    door: edge.Door,
+) -> tuple[Returns, HeldCalls, McpEndpoint]:
     decider = judges.decider
     records = Records(parts.trail, metrics, arguments)
+    gate, notices = _gate(parts), Notices()
+    again = Again(gate=gate, decider=decider, records=records, catch_up=door.keep_up)
+    held = _held(parts, gate, notices, metrics)
     obligations = Obligations(
         consents=parts.consents,
-        approvals=NobodyApproves(),
+        approvals=held,
+        again=again.decide,
         permissions=judges.relations,
         throttles=Throttles(parts.clock),
         notify=records.notified,
@@ -163,13 +178,7 @@ def _road(
         changed=lambda call: watch.soon(call.caller.host, call.server.key),
     )
     pipeline = Pipeline(
-        gate=Gate(
-            verifier=Verifier(parts.database, parts.feed),
-            clients=parts.clients,
-            sessions=parts.sessions,
-            catalogue=parts.catalogue,
-            clock=parts.clock,
-        ),
+        gate=gate,
         transports=transports,
         decider=decider,
         records=records,
@@ -178,8 +187,31 @@ def _road(
         states=states,
         forwarder=Forwarder(parts.transport),
         returns=returns,
+        notices=notices,
     )
-    return returns, McpEndpoint(pipeline, max_body_bytes=parts.settings.server.limits.body_bytes)
+    body_bytes = parts.settings.server.limits.body_bytes
+    return returns, held, McpEndpoint(pipeline, max_body_bytes=body_bytes)
+
+
+def _held(parts: Installation, gate: Gate, notices: Notices, metrics: Metrics) -> HeldCalls:
+    return HeldCalls(
+        parts.approvals,
+        gate=gate,
+        sessions=parts.sessions,
+        notices=notices,
+        metrics=metrics,
+        clock=parts.clock,
+    )
+
+
+def _gate(parts: Installation) -> Gate:
+    return Gate(
+        verifier=Verifier(parts.database, parts.feed),
+        clients=parts.clients,
+        sessions=parts.sessions,
+        catalogue=parts.catalogue,
+        clock=parts.clock,
+    )
 
 
 def _lease_seconds(parts: Installation) -> Callable[[], float] | None:

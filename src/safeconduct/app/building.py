@@ -9,38 +9,31 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from safeconduct.app.backends import backend_of, schemas_of
 from safeconduct.app.policies import HostPolicies
+from safeconduct.approvals import ApprovalQueue
 from safeconduct.audit import Trail
 from safeconduct.consent import Consents
 from safeconduct.core.clock import Clock, SystemClock
 from safeconduct.core.errors import Code, Refused
 from safeconduct.egress import Fetcher, Transport
 from safeconduct.egress import Limits as TransportLimits
-from safeconduct.hosts import Hosts
+from safeconduct.hosts import Host, Hosts
 from safeconduct.oauth import Clients, Revocations
 from safeconduct.people import People
-from safeconduct.relations import (
-    Backend,
-    Ceilings,
-    Editor,
-    Embedded,
-    Relations,
-    SchemaOf,
-    host_schema,
-    spicedb,
-)
+from safeconduct.policy import OpaServers, Shelf, Signer
+from safeconduct.relations import Backend, Ceilings, Editor, Relations
 from safeconduct.sessions import Sessions
-from safeconduct.settings import ServerSettings, Settings
+from safeconduct.settings import OpaSettings, ServerSettings, Settings
 from safeconduct.signin import Passwords
-from safeconduct.storage import Database, Epoch, Feed, Lease, migrate
+from safeconduct.storage import Database, Epoch, Feed, Lease, Read, migrate
 from safeconduct.upstreams import Catalogue, Crawler
 
 _KEY_BYTES = 32
-_MOST_LOOKED_AT = 20_000  # candidates of one search in the relations: some tens of milliseconds
 _MOST_WRITERS = 320  # as many workers as may be configured, and commands beside them
 
 
@@ -61,6 +54,7 @@ class Installation(NamedTuple):
     lease: Lease
     trail: Trail
     hosts: Hosts
+    shelf: Shelf
     people: People
     ceilings: Ceilings
     relations: Relations
@@ -69,11 +63,13 @@ class Installation(NamedTuple):
     policies: HostPolicies
     consents: Consents
     sessions: Sessions
+    approvals: ApprovalQueue
     catalogue: Catalogue
     fetcher: Fetcher
     clients: Clients
     passwords: Passwords
     transport: Transport
+    opa: OpaServers | None
     crawler: Crawler
     revocations: Revocations
 
@@ -116,69 +112,54 @@ async def open_installation(
             allow_private=server.allow_private_upstreams,
         )
         stack.push_async_callback(transport.aclose)
+        opa = _opa(server.opa)
+        if opa is not None:
+            stack.push_async_callback(opa.aclose)
         fetcher = fetcher or Fetcher()
         stack.push_async_callback(fetcher.aclose)
-        hosts = Hosts(database, feed)
+        root = root_key(server.data_dir)
+        shelf = Shelf(Signer(root))
+        hosts = Hosts(database, feed, beside=_filling(shelf))
         await hosts.refresh()
-        policies, relations = HostPolicies(hosts), Relations(database, feed)
+        policies, relations = HostPolicies(hosts, shelf, opa), Relations(database, feed)
         backend = await stack.enter_async_context(
-            _backend(server, database, feed, clock, policies=policies, relations=relations)
+            backend_of(server.relations, database, feed, clock, relations, schemas_of(policies))
         )
         yield Installation(
             settings=settings,
             clock=clock,
-            root_key=root_key(server.data_dir),
+            root_key=root,
             feed=feed,
             database=database,
             lease=Lease() if database.shared else Lease.endless(),
             trail=trail,
             hosts=hosts,
+            shelf=shelf,
             people=People(database, feed),
             ceilings=Ceilings(database, feed),
             relations=relations,
             backend=backend,
-            editor=Editor(database, trail=trail, clock=clock, schema_of=_schemas(policies)),
+            editor=Editor(database, trail=trail, clock=clock, schema_of=schemas_of(policies)),
             policies=policies,
             consents=Consents(database, feed),
             sessions=Sessions(database, feed, clock=clock),
+            approvals=ApprovalQueue(database, feed, trail=trail, clock=clock),
             catalogue=Catalogue(database, feed),
             fetcher=fetcher,
             clients=Clients(database, feed, clock=clock, fetcher=fetcher),
             passwords=Passwords(),
             transport=transport,
+            opa=opa,
             crawler=Crawler(transport),
             revocations=Revocations(database, trail=trail, clock=clock),
         )
 
 
-@contextlib.asynccontextmanager
-async def _backend(
-    server: ServerSettings,
-    database: Database,
-    feed: Feed,
-    clock: Clock,
-    *,
-    policies: HostPolicies,
-    relations: Relations,
-) -> AsyncIterator[Backend]:
-    said, schema_of = server.relations, _schemas(policies)
-    if said.engine == "embedded":
-        yield Embedded(relations, schema_of=schema_of, clock=clock, most=_MOST_LOOKED_AT)
-        return
-    # The settings make sure that both are there.
-    async with spicedb(
-        database,
-        feed,
-        target=str(said.target),
-        token=said.token.reveal() if said.token else "",
-        schema_of=schema_of,
-        plaintext=said.plaintext,
-    ) as backend:
-        yield backend
+def _filling(shelf: Shelf) -> Callable[[Read, list[Host]], Awaitable[None]]:
+    async def fill(tx: Read, hosts: list[Host]) -> None:
+        await shelf.fill(tx, [(host.key, host.policies.policy_bundle) for host in hosts])
 
-
-def _schemas(policies: HostPolicies) -> SchemaOf:
-    return lambda host: host_schema(policies.of(host).schema)
+    return fill
 
 
 def root_key(data_dir: Path) -> bytes:
@@ -208,6 +189,17 @@ def _make_key(path: Path) -> None:
         os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(file.name, path)
+
+
+def _opa(said: OpaSettings | None) -> OpaServers | None:
+    if said is None:
+        return None
+    return OpaServers(
+        said.urls,
+        token=said.token,
+        timeout_seconds=said.timeout_milliseconds / 1000,
+        most_at_once=said.most_at_once,
+    )
 
 
 def _url(server: ServerSettings) -> str:

@@ -14,10 +14,10 @@ import msgspec
 from msgspec.structs import replace
 
 from safeconduct import hosts, people
+from safeconduct.app.adopting import Adopting, beside_modules, compare_rules, of_a_new_host
 from safeconduct.app.moves import Act, Doing, Mover, hashed_as
 from safeconduct.app.plan import became, public_url, short
 from safeconduct.app.present import Present
-from safeconduct.app.rules import OWN
 from safeconduct.app.targets import Target
 from safeconduct.core.model import ClientId, ServerKey
 from safeconduct.core.secrets import digest, same
@@ -31,31 +31,20 @@ _FIRST_PASSWORD = "a first password"  # noqa: S105  the words that stand for one
 _SUSPENDED = "{} is suspended and stays so; restore with: safeconduct people restore {}"
 
 
-def compare_host(mover: Mover, present: Present, target: Target) -> None:
+def compare_host(mover: Mover, present: Present, found: Adopting) -> None:
     """Compare the tenant itself and its policies."""
-    wanted = target.host
+    wanted = found.target.host
 
     async def act(doing: Doing) -> None:
         await hosts.save(doing.tx, wanted)
 
     if present.host is None:
-        mover.add("host", wanted.key, "create", (f"at {wanted.origin}",), act)
-        before: dict[str, str] = {}
+        what = (f"at {wanted.origin}", *of_a_new_host(found))
+        mover.add("host", wanted.key, "create", what, act)
     else:
-        changes = tuple(_host_changes(present.host, wanted))
+        changes = (*_host_changes(present.host, wanted), *beside_modules(found))
         mover.add("host", wanted.key, "change", changes, act)
-        before = dict(present.host.policies.policy_modules)
-    after = dict(wanted.policies.policy_modules)
-    differing = [path for path in {*before, *after} if before.get(path) != after.get(path)]
-    # The module that collects what the others deny is made from them; alone, it is worth a word.
-    own = [path for path in differing if path.startswith(OWN)]
-    for path in sorted(own or differing):
-        if path not in before:
-            mover.add("policy", path, "create", ("new rules",), act)
-        elif path not in after:
-            mover.add("policy", path, "remove", ("rules no longer there",), act)
-        else:
-            mover.add("policy", path, "change", ("other rules",), act)
+    compare_rules(mover, found, act)
 
 
 def _host_changes(present: Host, wanted: Host) -> Iterator[str]:
@@ -67,10 +56,6 @@ def _host_changes(present: Host, wanted: Host) -> Iterator[str]:
     for name, after in flat_after.items():
         if flat_before[name] != after:
             yield became(name, flat_before[name], after)
-    if present.policies.policy_data != wanted.policies.policy_data:
-        yield "the rules' data changes"
-    if present.policies.policy_schema != wanted.policies.policy_schema:
-        yield "the definitions of types and permissions change"
     yield from _point_changes(present.policies, wanted.policies)
     before_documents = present.policies.clients.added_documents
     after_documents = wanted.policies.clients.added_documents
@@ -101,9 +86,7 @@ def _flat(policies: Policies) -> dict[str, object]:
     spelled: dict[str, Any] = msgspec.to_builtins(
         replace(
             policies,
-            policy_modules=(),
-            policy_data={},
-            policy_schema="",
+            policy_bundle="",
             enforcement_points=(),
             clients=replace(policies.clients, added_documents=()),
         )

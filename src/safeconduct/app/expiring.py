@@ -6,15 +6,18 @@ would otherwise notice at their next keep-alive.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from safeconduct import relations, sessions
 from safeconduct.app.building import Installation
 from safeconduct.audit import Event
 
 _TUPLES = 1000  # at a time
+_APPROVALS_KEPT = timedelta(days=90)
 
 
 class Expiring:
-    """Ends sessions whose idle or absolute limit has passed, and forgets expired relations."""
+    """Ends sessions and requests for approval past their limits, and forgets expired relations."""
 
     def __init__(self, parts: Installation) -> None:
         self._parts = parts
@@ -41,4 +44,6 @@ class Expiring:
             gone = await relations.expired(tx, at=now, most=_TUPLES)
             for host, edge in gone:
                 await relations.remove(tx, host, edge)
+        await parts.approvals.expire()
+        await parts.approvals.forget(before=now - _APPROVALS_KEPT)
         return len(found)

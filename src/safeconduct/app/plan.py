@@ -6,6 +6,7 @@ Nothing here can hold a secret: passwords and client secrets appear as "a first 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -16,6 +17,7 @@ Action = Literal["create", "change", "remove"]
 
 _SIGNS: dict[Action, str] = {"create": "+", "change": "~", "remove": "-"}
 _LONGEST = 100
+_EVENT_BYTES = 64 * 1024
 
 
 class Step(Value, frozen=True):
@@ -118,3 +120,17 @@ def _spelled(value: object) -> str:
             return ", ".join(map(str, value)) or "none"
         case _:
             return str(value) or "none"
+
+
+def portions(sentences: Iterable[str]) -> Iterator[list[str]]:
+    """Part sentences into lists that are not too large for one record."""
+    portion: list[str] = []
+    size = 0
+    for sentence in sentences:
+        size += len(sentence.encode())
+        if portion and size > _EVENT_BYTES:
+            yield portion
+            portion, size = [], len(sentence.encode())
+        portion.append(sentence)
+    if portion:
+        yield portion

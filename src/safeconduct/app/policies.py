@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from safeconduct.core.model import HostId
 from safeconduct.hosts import Host, Hosts
-from safeconduct.policy import Bundle, Embedded, HostPolicy, known_data
+from safeconduct.policy import (
+    Bundle,
+    BundleError,
+    Embedded,
+    Engine,
+    HostPolicy,
+    OpaEngine,
+    OpaServers,
+    Shelf,
+    known_data,
+)
 
 
 class HostPolicies:
     """Finds a host's policy; an engine is made when a bundle is first needed."""
 
-    def __init__(self, hosts: Hosts) -> None:
+    def __init__(self, hosts: Hosts, shelf: Shelf, opa: OpaServers | None = None) -> None:
         self._hosts = hosts
+        self._shelf = shelf
+        self._opa = opa
         self._shipped = Bundle.shipped()
         self._of_host: dict[HostId, tuple[Host, HostPolicy]] = {}
 
@@ -19,7 +31,8 @@ class HostPolicies:
         """Return the policy in force.
 
         Raises:
-            LookupError: If there is no such host; the PDP answers that with a deny.
+            LookupError: If there is no such host, its bundle is missing or was altered, or nobody
+                could run it; the PDP answers that with a deny.
         """
         host = self._hosts.get(key)
         if host is None:
@@ -27,12 +40,17 @@ class HostPolicies:
         held = self._of_host.get(key)
         if held is not None and held[0] is host:
             return held[1]
-        bundle = bundle_of(host, self._shipped)
-        if held is not None and held[1].bundle == bundle.digest:
+        bundle = bundle_of(host, self._shelf, self._shipped)
+        engine = host.policies.policy_engine
+        if (
+            held is not None
+            and held[1].bundle == bundle.digest
+            and held[0].policies.policy_engine == engine
+        ):
             policy = held[1]
         else:
             policy = HostPolicy(
-                engine=Embedded(bundle),
+                engine=self._engine(host, bundle),
                 bundle=bundle.digest,
                 questions=tuple(known_data(bundle.data).questions.items()),
                 obliges=bundle.obliges,
@@ -41,13 +59,21 @@ class HostPolicies:
         self._of_host[key] = (host, policy)
         return policy
 
+    def _engine(self, host: Host, bundle: Bundle) -> Engine:
+        if host.policies.policy_engine == "embedded":
+            return Embedded(bundle)
+        if self._opa is None:
+            raise LookupError("this process was told of no OPA servers")
+        try:
+            return OpaEngine(bundle, self._opa)
+        except BundleError as error:  # refused when it was applied, unless by an older version
+            raise LookupError(error.public) from error
 
-def bundle_of(host: Host, shipped: Bundle) -> Bundle:
-    """Return the shipped rules with those the host added when it was configured."""
-    added = dict(host.policies.policy_modules)
-    modules = {**dict(shipped.modules), **added}
-    return Bundle.of(
-        modules=tuple(modules.items()),
-        data={**shipped.data, **host.policies.policy_data},
-        schema=host.policies.policy_schema,
-    )
+
+def bundle_of(host: Host, shelf: Shelf, shipped: Bundle) -> Bundle:
+    """Return the shipped rules with the host's own that are in force.
+
+    Raises:
+        LookupError: If the stored ones are missing or were altered.
+    """
+    return shelf.of(host.key, host.policies.policy_bundle).upon(shipped)

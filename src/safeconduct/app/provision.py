@@ -8,14 +8,17 @@ the second time. Servers are read afterwards; one that does not answer is a warn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from safeconduct import consent as consents
 from safeconduct import hosts
+from safeconduct.app.activations import Activations
+from safeconduct.app.adopting import adopting
 from safeconduct.app.comparing import (
     compare_clients,
     compare_host,
@@ -35,9 +38,9 @@ from safeconduct.app.endings import (
 from safeconduct.app.importing import Importer
 from safeconduct.app.memberships import store_memberships
 from safeconduct.app.moves import Doing, Move, Mover
-from safeconduct.app.plan import Imported, Plan, Step
+from safeconduct.app.plan import Imported, Plan, Step, portions
 from safeconduct.app.present import Present, read_present
-from safeconduct.app.rules import Rules, read_rules
+from safeconduct.app.rules import Offer, read_rules
 from safeconduct.app.targets import Target, target_of
 from safeconduct.audit import Event, Trail
 from safeconduct.core.clock import Clock
@@ -45,7 +48,7 @@ from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import ClientId, HostId, ServerKey
 from safeconduct.hosts import Host
 from safeconduct.oauth import Clients, end_family
-from safeconduct.policy import BundleError
+from safeconduct.policy import BundleError, Signer
 from safeconduct.sessions import Session
 from safeconduct.settings import HostSettings, Settings
 from safeconduct.signin import Passwords
@@ -56,7 +59,6 @@ if TYPE_CHECKING:
     from safeconduct.app.building import Installation
 
 _AT_ONCE = 4
-_EVENT_BYTES = 64 * 1024
 
 Told = Callable[[str], None]
 
@@ -68,6 +70,8 @@ class Draft:
     moves: tuple[Move, ...]
     ends: tuple[Ending, ...]
     present: Present
+    target: Target | None = None
+    offer: Offer | None = None
     fresh: tuple[ServerKey, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -101,6 +105,7 @@ class Provisioner:
         crawler: Crawler,
         catalogue: Catalogue,
         clients: Clients,
+        signer: Signer,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -108,6 +113,7 @@ class Provisioner:
         self._passwords = passwords
         self._catalogue = catalogue
         self._clients = clients
+        self._activations = Activations(trail=trail, clock=clock, signer=signer)
         self._importer = Importer(
             database, clock=clock, trail=trail, crawler=crawler, catalogue=catalogue
         )
@@ -123,6 +129,7 @@ class Provisioner:
             crawler=parts.crawler,
             catalogue=parts.catalogue,
             clients=parts.clients,
+            signer=parts.shelf.signer,
         )
 
     async def plan(self, settings: Settings, *, prune: bool = False) -> Plan:
@@ -181,7 +188,8 @@ class Provisioner:
         host = target.host
         present = await read_present(tx, host.key, at=self._clock.now(), target=target)
         mover = Mover(host=host.key)
-        compare_host(mover, present, target)
+        rules = await adopting(tx, present, target, self._activations)
+        compare_host(mover, present, rules)
         fresh = compare_servers(mover, present, target)
         warnings = compare_people(mover, present, target)
         compare_operators(mover, present, target)
@@ -192,8 +200,10 @@ class Provisioner:
             moves=tuple(mover.made),
             ends=tuple(ends),
             present=present,
+            target=rules.target,
+            offer=rules.offer,
             fresh=tuple(fresh),
-            warnings=tuple(f"{host.key}: {warning}" for warning in warnings),
+            warnings=tuple(f"{host.key}: {each}" for each in (*warnings, rules.warning) if each),
         )
 
     async def _digests(self, host: Host, target: Target) -> dict[ClientId, str | None]:
@@ -244,8 +254,18 @@ class Provisioner:
             for move in draft.moves:
                 await move.act(doing)
             await store_memberships(tx, key, at=doing.at)
+            await self._activate(tx, draft, by=by)
             await self._end(tx, draft.ends)
         return draft
+
+    async def _activate(self, tx: Write, draft: Draft, *, by: str) -> None:
+        """Let the offered rules decide, with the host as it has become."""
+        if draft.offer is None or draft.target is None:
+            return
+        host, before = draft.target.host, draft.present.host
+        now = "" if before is None else before.policies.policy_bundle
+        as_before = replace(host, policies=replace(host.policies, policy_bundle=now))
+        await self._activations.activate(tx, as_before, draft.offer, kind="applied", by=by)
 
     async def _farewell(self, tx: Read, host: HostId) -> Draft:
         present = await read_present(tx, host, at=self._clock.now(), target=None)
@@ -266,12 +286,14 @@ class Provisioner:
             draft = await self._farewell(tx, host)
             self._record(host, draft, by=by)
             await self._end(tx, draft.ends)
+            if draft.present.host is not None:
+                await self._activations.end(tx, draft.present.host, by=by)
             await hosts.remove(tx, host)
         return draft
 
     def _record(self, host: HostId, draft: Draft, *, by: str) -> None:
         """Write down what is about to happen, in records that are not too large."""
-        for steps in _portions(map(str, draft.steps)):
+        for steps in portions(map(str, draft.steps)):
             self._trail.append(
                 Event(kind="configuration.applied", host=host, detail={"by": by, "steps": steps})
             )
@@ -323,14 +345,19 @@ class Provisioner:
 
 
 async def _targets(settings: Settings) -> list[Target]:
-    return [target_of(said, await _rules(said)) for said in settings.hosts]
+    return [target_of(said, await _offer(said)) for said in settings.hosts]
 
 
-async def _rules(said: HostSettings) -> Rules:
-    if said.policy is None:
-        return Rules()
+async def _offer(said: HostSettings) -> Offer | None:
+    policy = said.policy
+    if policy is None or (policy.directory is None and policy.git is None):
+        return Offer()
+    if policy.directory is None:
+        return None
     try:
-        return await asyncio.to_thread(read_rules, said.policy.directory)
+        return await asyncio.to_thread(
+            read_rules, policy.directory, policy.trusted_keys, for_opa=policy.engine == "opa"
+        )
     except BundleError as error:
         raise BundleError(f"The rules of host {said.key} cannot be used: {error.public}") from error
 
@@ -366,16 +393,3 @@ def _plan(drafts: list[Draft], warnings: tuple[str, ...]) -> Plan:
         steps=tuple(step for draft in drafts for step in draft.steps),
         warnings=(*warnings, *(each for draft in drafts for each in draft.warnings)),
     )
-
-
-def _portions(sentences: Iterable[str]) -> Iterator[list[str]]:
-    portion: list[str] = []
-    size = 0
-    for sentence in sentences:
-        size += len(sentence.encode())
-        if portion and size > _EVENT_BYTES:
-            yield portion
-            portion, size = [], len(sentence.encode())
-        portion.append(sentence)
-    if portion:
-        yield portion

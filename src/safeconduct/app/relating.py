@@ -63,7 +63,7 @@ class RelationAnswers:
             verdicts = await self._backend.check_many(
                 host, questions, contextual=self._passing(context), at=at
             )
-        except BackendUnavailable:
+        except (BackendUnavailable, LookupError):  # or there is no policy that can be trusted
             return [_AWAY] * len(questions)
         return [Answered(each.allowed, each.path, each.reason) for each in verdicts]
 
@@ -87,7 +87,7 @@ class RelationAnswers:
             return await self._backend.lookup_resources(
                 host, kind, permission, subject, contextual=self._passing(context)
             )
-        except QuestionRefused:
+        except (QuestionRefused, LookupError):
             return []
 
     async def subjects(
@@ -110,12 +110,15 @@ class RelationAnswers:
             return await self._backend.lookup_subjects(
                 host, object_, permission, kind, contextual=self._passing(context)
             )
-        except QuestionRefused:
+        except (QuestionRefused, LookupError):
             return Subjects(found=())
 
     async def permissions(self, host: HostId, kind: str) -> list[str]:
         """Return what can be asked about objects of a type."""
-        definition = self._schema(host).definitions.get(kind)
+        schema = self._schema(host)
+        if schema is None:
+            return []
+        definition = schema.definitions.get(kind)
         if definition is not None:
             return list(definition.members)
         return await self._backend.relations_of(host, kind)
@@ -138,5 +141,9 @@ class RelationAnswers:
         # What is passed are memberships, and those are stored as well.
         return context if self._backend.passing else ()
 
-    def _schema(self, host: HostId) -> Schema:
-        return host_schema(self._policies(host).schema)
+    def _schema(self, host: HostId) -> Schema | None:
+        """Return the host's definitions; None when there is no policy that can be trusted."""
+        try:
+            return host_schema(self._policies(host).schema)
+        except LookupError:
+            return None

@@ -8,7 +8,9 @@ from pathlib import Path
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from safeconduct.app.serving import configured, gateway, work
+from safeconduct.app.building import open_installation
+from safeconduct.app.provision import Provisioner
+from safeconduct.app.serving import configured, work
 from safeconduct.app.worker import answer
 from safeconduct.app.workers import Workers
 from safeconduct.settings import Settings
@@ -34,8 +36,8 @@ def _serve_with_workers(settings: Settings, path: Path) -> int:
 
 
 async def _apply(settings: Settings) -> None:
-    async with gateway(settings, apply=True):
-        pass
+    async with open_installation(settings) as parts:
+        await Provisioner.of(parts).apply(settings)
 
 
 async def _no_app(_scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -32,6 +32,7 @@ _POLL_SECONDS = 1.0
 _FLUSH_SECONDS = 30.0
 _CLEAN_SECONDS = 300.0
 _EXPIRE_SECONDS = 60.0
+_REPOSITORY_SECONDS = 2.0  # a host's own poll_seconds counts; this is how often we ask about them
 _CHECK_SECONDS = 600.0
 _DRAIN_SECONDS = 20
 _COLLECT_AFTER = (20_000, 20, 20)  # a call makes few cycles, so looking for them can wait
@@ -55,8 +56,9 @@ class Gateway:
         await self._answers.app(scope, receive, send)
 
     def stop(self) -> None:
-        """End standing streams, so that a graceful stop need not wait for them."""
+        """End standing streams and held calls, so that a graceful stop need not wait for them."""
         self._answers.returns.stop()
+        self._answers.held.stop()
 
 
 @contextlib.asynccontextmanager
@@ -85,6 +87,7 @@ async def gateway(
         await _prepared(parts)
         answers = answering(parts, ready=_readiness(parts))
         stack.push_async_callback(answers.watch.close)
+        stack.push_async_callback(answers.repositories.close)
         stack.push_async_callback(answers.recovery.aclose)
         stack.push_async_callback(parts.sessions.flush)
         for work, seconds in (
@@ -92,8 +95,10 @@ async def gateway(
             (answers.housekeeping.clean, _CLEAN_SECONDS),
             (Expiring(parts).end_what_ran_out, _EXPIRE_SECONDS),
             (answers.watch.check_all, _CHECK_SECONDS),
+            (answers.repositories.look_around, _REPOSITORY_SECONDS),
         ):
             stack.push_async_callback(_every(seconds, work, lease=parts.lease))
+        await answers.repositories.look_around()
         yield Gateway(parts, answers)
 
 

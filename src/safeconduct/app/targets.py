@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec import convert
 
-from safeconduct.app.rules import Rules
+from safeconduct.app.rules import Offer
 from safeconduct.core.binding import Binding, UriBinding
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId, Value
 from safeconduct.core.secrets import digest
@@ -72,7 +72,11 @@ class Edge(Value, frozen=True):
 
 
 class Target(Value, frozen=True):
-    """One host as the file wants it, ready to compare."""
+    """One host as the file wants it, ready to compare.
+
+    Attributes:
+        offer: The rules of its directory, or none; None while a repository says which.
+    """
 
     host: Host
     people: dict[str, PersonSettings]
@@ -80,27 +84,27 @@ class Target(Value, frozen=True):
     servers: dict[ServerKey, Wanted]
     clients: dict[ClientId, ClientSettings]
     edges: tuple[Edge, ...]
+    offer: Offer | None = None
 
 
-def target_of(said: HostSettings, rules: Rules) -> Target:
+def target_of(said: HostSettings, offer: Offer | None) -> Target:
     """Turn a host's settings and its rules into what is to be stored."""
     return Target(
-        host=_host(said, rules),
+        host=_host(said),
         people={normal_email(each.email): each for each in said.people},
         operators={normal_email(each.email): each for each in said.operators},
         servers={ServerKey(each.key): _server(each) for each in said.servers},
         clients={ClientId(each.id): each for each in said.clients},
         edges=(*map(_ceiling, said.access), *map(_relation, said.relations)),
+        offer=offer,
     )
 
 
-def _host(said: HostSettings, rules: Rules) -> Host:
-    return Host(
-        key=HostId(said.key), name=said.name, origin=said.origin, policies=_policies(said, rules)
-    )
+def _host(said: HostSettings) -> Host:
+    return Host(key=HostId(said.key), name=said.name, origin=said.origin, policies=_policies(said))
 
 
-def _policies(said: HostSettings, rules: Rules) -> Policies:
+def _policies(said: HostSettings) -> Policies:
     password = said.sign_in.password
     return Policies(
         sign_in=SignInPolicy(password=False)
@@ -126,9 +130,7 @@ def _policies(said: HostSettings, rules: Rules) -> Policies:
             )
             for each in said.enforcement_points
         ),
-        policy_modules=rules.modules,
-        policy_data=rules.data,
-        policy_schema=rules.schema,
+        policy_engine="embedded" if said.policy is None else said.policy.engine,
     )
 
 

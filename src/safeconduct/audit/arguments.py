@@ -36,12 +36,15 @@ class SealedArguments:
         if not arguments:
             return None
         try:
-            plain = _ENCODER.encode(arguments)
+            return self.sealed_json(host, _ENCODER.encode(arguments))
         except (ValueError, TypeError):
             return None  # no JSON: the decision on them was a deny
-        if len(plain) > MOST_BYTES:
+
+    def sealed_json(self, host: HostId, arguments: bytes) -> str | None:
+        """Seal arguments that are JSON already; see `sealed`."""
+        if len(arguments) > MOST_BYTES:
             return None
-        return self._of(host).seal(plain, bound_to=host.encode())
+        return self._of(host).seal(arguments, bound_to=host.encode())
 
     def opened(self, host: HostId, sealed: str) -> bytes:
         """Return the arguments as JSON.

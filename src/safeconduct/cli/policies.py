@@ -1,4 +1,4 @@
-"""`safeconduct policy`: a host's own rules, before they decide anything."""
+"""`safeconduct policy`: a host's own rules, before they decide anything (and see `bundles`)."""
 
 # ruff: noqa: PLC0415  imports inside functions: see the package
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from safeconduct.cli import bundles
 from safeconduct.cli.options import DEFAULT_FILE, AsJson, Config, HostKey
 
 _Directory = Annotated[
@@ -24,6 +25,7 @@ def commands() -> typer.Typer:
     group.command("eval")(evaluate)
     group.command("diff")(diff)
     group.command("schema")(schema)
+    bundles.add_to(group)
     return group
 
 

@@ -16,6 +16,7 @@ import typer
 
 from safeconduct.cli import (
     agents,
+    approvals,
     auditing,
     configuring,
     connecting,
@@ -55,6 +56,7 @@ def program() -> typer.Typer:
     whole.add_typer(relations.commands(), name="relations")
     whole.add_typer(agents.commands(), name="agents")
     whole.add_typer(sessions.commands(), name="sessions")
+    whole.add_typer(approvals.commands(), name="approvals")
     return whole
 
 

@@ -127,6 +127,7 @@ class Decision(Value, frozen=True):
         rules: Ids of the rules that decided; for an allow, of those that oblige to something.
         basis: The facts it was decided on, as JSON: everything but the arguments. With them
             and the bundle the decision can be computed again.
+        arguments: Those arguments, as JSON; not for any log as they are.
     """
 
     id: str
@@ -140,3 +141,4 @@ class Decision(Value, frozen=True):
     obligations: tuple[Obligation, ...] = ()
     rules: tuple[str, ...] = ()
     basis: bytes = b""
+    arguments: bytes = b""

@@ -1,8 +1,9 @@
-"""The ways out: upstream servers, documents others point us to, mail. Judged before connected."""
+"""The ways out: upstream servers, others' documents, repositories, mail. Judged beforehand."""
 
 from safeconduct.egress.addresses import Reach
 from safeconduct.egress.dial import Resolve
 from safeconduct.egress.failures import Limits, UpstreamFailed, UpstreamTimeout
+from safeconduct.egress.git import GitBranch, GitCommit, GitFailed, GitLimits
 from safeconduct.egress.http import FetchedDocument, Fetcher, FetchFailed
 from safeconduct.egress.mail import Mailer, MailFailed
 from safeconduct.egress.reply import Reply
@@ -12,6 +13,10 @@ __all__ = [
     "FetchFailed",
     "FetchedDocument",
     "Fetcher",
+    "GitBranch",
+    "GitCommit",
+    "GitFailed",
+    "GitLimits",
     "Limits",
     "MailFailed",
     "Mailer",

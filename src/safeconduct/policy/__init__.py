@@ -1,10 +1,34 @@
 """The PDP: facts in, a decision out. Rules are Rego, run in this process or by an OPA server."""
 
-from safeconduct.policy.answers import Answered
-from safeconduct.policy.bundle import Bundle
-from safeconduct.policy.checks import check_bundle, tests_of
-from safeconduct.policy.data import KnownData, known_data
-from safeconduct.policy.engine import Embedded, Engine, EngineFailed
+from safeconduct.policy.answers import (
+    Answered,
+)
+from safeconduct.policy.authors import (
+    make_key,
+    public_key,
+    signatures,
+    verified,
+    version_of,
+)
+from safeconduct.policy.bundle import (
+    Bundle,
+)
+from safeconduct.policy.checks import (
+    check_bundle,
+    tests_of,
+)
+from safeconduct.policy.content import (
+    OwnRules,
+)
+from safeconduct.policy.data import (
+    KnownData,
+    known_data,
+)
+from safeconduct.policy.engine import (
+    Embedded,
+    Engine,
+    EngineFailed,
+)
 from safeconduct.policy.facts import (
     ClientFacts,
     ConsentFacts,
@@ -17,9 +41,27 @@ from safeconduct.policy.facts import (
     ToolFacts,
     document,
 )
-from safeconduct.policy.failures import Failure
-from safeconduct.policy.pdp import HostPolicy, Pdp, public_reason
-from safeconduct.policy.rego import BundleError
+from safeconduct.policy.failures import (
+    Failure,
+)
+from safeconduct.policy.files import (
+    SIGNATURES,
+    Files,
+    belongs,
+    counts,
+    read_files,
+)
+from safeconduct.policy.opa import OpaEngine
+from safeconduct.policy.opa_servers import OpaServers
+from safeconduct.policy.pdp import (
+    HostPolicy,
+    Pdp,
+    public_reason,
+)
+from safeconduct.policy.rego import (
+    BundleError,
+)
+from safeconduct.policy.relocation import relocated
 from safeconduct.policy.replay import (
     Again,
     Comparison,
@@ -30,11 +72,54 @@ from safeconduct.policy.replay import (
     explained,
     recorded,
 )
-from safeconduct.policy.scenarios import Scenario, read_scenario, run_scenario
-from safeconduct.policy.schema import input_schema
-from safeconduct.policy.sources import Device, FactSources, Relationships
+from safeconduct.policy.scenarios import (
+    Scenario,
+    read_scenario,
+    run_scenario,
+)
+from safeconduct.policy.schema import (
+    input_schema,
+)
+from safeconduct.policy.shelf import (
+    Shelf,
+)
+from safeconduct.policy.signing import (
+    Signer,
+)
+from safeconduct.policy.sources import (
+    Device,
+    FactSources,
+    Relationships,
+)
+from safeconduct.policy.standing import (
+    Standing,
+    State,
+    claim,
+    settle,
+    standing_of,
+)
+from safeconduct.policy.store import (
+    PENDING,
+    Activation,
+    Kind,
+    Stored,
+    before_now,
+    beginning_with,
+    history,
+    keep,
+    load,
+    newest_version,
+    note,
+    rolled_back,
+)
+from safeconduct.policy.trial import (
+    tried_elsewhere,
+)
 
 __all__ = [
+    "PENDING",
+    "SIGNATURES",
+    "Activation",
     "Again",
     "Answered",
     "Bundle",
@@ -50,10 +135,15 @@ __all__ = [
     "FactSources",
     "Facts",
     "Failure",
+    "Files",
     "Flip",
     "HostPolicy",
     "Input",
+    "Kind",
     "KnownData",
+    "OpaEngine",
+    "OpaServers",
+    "OwnRules",
     "Pdp",
     "Recorded",
     "RelationFact",
@@ -61,17 +151,43 @@ __all__ = [
     "Rules",
     "Scenario",
     "SessionFacts",
+    "Shelf",
+    "Signer",
+    "Standing",
+    "State",
+    "Stored",
     "SubjectFacts",
     "ToolFacts",
+    "before_now",
+    "beginning_with",
+    "belongs",
     "check_bundle",
+    "claim",
     "compare",
+    "counts",
     "document",
     "explained",
+    "history",
     "input_schema",
+    "keep",
     "known_data",
+    "load",
+    "make_key",
+    "newest_version",
+    "note",
+    "public_key",
     "public_reason",
+    "read_files",
     "read_scenario",
     "recorded",
+    "relocated",
+    "rolled_back",
     "run_scenario",
+    "settle",
+    "signatures",
+    "standing_of",
     "tests_of",
+    "tried_elsewhere",
+    "verified",
+    "version_of",
 ]

@@ -16,17 +16,19 @@ import yaml
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.model import Value
 from safeconduct.policy.data import known_data
+from safeconduct.policy.files import DATA_NAMES, SCENARIO, Files, read_files
 from safeconduct.policy.rego import BundleError, Modules, interpreter
 from safeconduct.policy.vetting import extension, judged_elsewhere
 from safeconduct.relations import SchemaError, host_schema
+
+if TYPE_CHECKING:
+    import regorus
 
 MAX_FILES = 128
 MAX_FILE_BYTES = 64 * 1024
 MAX_TOTAL_BYTES = 256 * 1024
 MAX_DATA_BYTES = 1024 * 1024
-if TYPE_CHECKING:
-    import regorus
-
+OWN = "host/"
 _EXTENSIONS = "extensions.rego"
 
 
@@ -48,6 +50,11 @@ class Bundle(Value, frozen=True):
     schema: str = ""
     tests: Modules = ()
     scenarios: Modules = ()
+
+    @property
+    def has_own_rules(self) -> bool:
+        """Whether a host has added modules of its own."""
+        return any(path.startswith(OWN) for path, _ in self.modules)
 
     @property
     def obliges(self) -> bool:
@@ -88,10 +95,14 @@ class Bundle(Value, frozen=True):
     @classmethod
     def shipped(cls) -> Bundle:
         """Return the built-in rules, from the installed package or from a checkout."""
-        modules, tests = _rego_files(_shipped_directory(), prefix="")
+        modules, tests = _rego_files(read_files(_shipped_directory()), prefix="")
         return cls.of(modules=modules, data={}, tests=tests)
 
     def with_directory(self, path: Path) -> Bundle:
+        """Add what a directory holds, see `with_files`."""
+        return self.with_files(read_files(path))
+
+    def with_files(self, files: Files) -> Bundle:
         """Add a host's own modules and its data.json or data.yaml, once.
 
         Starts a process to judge the modules, so it takes a fraction of a second: for
@@ -102,16 +113,16 @@ class Bundle(Value, frozen=True):
         """
         if any(name == _EXTENSIONS for name, _ in self.modules):
             raise BundleError("this bundle has a host's rules already")
-        modules, tests = _rego_files(path, prefix="host/")
-        data = {**self.data, **_data(path)}
+        modules, tests = _rego_files(files, prefix=OWN)
+        data = {**self.data, **_data(files)}
         known_data(data)
         packages = judged_elsewhere(self.modules, modules, data) if modules else {}
         return self.of(
             modules=(*self.modules, *modules, (_EXTENSIONS, extension(packages))),
             data=data,
-            schema=_schema(path),
+            schema=_schema(files),
             tests=(*self.tests, *tests),
-            scenarios=_scenarios(path),
+            scenarios=_scenarios(files),
         )
 
 
@@ -123,97 +134,81 @@ def _shipped_directory() -> Path:
     raise BundleError("the built-in rules are missing from this installation")
 
 
-def _rego_files(directory: Path, *, prefix: str) -> tuple[Modules, Modules]:
-    """Read every *.rego below a directory: those that decide, and the tests."""
-    if not directory.is_dir():
-        raise BundleError(f"there is no policy directory {directory.name}")
-    files = sorted(directory.rglob("*.rego"))
-    if len(files) > MAX_FILES:
+def _rego_files(files: Files, *, prefix: str) -> tuple[Modules, Modules]:
+    """Pick every *.rego: those that decide, and the tests."""
+    names = sorted(name for name in files if name.endswith(".rego"))
+    if len(names) > MAX_FILES:
         raise BundleError(f"more than {MAX_FILES} policy files")
-    texts = [
-        (prefix + file.relative_to(directory).as_posix(), _text(file, MAX_FILE_BYTES))
-        for file in files
-    ]
+    texts = [(prefix + name, _text(files, name, MAX_FILE_BYTES)) for name in names]
     if sum(len(text) for _, text in texts) > MAX_TOTAL_BYTES:
         raise BundleError(f"the policy files have more than {MAX_TOTAL_BYTES} characters")
     tests = tuple(each for each in texts if each[0].endswith("_test.rego"))
     return tuple(each for each in texts if each not in tests), tests
 
 
-def _scenarios(directory: Path) -> Modules:
-    files = sorted(directory.rglob("*.scenario.yaml"))
-    if len(files) > MAX_FILES:
+def _scenarios(files: Files) -> Modules:
+    names = sorted(name for name in files if name.endswith(SCENARIO))
+    if len(names) > MAX_FILES:
         raise BundleError(f"more than {MAX_FILES} scenario files")
-    return tuple(
-        ("host/" + file.relative_to(directory).as_posix(), _text(file, MAX_FILE_BYTES))
-        for file in files
-    )
+    return tuple((OWN + name, _text(files, name, MAX_FILE_BYTES)) for name in names)
 
 
-def _schema(directory: Path) -> str:
-    """Read the definitions of types and permissions, every *.zed below a directory.
+def _schema(files: Files) -> str:
+    """Put the definitions of types and permissions together, every *.zed.
 
     Raises:
         BundleError: If they cannot be used together with the ones every host has.
     """
-    files = sorted(directory.rglob("*.zed"))
-    if len(files) > MAX_FILES:
+    names = sorted(name for name in files if name.endswith(".zed"))
+    if len(names) > MAX_FILES:
         raise BundleError(f"more than {MAX_FILES} schema files")
-    text = "\n".join(_text(file, MAX_FILE_BYTES) for file in files)
+    text = "\n".join(_text(files, name, MAX_FILE_BYTES) for name in names)
     try:
         host_schema(text)
     except SchemaError as error:
-        names = ", ".join(file.relative_to(directory).as_posix() for file in files)
-        raise BundleError(f"{names}: {error.public}") from error
+        raise BundleError(f"{', '.join(names)}: {error.public}") from error
     return text
 
 
-def _text(file: Path, limit: int) -> str:
-    try:
-        with file.open("rb") as opened:
-            raw = opened.read(limit + 1)
-        text = raw.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{file.name}: cannot be read as UTF-8 text") from error
+def _text(files: Files, name: str, limit: int) -> str:
+    raw = files[name]
     if len(raw) > limit:
-        raise BundleError(f"{file.name}: more than {limit} bytes")
-    return text
+        raise BundleError(f"{name}: more than {limit} bytes")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{name}: cannot be read as UTF-8 text") from error
 
 
-def _data(directory: Path) -> dict[str, Any]:
-    """Read the one data file of a directory, if there is one."""
-    found = [
-        file
-        for name in ("data.json", "data.yaml", "data.yml")
-        if (file := directory / name).exists()
-    ]
+def _data(files: Files) -> dict[str, Any]:
+    """Read the one data file, if there is one."""
+    found = [name for name in DATA_NAMES if name in files]
     if not found:
         return {}
     if len(found) > 1:
-        raise BundleError(f"{found[0].name} and {found[1].name}: keep one of them")
-    data = _parsed(found[0])
+        raise BundleError(f"{found[0]} and {found[1]}: keep one of them")
+    data = _parsed(found[0], _text(files, found[0], MAX_DATA_BYTES))
     if not isinstance(data, dict):
-        raise BundleError(f"{found[0].name}: the data must be an object")
+        raise BundleError(f"{found[0]}: the data must be an object")
     if "safeconduct" in data:
-        raise BundleError(f"{found[0].name}: the name safeconduct belongs to the rules")
+        raise BundleError(f"{found[0]}: the name safeconduct belongs to the rules")
     return data
 
 
-def _parsed(file: Path) -> object:
-    text = _text(file, MAX_DATA_BYTES)
+def _parsed(name: str, text: str) -> object:
     try:
-        if file.suffix == ".json":
+        if name.endswith(".json"):
             return parse(text.encode())
         # An alias repeats what it names; a few of them in a row become gigabytes.
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) and event.start_mark:
                 line = event.start_mark.line + 1
-                raise BundleError(f"{file.name}:{line}: aliases are not allowed")
+                raise BundleError(f"{name}:{line}: aliases are not allowed")
         return parse(canonical_bytes(yaml.safe_load(text)))
     except StrictJSONError as error:
-        raise BundleError(f"{file.name}: {error}") from error
+        raise BundleError(f"{name}: {error}") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise BundleError(f"{file.name}:{line}: {error.problem}") from error
+        raise BundleError(f"{name}:{line}: {error.problem}") from error
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
-        raise BundleError(f"{file.name}: holds something that is not JSON") from error
+        raise BundleError(f"{name}: holds something that is not JSON") from error

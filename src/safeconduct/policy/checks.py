@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from safeconduct.policy.exactness import exact
 from safeconduct.policy.failures import Failure
 from safeconduct.policy.inspection import read_module
 from safeconduct.policy.rego import BundleError, compiled, explain, interpreter
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def check_bundle(bundle: Bundle) -> tuple[Failure, ...]:
     """Compile the rules and run their tests; an empty answer means all is well."""
     try:
-        compiled(bundle.modules, bundle.data)
+        compiled(exact(bundle.modules), bundle.data)
         engine = interpreter((*bundle.modules, *bundle.tests), bundle.data)
         tests = tuple(tests_of(bundle))
     except BundleError as error:

@@ -29,13 +29,13 @@ COLLECTED = ("deny", "obligations")
 
 # Left out on purpose: what reaches outside or differs between two runs (http.send, opa.runtime,
 # rand.intn, time.now_ns, trace, uuid.rfc4122) and what makes much out of little (bits.lsh,
-# graph.reachable_paths, net.cidr_expand, numbers.range, walk, yaml.unmarshal).
+# graph.reachable and _paths, net.cidr_expand, numbers.range, walk, yaml.unmarshal).
 _BUILTINS = frozenset(
     """
     abs array.concat array.reverse array.slice base64.decode base64.encode base64.is_valid
     base64url.decode base64url.encode base64url.encode_no_pad bits.and bits.negate bits.or
     bits.rsh bits.xor ceil concat contains count endswith floor format_int glob.match
-    glob.quote_meta graph.reachable hex.decode hex.encode indexof indexof_n intersection is_array
+    glob.quote_meta hex.decode hex.encode indexof indexof_n intersection is_array
     is_boolean is_null is_number is_object is_set is_string json.filter json.is_valid
     json.marshal json.remove json.unmarshal lower max min net.cidr_contains net.cidr_is_valid
     object.filter object.get object.keys object.remove object.subset object.union object.union_n
@@ -83,20 +83,30 @@ def read_module(file: str, text: str) -> Module:
     Raises:
         BundleError: If it is not Rego.
     """
-    engine = regorus.Engine()
-    try:
-        engine.add_policy(file, text)
-        tree = json.loads(engine.get_ast_as_json())[0]["ast"]
-    except RecursionError:
-        raise BundleError(f"{file}: the policy engine cannot cope with such nesting") from None
-    except RuntimeError as error:
-        raise BundleError(explain(error)) from None
+    tree = syntax_tree(file, text)
     return Module(
         file=file,
         package=_chain(tree["package"]["refr"])[0],
         imports=dict(_import(file, each, text) for each in tree["imports"]),
         rules=tuple(_rule(each) for each in tree["rules"]),
     )
+
+
+def syntax_tree(file: str, text: str) -> Tree:
+    """Parse one file; places in the tree are counted in bytes.
+
+    Raises:
+        BundleError: If it is not Rego.
+    """
+    engine = regorus.Engine()
+    try:
+        engine.add_policy(file, text)
+        tree: Tree = json.loads(engine.get_ast_as_json())[0]["ast"]
+    except RecursionError:
+        raise BundleError(f"{file}: the policy engine cannot cope with such nesting") from None
+    except RuntimeError as error:
+        raise BundleError(explain(error)) from None
+    return tree
 
 
 def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
@@ -114,6 +124,7 @@ def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
                 "or below"
             )
         names.setdefault(module.package, set()).update(rule.name for rule in module.rules)
+    _imports_stay_at_home(read, names)
     edges: dict[Path, set[Path]] = {}
     places: dict[Path, str] = {}
     for module in read:
@@ -130,6 +141,41 @@ def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
     }
 
 
+def _imports_stay_at_home(read: list[Module], names: dict[Path, set[str]]) -> None:
+    """Refuse imports that mean something in another file too.
+
+    The engine applies an import to the whole package; OPA, and whoever reads the file, to its
+    file alone. And what an import leads to is judged here, since another file may use it.
+    """
+    imported: dict[tuple[Path, str], Module] = {}
+    for module in read:
+        for name, target in module.imports.items():
+            if name in names[module.package]:
+                raise BundleError(f"{module.file}:1: {name} is imported and also a rule")
+            if target[0] == "data":
+                _readable(target[1:], f"{module.file}:1")
+            first = imported.setdefault((module.package, name), module)
+            if first.imports[name] != target:
+                raise BundleError(
+                    f"{module.file}:1: {name} is imported as something else by {first.file}"
+                )
+    for module in read:
+        for reference in (each for rule in module.rules for each in rule.references):
+            other = imported.get((module.package, reference.path[0]))
+            if other is not None and reference.path[0] not in module.imports:
+                raise BundleError(
+                    f"{module.file}:{reference.line}: {reference.path[0]} is imported by "
+                    f"{other.file} alone; import it here too, or use another name"
+                )
+
+
+def _readable(target: Path, where: str) -> None:
+    if not target:
+        raise BundleError(f"{where}: say which document below data is read")
+    if target[0] == "safeconduct" and target[:2] not in _READABLE:
+        raise BundleError(f"{where}: data.{'.'.join(target)} is not for a host's rules")
+
+
 def _targets(module: Module, rule: Rule, siblings: set[str]) -> Iterator[Path]:
     """Yield the places below `data.safeconduct` a rule reads, and refuse what it may not."""
     if rule.name in COLLECTED and not rule.is_set:
@@ -144,12 +190,10 @@ def _targets(module: Module, rule: Rule, siblings: set[str]) -> Iterator[Path]:
             name = ".".join(reference.path)
             if reference.called and name not in _BUILTINS:
                 raise BundleError(f"{where}: {name} is not available to a host's rules")
-        elif not target:
-            raise BundleError(f"{where}: say which document below data is read")
-        elif target[0] == "safeconduct":
-            if target[:2] not in _READABLE:
-                raise BundleError(f"{where}: data.{'.'.join(target)} is not for a host's rules")
-            yield target
+        else:
+            _readable(target, where)
+            if target[0] == "safeconduct":
+                yield target
 
 
 def _resolved(module: Module, reference: Reference, siblings: set[str]) -> Path | None:

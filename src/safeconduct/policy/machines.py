@@ -11,6 +11,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from safeconduct.policy.exactness import exact
 from safeconduct.policy.rego import compiled
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Machines:
         _kept.machines.pop(id(self), None)
 
     def _compile(self) -> regorus.Rvm:
-        machine = compiled(self._bundle.modules, self._bundle.data)
+        machine = compiled(exact(self._bundle.modules), self._bundle.data)
         # Machines whose owner is gone go now, in their own thread.
         ended = [key for key, (owner, _) in _kept.machines.items() if owner() is None]
         for key in ended:

@@ -15,13 +15,14 @@ from safeconduct.core.decision import MOST_OBLIGATIONS, Decision, Obligation, Wo
 from safeconduct.core.ids import Series
 from safeconduct.core.model import AccessRequest, HostId, Level, Value
 from safeconduct.policy.engine import Engine, EngineFailed
-from safeconduct.policy.facts import Facts, document
+from safeconduct.policy.facts import Facts, Input, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FAILED = "engine.failed"
 ALLOWED = "allowed"
+_NOTHING = Input(basis=b"", arguments=b"")
 
 
 class HostPolicy(Value, frozen=True):
@@ -85,19 +86,18 @@ class Pdp:
             policy = self._engines(request.caller.host)
         except LookupError:
             return self._failed(bundle="")
-        basis = b""
+        given = _NOTHING
         try:
             given = document(request, facts)
-            basis = given.basis
             answer = self._decoder.decode(await policy.engine.evaluate(given.document))
         # What is not JSON going in, or not an answer coming out, is a deny like any other.
         except (EngineFailed, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-            return self._failed(policy.bundle, basis)
-        return self._decision(answer, policy.bundle, basis)
+            return self._failed(policy.bundle, given)
+        return self._decision(answer, policy.bundle, given)
 
-    def _decision(self, answer: Answer, bundle: str, basis: bytes) -> Decision:
+    def _decision(self, answer: Answer, bundle: str, given: Input) -> Decision:
         if not coherent(answer):
-            return self._failed(bundle, basis)
+            return self._failed(bundle, given)
         return Decision(
             id=self._new_id(),
             allow=answer.allow,
@@ -109,10 +109,11 @@ class Pdp:
             step_up=answer.step_up,
             obligations=answer.obligations,
             rules=answer.rules,
-            basis=basis,
+            basis=given.basis,
+            arguments=given.arguments,
         )
 
-    def _failed(self, bundle: str, basis: bytes = b"") -> Decision:
+    def _failed(self, bundle: str, given: Input = _NOTHING) -> Decision:
         return Decision(
             id=self._new_id(),
             allow=False,
@@ -120,7 +121,8 @@ class Pdp:
             message="The policy gave no answer, so the request was refused. "
             "Ask an admin of this host.",
             bundle=bundle,
-            basis=basis,
+            basis=given.basis,
+            arguments=given.arguments,
         )
 
 

@@ -7,6 +7,8 @@ client id shared by thousands of people never lends one of them another's consen
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from safeconduct.consent import Consent, Consents
@@ -118,7 +120,7 @@ class FactSources:
             tool=tool,
             relations=await self._relations(request, groups, bound, seconds),
             environment=Environment(
-                time=self._clock.now().isoformat(timespec="seconds"),
+                time=_spelled(int(seconds)),
                 ip=device.ip,
                 user_agent=device.user_agent,
                 software=device.software,
@@ -135,7 +137,10 @@ class FactSources:
     ) -> tuple[RelationFact, ...]:
         """Have every question of the bindings, and of the host's rules, answered."""
         caller = request.caller
-        wanted = asked(request, bound, self._questions(caller.host))
+        own = self._questions(caller.host)
+        if not bound and not own:
+            return ()
+        wanted = asked(request, bound, own)
         if not wanted.questions:
             return ()
         answers = await self._relationships.answer(
@@ -175,6 +180,17 @@ def _consent(consent: Consent, seconds: float) -> ConsentFacts:
         id=consent.id,
         level=consent.level,
         live=consent.live_at(seconds),
-        granted_at=consent.granted_at.isoformat(timespec="seconds"),
-        expires_at=None if expires is None else expires.isoformat(timespec="seconds"),
+        granted_at=_instant(consent.granted_at),
+        expires_at=None if expires is None else _instant(expires),
     )
+
+
+@lru_cache(maxsize=8)
+def _spelled(second: int) -> str:
+    """Spell a second since 1970; the same one is asked for by every call in it."""
+    return datetime.fromtimestamp(second, UTC).isoformat()
+
+
+@lru_cache(maxsize=4096)
+def _instant(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

@@ -6,13 +6,10 @@ busy for ever. Here that ends a child with little time and memory, and becomes a
 
 from __future__ import annotations
 
-import json
-import resource
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
+from safeconduct.policy.elsewhere import BroughtDown, answering, asked
+from safeconduct.policy.exactness import exact
 from safeconduct.policy.inspection import judge
 from safeconduct.policy.rego import (
     ENTRY_POINT,
@@ -24,11 +21,7 @@ from safeconduct.policy.rego import (
 )
 
 _CPU_SECONDS = 5
-_WALL_SECONDS = 30
-_MEMORY_BYTES = 1024 * 1024 * 1024
 _EMPTY_INPUT = "{}"
-_SOURCES = Path(__file__).resolve().parents[2]
-
 
 Packages = dict[str, tuple[str, ...]]
 
@@ -39,22 +32,11 @@ def judged_elsewhere(base: Modules, added: Modules, data: dict[str, Any]) -> Pac
     Raises:
         BundleError: If a module is not allowed, does not compile or brings the child down.
     """
-    question = json.dumps({"base": base, "added": added, "data": data}).encode()
+    question = {"base": base, "added": added, "data": data}
     try:
-        child = subprocess.run(
-            # -P: nothing in the working directory can pose as a module of ours.
-            [sys.executable, "-P", "-m", "safeconduct.policy.vetting"],
-            env={"PYTHONPATH": str(_SOURCES)},  # and none of our secrets go along
-            input=question,
-            capture_output=True,
-            timeout=_WALL_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise BundleError(_brought_down(added)) from None
-    if child.returncode != 0:
-        raise BundleError(_brought_down(added), child.returncode)
-    answer = json.loads(child.stdout)
+        answer = asked("safeconduct.policy.vetting", question)
+    except BroughtDown as error:
+        raise BundleError(_brought_down(added), *error.args) from None
     if answer["problem"] is not None:
         raise BundleError(answer["problem"])
     return {name: tuple(packages) for name, packages in answer["packages"].items()}
@@ -92,7 +74,7 @@ def _tried(modules: Modules, data: dict[str, Any]) -> None:
     Only the interpreter notices a variable that nothing binds, in any rule; compiled, such
     a rule would silently never fire.
     """
-    slow, fast = interpreter(modules, data), compiled(modules, data)
+    slow, fast = interpreter(modules, data), compiled(exact(modules), data)
     try:
         slow.set_input_json(_EMPTY_INPUT)
         slow.eval_rule(ENTRY_POINT)
@@ -102,23 +84,5 @@ def _tried(modules: Modules, data: dict[str, Any]) -> None:
         raise BundleError(explain(error)) from None
 
 
-def _mapped_bytes() -> int:
-    """Return how much address space this process has already; libraries map a lot of it."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split(" ", 1)[0])
-    except OSError:  # elsewhere than on Linux the limit is not kept to anyway
-        return 0
-    return pages * resource.getpagesize()
-
-
-def main() -> None:
-    """Answer the one question on standard input. Runs in the child."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
-    most = _mapped_bytes() + _MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    sys.stdout.write(json.dumps(_answer(json.load(sys.stdin))))
-
-
 if __name__ == "__main__":
-    main()
+    answering(_answer, cpu_seconds=_CPU_SECONDS)

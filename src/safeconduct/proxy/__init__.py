@@ -1,12 +1,15 @@
 """The PEP and resource server: MCP messages in, judged, and the upstream's answers out."""
 
+from safeconduct.proxy.again import Again
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider
 from safeconduct.proxy.exchange import Answer
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate
+from safeconduct.proxy.holding import HeldCalls
 from safeconduct.proxy.messages import methods_of
-from safeconduct.proxy.obligations import Approvals, NobodyApproves, Obligations, Permissions
+from safeconduct.proxy.notices import Notices
+from safeconduct.proxy.obligations import Approvals, Obligations, Permissions
 from safeconduct.proxy.pipeline import Pipeline
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
@@ -16,14 +19,16 @@ from safeconduct.proxy.throttling import Throttles
 from safeconduct.proxy.transport_sessions import TransportSessions
 
 __all__ = [
+    "Again",
     "Answer",
     "Approvals",
     "Call",
     "Decider",
     "Flights",
     "Gate",
+    "HeldCalls",
     "McpEndpoint",
-    "NobodyApproves",
+    "Notices",
     "Obligations",
     "Permissions",
     "Pipeline",

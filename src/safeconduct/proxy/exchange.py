@@ -9,6 +9,12 @@ from safeconduct.core.model import ServerKey
 from safeconduct.hosts import Host
 from safeconduct.proxy.eras import Headers
 
+STREAM_HEADERS = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+
 
 class Exchange(NamedTuple):
     """What came in.

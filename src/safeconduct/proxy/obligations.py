@@ -7,13 +7,14 @@ hides a member of a result must not be undone by the same thing said in a senten
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any, Protocol, assert_never
 
 import msgspec
 from msgspec.structs import replace
 
+from safeconduct.approvals import Approval
 from safeconduct.consent import Consents
 from safeconduct.core.binding import Question
 from safeconduct.core.canonical import StrictJSONError, parse
@@ -24,6 +25,7 @@ from safeconduct.core.decision import (
     Mask,
     MaxItems,
     Notify,
+    Obligation,
     Outgoing,
     Redact,
     RequireApproval,
@@ -42,6 +44,7 @@ WITHHELD = (
     "A policy of this host lets only some of this result through, and this part cannot be told "
     "apart. It was withheld. Ask an admin of this host."
 )
+ROLES = ("approver", "admin", "owner")  # each may do what the ones before it may
 _MEMBERS = ("content", "structuredContent", "contents", "messages")
 _PIECES = ("messages", "contents", "content")
 _KEPT = ("isError", "resultType", "requestState", "inputRequests")
@@ -57,8 +60,8 @@ class Permissions(Protocol):
 class Approvals(Protocol):
     """Holds calls until somebody has said yes."""
 
-    async def wait(self, call: Call, decision: Decision, obligation: RequireApproval) -> None:
-        """Return once this very call is approved.
+    async def wait(self, call: Call, decision: Decision, obligation: RequireApproval) -> Approval:
+        """Return a yes to this very call, used up by it, as soon as there is one.
 
         Raises:
             Denied: If it was refused, or nobody answered in time.
@@ -73,6 +76,7 @@ class Obligations:
         *,
         consents: Consents,
         approvals: Approvals,
+        again: Callable[[Call], Awaitable[tuple[Call, Decision]]],
         permissions: Permissions,
         throttles: Throttles,
         notify: Callable[[Call, Decision, str], None],
@@ -81,8 +85,10 @@ class Obligations:
         """Take the collaborators.
 
         Args:
+            again: Decides a call that was held as things are now.
             notify: Told what somebody should hear of, before the call goes on.
         """
+        self._again = again
         self._consents = consents
         self._approvals = approvals
         self._permissions = permissions
@@ -90,16 +96,33 @@ class Obligations:
         self._notify = notify
         self._clock = clock
 
-    async def enter(self, call: Call, decision: Decision) -> None:
-        """Discharge what has to be done before the call.
+    async def enter(self, call: Call, decision: Decision) -> Call:
+        """Discharge what has to be done before the call; returns it as it was decided last.
+
+        What was held is decided again before it goes on: a yes to the call does not bring
+        back a session or a consent that has ended meanwhile, nor undo a rule that has come.
 
         Raises:
             GatewayError: If something cannot be discharged; then nothing may be forwarded.
         """
         if not decision.obligations:
-            return
-        held = []
-        for obligation in decision.obligations:
+            return call
+        await self._discharge(call, decision, decision.obligations)
+        asked = strictest(decision)
+        while asked is not None:  # last: nobody is asked about a call that is refused anyway
+            approval = await self._approvals.wait(call, decision, asked)
+            before = decision.obligations
+            call, decision = await self._again(call)
+            await self._discharge(call, decision, _due(decision, before))
+            asked = strictest(decision)
+            if asked is None or _suffices(approval, asked):
+                break
+        return call
+
+    async def _discharge(
+        self, call: Call, decision: Decision, obligations: Iterable[Obligation]
+    ) -> None:
+        for obligation in obligations:
             match obligation:
                 case RequireConsent():
                     await self._check_consent(call, decision, obligation)
@@ -108,13 +131,11 @@ class Obligations:
                 case Notify():
                     self._notify(call, decision, obligation.about)
                 case RequireApproval():
-                    held.append(obligation)
+                    pass  # when everything else is discharged
                 case Ttl() | Redact() | Mask() | Filter() | MaxItems():
                     pass  # on the way out
                 case _:
                     assert_never(obligation)
-        for obligation in held:  # last: nobody is asked about a call that is refused anyway
-            await self._approvals.wait(call, decision, obligation)
 
     async def leave(self, call: Call, raw: bytes) -> bytes:
         """Return an answer as the obligations leave it; untouched if there are none.
@@ -215,20 +236,31 @@ class Obligations:
         raise Denied(Code.INSUFFICIENT_LEVEL, again)
 
 
-class NobodyApproves:
-    """Stands where no approver can be asked: whatever needs an approval is refused."""
+def strictest(decision: Decision) -> RequireApproval | None:
+    """Return the one approval that discharges all a decision asks for, or None for none.
 
-    async def wait(self, call: Call, decision: Decision, obligation: RequireApproval) -> None:
-        raise Denied(
-            Code.APPROVAL,
-            replace(
-                decision,
-                allow=False,
-                reason="approval.unavailable",
-                message=f"{call.message.name or call.server.name} needs the approval of an "
-                f"{obligation.role}, and this host has no way to ask one. Ask an admin.",
-            ),
-        )
+    A higher role's yes is a lower one's too, so the highest is asked, for the shortest time.
+    """
+    asked = [each for each in decision.obligations if isinstance(each, RequireApproval)]
+    if not asked:
+        return None
+    return RequireApproval(
+        role=max((each.role for each in asked), key=ROLES.index),
+        within_seconds=min(each.within_seconds for each in asked),
+    )
+
+
+def _due(decision: Decision, before: tuple[Obligation, ...]) -> list[Obligation]:
+    """Return what a second decision obliges to beyond the first; a consent may have aged."""
+    return [
+        each
+        for each in decision.obligations
+        if each not in before or isinstance(each, RequireConsent)
+    ]
+
+
+def _suffices(approval: Approval, asked: RequireApproval) -> bool:
+    return ROLES.index(approval.role) >= ROLES.index(asked.role)
 
 
 def outgoing(decision: Decision | None) -> tuple[Outgoing, ...]:

@@ -21,6 +21,7 @@ from safeconduct.proxy.exchange import Answer, Exchange
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate, challenge
 from safeconduct.proxy.messages import MODERN
+from safeconduct.proxy.notices import Notices
 from safeconduct.proxy.obligations import Obligations
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.refusals import Denied
@@ -47,6 +48,7 @@ class Pipeline:
         states: RequestStates,
         forwarder: Forwarder,
         returns: Returns,
+        notices: Notices,
     ) -> None:
         self._gate = gate
         self._transports = transports
@@ -57,6 +59,7 @@ class Pipeline:
         self._states = states
         self._forwarder = forwarder
         self._returns = returns
+        self._notices = notices
 
     async def handle(self, exchange: Exchange) -> Answer:
         """Answer one exchange; what the gateway refuses is an answer too."""
@@ -75,7 +78,8 @@ class Pipeline:
         decision = await subscriptions.decide(self._decider, call, decision)
         record = await self._records.intent(call, decision)  # durable before anything happens
         refuse(decision)  # 5 refuse
-        return await self._carry(call._replace(decision=decision), decision, record)
+        call = call._replace(decision=decision)
+        return await self._notices.beside(call, self._carry(call, decision, record))
 
     async def _carry(self, call: Call, decision: Decision, record: str) -> Answer:
         try:
@@ -93,7 +97,7 @@ class Pipeline:
     async def _fly(self, call: Call, decision: Decision, record: str) -> Answer:
         self._flights.begin(call)
         try:
-            await self._obligations.enter(call, decision)  # 6 obligations in
+            call = await self._obligations.enter(call, decision)  # 6 obligations in
             body = self._states.enter(call.message, call.caller)
             reply = await self._send(call, body)  # 7 forward
             return await self._returns.answer(call, reply, record)  # 8 obligations out

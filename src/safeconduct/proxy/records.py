@@ -39,9 +39,17 @@ class Records:
         self._metrics.decided(allow=decision.allow)
         if decision.allow and not call.row.recorded:
             return ""
-        record = self._trail.append(self._event(call, decision))
-        await self._trail.settled(critical=decision.required_level is Level.HIGH)
-        return record
+        return await self._decided(call, decision, "call.intent")
+
+    async def resumed(self, call: Call, decision: Decision) -> str:
+        """Record the decision on a call that was held, beside its intent, as `intent` does."""
+        self._metrics.decided(allow=decision.allow)
+        return await self._decided(call, decision, "call.resumed")
+
+    def _sealed(self, call: Call, decision: Decision) -> str | None:
+        if not call.message.arguments or not decision.arguments:
+            return None
+        return self._arguments.sealed_json(call.caller.host, decision.arguments)
 
     def notified(self, call: Call, decision: Decision, about: str) -> None:
         """Record that somebody should hear of a call, as its policy obliges to.
@@ -92,10 +100,15 @@ class Records:
             )
         )
 
-    def _event(self, call: Call, decision: Decision) -> Event:
+    async def _decided(self, call: Call, decision: Decision, kind: str) -> str:
+        record = self._trail.append(self._event(call, decision, kind))
+        await self._trail.settled(critical=decision.required_level is Level.HIGH)
+        return record
+
+    def _event(self, call: Call, decision: Decision, kind: str) -> Event:
         message, agent = call.message, call.exchange.headers.text(b"user-agent")
         return Event(
-            kind="call.intent" if decision.allow else "call.denied",
+            kind=kind if decision.allow else "call.denied",
             host=call.caller.host,
             subject=call.caller.subject,
             client=call.caller.client,
@@ -116,7 +129,7 @@ class Records:
             rules=decision.rules or None,
             obligations=decision.obligations or None,
             facts=msgspec.Raw(decision.basis) if decision.basis else None,
-            sealed_arguments=self._arguments.sealed(call.caller.host, message.arguments),
+            sealed_arguments=self._sealed(call, decision),
             ms=_since(call),
             ip=call.exchange.ip,
             user_agent=agent[:_MAX_USER_AGENT] if agent else None,

@@ -18,7 +18,7 @@ from safeconduct.egress import Reply, UpstreamFailed
 from safeconduct.proxy import listings, refusals, results, subscriptions
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider, refuse
-from safeconduct.proxy.exchange import Answer, raw_body
+from safeconduct.proxy.exchange import STREAM_HEADERS, Answer, raw_body
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.messages import MODERN, Listing
 from safeconduct.proxy.obligations import Obligations, longest_seconds, quiet
@@ -39,11 +39,6 @@ _RESUMED = Refused(
     "was taken up again. Call once more.",
 )
 _TOO_LONG = "A policy of this host lets a stream last no longer. Connect again."
-_STREAM_HEADERS = (
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-cache, no-transform"),
-    (b"x-accel-buffering", b"no"),
-)
 
 
 class Returns:
@@ -96,7 +91,7 @@ class Returns:
         media = (reply.header(b"content-type") or b"").partition(b";")[0].strip().lower()
         try:
             if reply.status == 200 and media == b"text/event-stream":
-                headers = (*_STREAM_HEADERS, *self._session_header(call, reply))
+                headers = (*STREAM_HEADERS, *self._session_header(call, reply))
                 stream = self._stream(call, reply, record)
                 await anext(stream)
                 return Answer(200, headers, stream)

@@ -1,6 +1,7 @@
 """The configuration file: one YAML text in, frozen and checked values out."""
 
 from safeconduct.settings.describe import describe_settings
+from safeconduct.settings.git import GitSettings
 from safeconduct.settings.loading import load, parse
 from safeconduct.settings.model import (
     AccessSettings,
@@ -12,11 +13,13 @@ from safeconduct.settings.model import (
     HostSettings,
     Limits,
     MailSettings,
+    OpaSettings,
     OperatorSettings,
     PasswordSignIn,
     PersonSettings,
     PolicySettings,
     RateLimits,
+    RelationsSettings,
     ServerSettings,
     SessionSettings,
     Settings,
@@ -34,15 +37,18 @@ __all__ = [
     "ClientSettings",
     "ConsentSettings",
     "EnforcementPointSettings",
+    "GitSettings",
     "HostSettings",
     "Limits",
     "MailSettings",
+    "OpaSettings",
     "OperatorSettings",
     "PasswordSignIn",
     "PersonSettings",
     "PolicySettings",
     "Problem",
     "RateLimits",
+    "RelationsSettings",
     "ServerSettings",
     "SessionSettings",
     "Settings",

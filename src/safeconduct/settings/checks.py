@@ -14,7 +14,9 @@ from safeconduct.settings.model import (
     ClientSettings,
     HostSettings,
     MailSettings,
+    OpaSettings,
     OperatorSettings,
+    PolicySettings,
     RelationsSettings,
     ServerSettings,
     SettingsFile,
@@ -42,6 +44,7 @@ class Checks:
         hosts = document.hosts
         self._mail(document.server.mail)
         self._relations(document.server.relations)
+        self._opa(document.server.opa)
         self._distinct("hosts[{}].key", [host.key for host in hosts])
         self._distinct("hosts[{}].origin", [host.origin for host in hosts])
         if not hosts:
@@ -63,6 +66,8 @@ class Checks:
         self._clients(path, host)
         self._points(path, host)
         self._lives(path, host)
+        if host.policy is not None:
+            self._policy(f"{path}.policy", host.policy, server)
 
     def _sign_in(self, path: str, host: HostSettings) -> None:
         if host.sign_in.password is None:
@@ -195,8 +200,40 @@ class Checks:
                 f"{path}.sessions.idle_days",
                 f"must be at most {path}.sessions.absolute_days ({host.sessions.absolute_days})",
             )
-        if host.policy is not None and not host.policy.directory.is_dir():
-            self._add(f"{path}.policy.directory", "there is no such directory beside this file")
+
+    def _policy(self, path: str, policy: PolicySettings, server: ServerSettings) -> None:
+        if policy.directory is not None and policy.git is not None:
+            self._add(path, "must name a directory or a git repository, and not both")
+        if policy.directory is None and policy.git is None and policy.engine == "embedded":
+            self._add(path, "says nothing; name a directory or a git repository, or another engine")
+        if policy.engine == "opa" and server.opa is None:
+            self._add(f"{path}.engine", "opa needs server.opa, which says where the servers are")
+        if policy.directory is not None and not policy.directory.is_dir():
+            self._add(f"{path}.directory", "there is no such directory beside this file")
+        if policy.git is None:
+            return
+        scheme = policy.git.url.partition("://")[0]
+        if scheme in {"file", "http"} and not server.allow_loopback_upstreams:
+            self._add(
+                f"{path}.git.url",
+                f"{scheme}:// needs server.allow_loopback_upstreams, which is off"
+                f"{self._beside('server.allow_loopback_upstreams')}",
+            )
+        if policy.git.token is not None and scheme != "https":
+            self._add(f"{path}.git.token", "is sent over https only")
+
+    def _opa(self, opa: OpaSettings | None) -> None:
+        if opa is None:
+            return
+        if not opa.urls:
+            self._add("server.opa.urls", "needs at least one URL")
+        self._distinct("server.opa.urls[{}]", list(opa.urls))
+        for index, url in enumerate(opa.urls):
+            if "?" in url:
+                self._add(f"server.opa.urls[{index}]", "must have no query ('?')")
+        token = opa.token.reveal() if opa.token is not None else "none"
+        if not (token.isascii() and token.isprintable()):
+            self._add("server.opa.token", "holds a character that a header cannot carry")
 
     def _mail(self, mail: MailSettings | None) -> None:
         if mail is None:

@@ -120,6 +120,45 @@ def document_url(text: str) -> str:
     return text
 
 
+def git_url(text: str) -> str:
+    """Where git fetches from: nothing in it that git could take for an option or a helper."""
+    scheme, mark, rest = text.partition("://")
+    if not mark or scheme not in {"https", "http", "ssh", "file"} or not rest:
+        raise ValueError("must begin with https:// or ssh://")
+    if not re.fullmatch(r"[\x21-\x7e]{1,500}", text) or re.search(r"[\\?#]", text):
+        raise ValueError("must be ASCII without spaces, backslashes, '?' and '#'")
+    if scheme == "file":
+        if not rest.startswith("/"):
+            raise ValueError("must be file:// and a whole path")
+        return text
+    if scheme == "ssh":
+        user, at, _ = rest.partition("/")[0].rpartition("@")
+        if at and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", user):
+            raise ValueError("must hold a plain user name such as git, and no password")
+        _split(f"https://{rest.partition('@')[2] if at else rest}")
+        return text
+    _split(text)
+    return text
+
+
+def git_branch(text: str) -> str:
+    """Return the name of a branch (git-check-ref-format), without what git gives a meaning."""
+    form = r"[A-Za-z0-9_][A-Za-z0-9_.+/-]{0,199}"
+    if not re.fullmatch(form, text) or re.search(r"\.\.|//|/\.|\.lock(/|$)|[./]$", text):
+        raise ValueError("must be the name of a branch, such as main or env/production")
+    return text
+
+
+def inner_path(text: str) -> str:
+    """Return a path inside something, from its top: never out of it."""
+    parts = text.split("/")
+    if text != "." and (
+        not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_./ -]{0,199}", text) or {"", ".", ".."} & {*parts}
+    ):
+        raise ValueError("must be a path such as policies/acme, without '..', or '.' for the top")
+    return text
+
+
 def domain(text: str) -> str:
     lowered = text.lower()
     if not _NAME.fullmatch(lowered):

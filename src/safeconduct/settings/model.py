@@ -14,6 +14,7 @@ from msgspec import field
 from safeconduct.core.model import Level, Value
 from safeconduct.core.secrets import Secret
 from safeconduct.settings import forms
+from safeconduct.settings.git import GitSettings
 from safeconduct.settings.marks import About, Range, SecretUrl, Shape, Switch
 
 Email = Annotated[str, Shape(form=forms.email, word="email address")]
@@ -119,6 +120,28 @@ class RelationsSettings(Value, frozen=True):
     ] = False
 
 
+class OpaSettings(Value, frozen=True):
+    """OPA servers that decide for hosts whose `policy.engine` is `opa`."""
+
+    urls: Annotated[
+        tuple[Url, ...],
+        About(text="Where they are; decisions go round the ones that answer."),
+    ]
+    token: Annotated[
+        Secret | None, About(text="Bearer token; it must be let to write policies and data.")
+    ] = None
+    timeout_milliseconds: Annotated[
+        int,
+        Range(least=10, most=60_000),
+        About(text="Longest a decision may take; then it is a deny.", unit="milliseconds"),
+    ] = 500
+    most_at_once: Annotated[
+        int,
+        Range(least=1, most=10_000),
+        About(text="Decisions of one host under way in a worker; more are denied at once."),
+    ] = 64
+
+
 class ServerSettings(Value, frozen=True):
     """The process: where it listens, where it keeps things, what it may reach."""
 
@@ -168,6 +191,7 @@ class ServerSettings(Value, frozen=True):
         ),
     ] = "process"
     mail: Annotated[MailSettings | None, About(text="Outgoing mail.")] = None
+    opa: Annotated[OpaSettings | None, About(text="OPA servers.")] = None
     rate_limits: Annotated[RateLimits, About(text="Requests per client address.")] = field(
         default_factory=RateLimits
     )
@@ -307,9 +331,24 @@ class AccessSettings(Value, frozen=True):
 
 
 class PolicySettings(Value, frozen=True):
-    """The host's own rules."""
+    """The host's own rules, a directory or a git repository, and where rules run."""
 
-    directory: Annotated[Path, About(text="Directory with Rego files and their data.")]
+    directory: Annotated[Path | None, About(text="Directory with Rego files and their data.")] = (
+        None
+    )
+    git: Annotated[GitSettings | None, About(text="A git repository instead.")] = None
+    trusted_keys: Annotated[
+        tuple[Secret, ...],
+        About(
+            text="Ed25519 public keys (PEM or JWK) of those who write rules; when there are any,"
+            " only rules signed by one of them are taken. See `safeconduct policy sign`.",
+            default="rules need no signature",
+        ),
+    ] = ()
+    engine: Annotated[
+        Literal["embedded", "opa"],
+        About(text="In this process, or by the servers of `server.opa`."),
+    ] = "embedded"
 
 
 class ClientSettings(Value, frozen=True):
@@ -427,7 +466,8 @@ class HostSettings(Value, frozen=True):
         tuple[Relation, ...], About(text="Relationships that policies may ask about.")
     ] = ()
     policy: Annotated[
-        PolicySettings | None, About(text="Own rules.", default="the built-in rules alone")
+        PolicySettings | None,
+        About(text="Own rules, and their engine.", default="the built-in rules alone"),
     ] = None
     clients: Annotated[tuple[ClientSettings, ...], About(text="Agents registered beforehand.")] = ()
     client_documents: Annotated[

@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import socket
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
-
-import psycopg
+from typing import TYPE_CHECKING, Any, Self
 
 from safeconduct.storage.changes import Feed
 from safeconduct.storage.database import Database, StorageError
 from safeconduct.storage.lease import LEASE_SECONDS, Lease
 from safeconduct.storage.nodes import CHANNEL, NOW
+
+if TYPE_CHECKING:
+    import psycopg
 
 HEARTBEAT_SECONDS = 0.25
 _PATIENCE_SECONDS = LEASE_SECONDS  # for one step; a connection that takes longer is given up
@@ -40,8 +42,6 @@ _LATEST = "SELECT coalesce(max(rev), 0) FROM changes"
 _LEAVE = "DELETE FROM nodes WHERE id = %(id)s"
 _CLEAN = f"DELETE FROM nodes WHERE until < {NOW} - {_KEPT_MICROSECONDS}"  # noqa: S608  likewise
 _log = logging.getLogger(__name__)
-
-Connection = psycopg.AsyncConnection[Any]
 
 
 class WentBack(Exception):
@@ -108,10 +108,11 @@ class Membership:
 
     async def _keep_up(self) -> None:
         """Be a member for as long as we serve, on one connection after the other."""
+        import psycopg  # noqa: PLC0415  megabytes that an installation on SQLite needs none of
+
         while not self._leaving:
             try:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    connection = await self._connected()
+                connection = await self._connected()
                 try:
                     await self._listen(connection)
                 finally:
@@ -127,12 +128,16 @@ class Membership:
                 )
                 return
 
-    async def _connected(self) -> Connection:
+    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+        """Connect, within the driver's own patience: cancelled from outside, it leaves a socket."""
+        import psycopg  # noqa: PLC0415  see above
+
         engine = self._database.engine
         _, options = engine.dialect.create_connect_args(engine.url)
+        options["connect_timeout"] = math.ceil(_PATIENCE_SECONDS)
         return await psycopg.AsyncConnection.connect(**options, autocommit=True)
 
-    async def _listen(self, connection: Connection) -> None:
+    async def _listen(self, connection: psycopg.AsyncConnection[Any]) -> None:
         with _hanging_up(connection):
             await connection.execute(_LISTEN)
         while not self._leaving:
@@ -145,7 +150,7 @@ class Membership:
         with _hanging_up(connection):
             await connection.execute(_LEAVE, {"id": self._database.node})
 
-    async def _beat(self, connection: Connection) -> None:
+    async def _beat(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Say what is applied, learn what there is, apply it; then the lease is renewed."""
         asked_at, applied = self._lease.seconds(), self._feed.seen
         latest = await self._renew(connection, applied)
@@ -163,7 +168,7 @@ class Membership:
         """Say whether the lease will do until the next heartbeat, and one more."""
         return self._lease.remaining > 2 * HEARTBEAT_SECONDS
 
-    async def _renew(self, connection: Connection, applied: int) -> int:
+    async def _renew(self, connection: psycopg.AsyncConnection[Any], applied: int) -> int:
         """Write our row, and only then read the latest revision.
 
         The order matters. Whoever changes something commits first and reads our row then: they
@@ -194,7 +199,7 @@ class Membership:
 
 
 @contextlib.contextmanager
-def _hanging_up(connection: Connection) -> Iterator[None]:
+def _hanging_up(connection: psycopg.AsyncConnection[Any]) -> Iterator[None]:
     """Hang up on a database that takes too long: what waits inside fails then.
 
     Cancelling would not do. The driver asks the server to cancel first, and waits for it.
@@ -206,7 +211,9 @@ def _hanging_up(connection: Connection) -> Iterator[None]:
         timer.cancel()
 
 
-def _hang_up(connection: Connection) -> None:
+def _hang_up(connection: psycopg.AsyncConnection[Any]) -> None:
+    import psycopg  # noqa: PLC0415  see above
+
     with (
         contextlib.suppress(OSError, psycopg.Error),
         socket.socket(fileno=os.dup(connection.fileno())) as line,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from safeconduct.app import Plan, Provisioner
+from msgspec.structs import replace
+
+from safeconduct.app import Installation, Plan, Provisioner, Repositories
 from safeconduct.cli.output import Out, warn
 from safeconduct.cli.work.asking import settings_of, user
 from safeconduct.cli.work.installations import opened, run
@@ -40,7 +42,21 @@ async def _applied(
 ) -> Plan:
     async with opened(settings) as parts:
         provisioner = Provisioner.of(parts)
-        return await provisioner.apply(settings, crawl=crawl, prune=prune, by=user(), told=told)
+        done = await provisioner.apply(settings, crawl=crawl, prune=prune, by=user(), told=told)
+        return replace(done, warnings=(*done.warnings, *await _fetched(parts, told)))
+
+
+async def _fetched(parts: Installation, told: Callable[[str], None]) -> list[str]:
+    """Look at the policy repositories; returns what could not be taken."""
+    repositories = Repositories(parts)
+    warnings = []
+    for host in repositories.hosts:
+        told(f"policy of {host}")
+        found = await repositories.look(host)
+        if found.state != "current":
+            why = found.problem or "its rules were rolled back and wait for a newer commit"
+            warnings.append(f"{host}: the policy repository is {found.state}: {why}")
+    return warnings
 
 
 def _show(out: Out, found: Plan) -> None:

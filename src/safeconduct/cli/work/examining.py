@@ -25,7 +25,7 @@ from safeconduct.cli.work.ports import unusable
 from safeconduct.core.clock import SystemClock
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import Value
-from safeconduct.policy import Bundle, BundleError, Embedded
+from safeconduct.policy import PENDING, Bundle, BundleError, Embedded, Standing, standing_of
 from safeconduct.settings import MailSettings, Settings, SettingsError
 from safeconduct.storage import StorageError
 
@@ -211,6 +211,8 @@ async def _installation(settings: Settings, told: Callable[[str], None]) -> Asyn
                 message="can be written" if state == "ok" else "cannot be written",
                 fix="" if state == "ok" else "See whether the disk is full.",
             )
+            async for finding in _rules(parts, settings):
+                yield finding
             for host in settings.hosts:
                 for upstream in host.servers:
                     told(upstream.key)
@@ -221,6 +223,34 @@ async def _installation(settings: Settings, told: Callable[[str], None]) -> Asyn
         # The library's words may hold the database's address and password.
         fix = "Check server.database and that this user may use the data directory."
         yield Finding(check="database", state="fail", message="does not answer", fix=fix)
+
+
+async def _rules(parts: Installation, settings: Settings) -> AsyncIterator[Finding]:
+    """Verify what decides for each host, and say where a repository lets us down."""
+    git = {said.key for said in settings.hosts if said.policy and said.policy.git}
+    async with parts.database.read() as tx:
+        standings = {
+            host.key: await standing_of(tx, host.key) if host.key in git else Standing()
+            for host in parts.hosts.every()
+        }
+    for host in parts.hosts.every():
+        check, digest = f"policy of {host.key}", host.policies.policy_bundle
+        found = standings[host.key]
+        try:
+            parts.shelf.of(host.key, digest)
+        except LookupError:
+            fix = "See: safeconduct policy status. Nothing is allowed on this host."
+            message = "its bundle is missing or was altered"
+            if digest == PENDING:
+                message = f"its repository was not read yet{found.problem and ': '}{found.problem}"
+            yield Finding(check=check, state="fail", message=message, fix=fix)
+            continue
+        if found.state in {"rejected", "unreachable"}:
+            fix = "The last good rules decide. Mend the repository; see: safeconduct policy status"
+            yield Finding(check=check, state="warn", message=found.problem, fix=fix)
+            continue
+        message = f"bundle {digest[:12]} is whole" if digest else "the built-in rules alone"
+        yield Finding(check=check, state="ok", message=message)
 
 
 async def _upstream(parts: Installation, check: str, url: str) -> Finding:

@@ -53,8 +53,6 @@ async def _shown(asked: Asked) -> dict[str, Any]:
     async with at_desk(asked) as desk:
         counted = await _counted(desk.parts, desk.host)
         policies: dict[str, Any] = msgspec.to_builtins(desk.host.policies)
-        # Texts of rules are long; which ones there are says enough here.
-        policies["policy_modules"] = [path for path, _ in desk.host.policies.policy_modules]
         # Not even the digest of a secret is for a terminal.
         policies["enforcement_points"] = [each.id for each in desk.host.policies.enforcement_points]
         return counted | {"policies": policies}

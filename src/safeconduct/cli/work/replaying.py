@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from safeconduct.app import bundle_of
+from safeconduct import policy
 from safeconduct.audit import Filters, SealedArguments, SealError, read
 from safeconduct.cli.failures import Failed
 from safeconduct.cli.output import Out, several
@@ -37,7 +37,7 @@ def explain(asked: Asked, decision: str, *, directory: Path | None) -> None:
     async def work() -> None:
         async with at_desk(asked) as desk:
             found = _found(desk, decision)
-            bundle = _other(directory) if directory is not None else _same(desk, found)
+            bundle = _other(directory) if directory is not None else await _same(desk, found)
             again = Rules(bundle).answer(found.document)
             _show(asked.out, found, bundle, again)
 
@@ -91,15 +91,31 @@ def _found(desk: Desk, decision: str) -> Recorded:
     )
 
 
-def _same(desk: Desk, found: Recorded) -> Bundle:
-    """Return the bundle that decided, as long as the installation has it."""
-    bundle = bundle_of(desk.host, Bundle.shipped())
-    if bundle.digest != found.bundle:
-        raise Failed(
-            f"Bundle {found.bundle} decided, and bundle {bundle.digest} is in force now. "
-            "Name the rules to ask with --directory."
-        )
-    return bundle
+async def _same(desk: Desk, found: Recorded) -> Bundle:
+    """Return the bundle that decided, in force or not, as long as the built-in rules are the same.
+
+    Raises:
+        Failed: If it cannot be put together any more.
+    """
+    shipped, key = Bundle.shipped(), desk.host.key
+    now = desk.host.policies.policy_bundle
+    async with desk.parts.database.read() as tx:
+        entries = await policy.history(tx, key)
+        past = [each.digest for each in entries if each.decides_as == found.bundle]
+        for digest in dict.fromkeys((now, *past)):
+            bundle = shipped
+            if digest:
+                try:
+                    stored = await policy.load(tx, key, digest, signer=desk.parts.shelf.signer)
+                except BundleError:
+                    continue
+                bundle = stored.rules.upon(shipped)
+            if bundle.digest == found.bundle:
+                return bundle
+    raise Failed(
+        f"Bundle {found.bundle} decided, and this installation does not have it any more. "
+        "Name the rules to ask with --directory."
+    )
 
 
 def _other(directory: Path) -> Bundle:

@@ -1,0 +1,123 @@
+"""Which rules a host is to have after applying: those of the file, or those it has.
+
+What a directory offers is taken, unless an operator went back from exactly that. What a
+repository holds is not looked at here: the host keeps what it has, and a new one has nothing
+that decides until the repository was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from safeconduct.app.activations import Activations
+from safeconduct.app.moves import Act, Mover
+from safeconduct.app.present import Present
+from safeconduct.app.rules import OWN, Offer
+from safeconduct.app.targets import Target
+from safeconduct.policy import PENDING, BundleError, OwnRules
+from safeconduct.storage import Read
+
+_DAMAGED = "the stored rules were altered and are replaced"
+_WAITING = "nothing is allowed until its policy repository was read"
+
+
+class Adopting(NamedTuple):
+    """What becomes of a host's rules.
+
+    Attributes:
+        target: The host as it will be.
+        before: The rules in force; None when the stored ones cannot be trusted.
+        after: The rules that will be.
+        offer: What is to be activated, if anything.
+        warning: What was left alone on purpose, or "".
+        waited: Whether nothing was allowed until now because a repository was never read.
+    """
+
+    target: Target
+    before: OwnRules | None
+    after: OwnRules
+    offer: Offer | None = None
+    warning: str = ""
+    waited: bool = False
+
+
+async def adopting(
+    tx: Read, present: Present, target: Target, activations: Activations
+) -> Adopting:
+    """Decide between what is offered and what there is.
+
+    Raises:
+        BundleError: If what is offered was signed before something the host has had.
+    """
+    key = target.host.key
+    now = None if present.host is None else present.host.policies.policy_bundle
+    before = await activations.stored(tx, key, now or "")
+    offer = target.offer
+    if offer is None:
+        kept = PENDING if now is None else now
+        return Adopting(_with(target, kept), before, before or OwnRules())
+    digest = offer.rules.digest
+    if now is not None and await activations.held(tx, key, now, digest):
+        return Adopting(
+            _with(target, now),
+            before,
+            before or OwnRules(),
+            warning=f"its rules are still those that were rolled back ({digest[:12]}), so it "
+            f"stays on {now[:12]} until they change; or: safeconduct policy rollback {digest[:12]}",
+        )
+    if digest == (now or "") and before is not None:
+        return Adopting(_with(target, digest), before, offer.rules)
+    try:
+        await activations.check_version(tx, key, offer)
+    except BundleError as error:
+        raise BundleError(f"The rules of host {key} cannot be used: {error.public}") from error
+    waited = now == PENDING
+    return Adopting(_with(target, digest), before, offer.rules, offer=offer, waited=waited)
+
+
+def _with(target: Target, digest: str) -> Target:
+    policies = replace(target.host.policies, policy_bundle=digest)
+    return replace(target, host=replace(target.host, policies=policies))
+
+
+def compare_rules(mover: Mover, found: Adopting, act: Act) -> None:
+    """Name the files that become different."""
+    if found.before is None:
+        if found.offer is not None:
+            mover.add("policy", "bundle", "change", (_DAMAGED,), act)
+        return
+    before, after = dict(found.before.modules), dict(found.after.modules)
+    differing = [path for path in {*before, *after} if before.get(path) != after.get(path)]
+    # The module that collects what the others deny is made from them; alone, it is worth a word.
+    own = [path for path in differing if path.startswith(OWN)]
+    for path in sorted(own or differing):
+        if path not in before:
+            mover.add("policy", path, "create", ("new rules",), act)
+        elif path not in after:
+            mover.add("policy", path, "remove", ("rules no longer there",), act)
+        else:
+            mover.add("policy", path, "change", ("other rules",), act)
+
+
+def beside_modules(found: Adopting) -> Iterator[str]:
+    """Say what changes of the rules beside their files."""
+    before, after = found.before, found.after
+    if before is None:
+        return
+    if found.waited:
+        yield "its policy repository is no longer waited for"
+    if before.data != after.data:
+        yield "the rules' data changes"
+    if before.schema != after.schema:
+        yield "the definitions of types and permissions change"
+    tested = (before.tests, before.scenarios) != (after.tests, after.scenarios)
+    if tested and before.modules == after.modules:
+        yield "the rules' tests change"
+
+
+def of_a_new_host(found: Adopting) -> tuple[str, ...]:
+    """Say what a host begins with."""
+    return (_WAITING,) if found.target.host.policies.policy_bundle == PENDING else ()

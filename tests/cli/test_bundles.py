@@ -1,0 +1,178 @@
+"""Rules in force, from the command line: who changed what when, going back, and signing."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from safeconduct.core.clock import SystemClock
+from tests.cli.conftest import Shell
+from tests.fixtures.repositories import Repository
+
+pytestmark = pytest.mark.slow
+FILE = """\
+server: {{allow_loopback_upstreams: true, data_dir: data}}
+hosts:
+  - key: acme
+    origin: http://localhost:8420
+    policy: {policy}
+"""
+RULES = """\
+package safeconduct.host
+
+import rego.v1
+
+deny contains {{"reason": "{0}", "message": "No."}} if input.resource.name == "{0}"
+"""
+
+
+def configured(shell: Shell, policy: str) -> None:
+    (shell.directory / "safeconduct.yaml").write_text(FILE.format(policy=policy))
+
+
+def written(shell: Shell, name: str) -> None:
+    directory = shell.directory / "rules"
+    directory.mkdir(exist_ok=True)
+    (directory / "x.rego").write_text(RULES.format(name))
+
+
+@pytest.mark.requirement("L-17", "D-09", "Z-32")
+def test_rules_are_applied_shown_rolled_back_and_stay_so(shell: Shell) -> None:
+    configured(shell, "{directory: rules}")
+    written(shell, "first")
+    shell("apply")
+    between = SystemClock().now().isoformat()
+    first = shell("policy", "status", "--json").json["digest"]
+    written(shell, "second")
+    assert shell("plan").out == "~ acme: policy host/x.rego: other rules\n"
+    shell("apply")
+    second = shell("policy", "status", "--json").json["digest"]
+
+    done = shell("policy", "rollback", "--because", "too strict", "--json").json
+
+    assert (done["before"], done["after"], done["by"]) == (second, first, shell.user)
+    newest, *rest = shell("policy", "history", "--json").json
+    assert (newest["digest"], newest["previous"], newest["kind"]) == (first, second, "rolled_back")
+    assert (newest["by"], newest["because"]) == (shell.user, "too strict")
+    assert [each["digest"] for each in rest] == [second, first]
+    assert "rolled back" in shell("policy", "history").out
+    shown = shell("policy", "show", "--at", between, "--json").json
+    assert (shown["digest"], shown["until"]) == (first, rest[0]["at"])
+    assert '"first"' in shown["files"]["host/x.rego"]
+    assert '"second"' in shell("policy", "show", second[:8]).out
+    status = shell("policy", "status").out
+    assert f"by {shell.user}: too strict" in status
+    assert first[:12] in status
+
+    again = shell("apply")
+    assert again.out == "Nothing to change.\n"
+    assert "its rules are still those that were rolled back" in again.err
+    assert shell("policy", "status", "--json").json["digest"] == first
+    assert "decides already" in shell("policy", "rollback", first, code=1).err
+    none = shell("policy", "rollback", code=1).err
+    assert none.startswith("There is no bundle before this one.")
+    written(shell, "third")
+    assert shell("apply").err == ""
+    tail = shell("audit", "tail", "--json").out
+    assert "policy.activated" in tail
+    assert "too strict" in tail
+
+
+@pytest.mark.requirement("Z-37")
+def test_an_altered_bundle_is_named_by_status_and_doctor_and_mended_by_apply(shell: Shell) -> None:
+    configured(shell, "{directory: rules}")
+    written(shell, "first")
+    shell("apply")
+    with sqlite3.connect(shell.directory / "data" / "safeconduct.db") as database:
+        database.execute("UPDATE bundles SET content = replace(content, 'first', 'worst')")
+    database.close()
+
+    found = shell("policy", "status", "--json").json
+
+    assert (found["problem"], found["decides_as"]) == ("it is not what was signed", "")
+    checks = {each["check"]: each for each in shell("doctor", "--json", code=1).json["checks"]}
+    assert checks["policy of acme"]["state"] == "fail"
+    shell("policy", "show", code=1)
+    assert "were altered and are replaced" in shell("plan").out
+    shell("apply")
+    assert shell("policy", "status", "--json").json["problem"] == ""
+
+
+@pytest.mark.requirement("D-11", "D-09")
+def test_a_repository_is_read_by_apply_and_its_troubles_are_warnings(shell: Shell) -> None:
+    repository = Repository(shell.directory / "repository")
+    commit = repository.commit({"x.rego": RULES.format("first")})
+    configured(shell, f"{{git: {{url: '{repository.url}', branch: staging}}}}")
+    missing = shell("apply")
+    assert "nothing is allowed until its policy repository was read" in missing.out
+    assert "acme: the policy repository is unreachable: the repository has no" in missing.err
+    assert "none yet" in shell("policy", "status").out
+    repository.git("branch", "staging")
+
+    assert shell("apply").err == ""
+
+    source = shell("policy", "status", "--json").json["repository"]
+    assert (source["state"], source["commit"]) == ("current", commit)
+    assert source["age_seconds"] >= 0
+    assert f"{repository.url}@{commit}" in shell("policy", "show").out
+    repository.git("checkout", "--quiet", "staging")
+    bad = repository.commit({"x.rego": "nonsense"})
+    assert "acme: the policy repository is rejected: " in shell("apply").err
+    assert "Looked at: " in (said := shell("policy", "status").out)
+    assert bad[:12] in said
+    checks = {each["check"]: each for each in shell("doctor", "--json").json["checks"]}
+    assert checks["policy of acme"]["state"] == "warn"
+
+
+def test_rules_are_signed_and_only_signed_ones_are_applied(shell: Shell) -> None:
+    configured(shell, "{directory: rules, trusted_keys: [{file: key.pub}]}")
+    written(shell, "first")
+    shell("policy", "keygen", "key")
+    assert stat.S_IMODE((shell.directory / "key").stat().st_mode) == 0o600
+    assert "is there already" in shell("policy", "keygen", "key", code=1).err
+    assert "only signed rules are taken" in shell("apply", code=1).err
+
+    assert shell("policy", "sign", "rules", "--key", "key", "--json").json["version"] == 1
+    shell("apply")
+
+    written(shell, "second")
+    assert "x.rego is not what was signed" in shell("apply", code=1).err
+    old = (shell.directory / "rules" / ".signatures.json").read_bytes()
+    assert shell("policy", "sign", "rules", "--key", "key", "--json").json["version"] == 2
+    shell("apply")
+    written(shell, "first")
+    (shell.directory / "rules" / ".signatures.json").write_bytes(old)
+    assert "version 1 was signed, and this host has had version 2" in shell("apply", code=1).err
+    assert (
+        "above 1" in shell("policy", "sign", "rules", "--key", "key", "--version", "1", code=1).err
+    )
+    assert (
+        "needs the private key" in shell("policy", "sign", "rules", "--key", "key.pub", code=1).err
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["show", "--at", "yesterday"], "is no time"),
+        (["show", "--at", "2026-11-21T12:00:00"], "has no zone"),
+        (["show", "abc"], "at least 8 characters"),
+        (["show", "0123456789"], "no bundle that begins with 0123456789"),
+        (["rollback", "%%%%%%%%"], "no bundle that begins with"),
+        (["show", "01234567", "--at", "2026-11-21T12:00:00Z"], "not both"),
+    ],
+)
+def test_what_cannot_be_found_is_said(plain: Shell, arguments: list[str], said: str) -> None:
+    assert said in plain("policy", *arguments, code=1).err
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    shell = Shell(Path(tmp_path_factory.mktemp("plain")))
+    configured(shell, "{directory: rules}")
+    written(shell, "first")
+    shell("apply")
+    return shell

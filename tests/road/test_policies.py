@@ -1,0 +1,76 @@
+"""Rules that change beside a running gateway: every worker and node decides by them at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.fixtures.repositories import Repository
+from tests.road.served import Served, another, served
+
+pytestmark = pytest.mark.slow
+RULES = """\
+package safeconduct.host
+
+import rego.v1
+
+deny contains {{"reason": "{0}", "message": "No."}} if input.resource.name == "get_issue"
+"""
+_CALLS = 12  # on connections of their own, so that each of two workers answers some
+
+
+async def reasons(*nodes: Served, token: str) -> set[str]:
+    found = set()
+    for _ in range(_CALLS):
+        for node in nodes:
+            said = (await node.call(token)).json()
+            found.add(said["error"]["data"]["reason"] if "error" in said else "allowed")
+    return found
+
+
+def configure(site: Served, repository: Repository) -> None:
+    config = yaml.safe_load(site.trial.config.read_text())
+    config["hosts"][0]["policy"] = {"git": {"url": repository.url}}
+    site.trial.config.write_text(yaml.safe_dump(config))
+
+
+async def _changed_and_gone_back(directory: Path, site: Served, *nodes: Served) -> None:
+    token = await site.token()
+    assert await reasons(site, *nodes, token=token) == {"allowed"}
+    repository = Repository(directory / "repository")
+    repository.commit({"x.rego": RULES.format("first")})
+    configure(site, repository)
+
+    await site.command("apply", "--no-crawl")
+
+    assert await reasons(site, *nodes, token=token) == {"policy.first"}
+    repository.commit({"x.rego": RULES.format("second")})
+    await site.command("apply", "--no-crawl")
+    assert await reasons(site, *nodes, token=token) == {"policy.second"}
+    await site.command("policy", "rollback")
+    assert await reasons(site, *nodes, token=token) == {"policy.first"}
+    past = [each for each in site.records("call.denied") if each["reason"] == "policy.second"]
+    why = await site.command("policy", "eval", "--decision", past[-1]["decision_id"])
+    assert (why["bundle"], why["computed"]["reason"]) == (past[-1]["bundle"], "policy.second")
+    history = await site.command("policy", "history")
+    assert [each["kind"] for each in history] == ["rolled_back", "fetched", "fetched"]
+    assert (await site.command("audit", "verify"))["whole"] is True
+
+
+@pytest.mark.requirement("Z-32", "Z-24")
+async def test_a_command_changes_what_every_worker_decides_by(tmp_path: Path) -> None:
+    async with served(tmp_path / "site", workers=2) as site:
+        await _changed_and_gone_back(tmp_path, site)
+
+
+@pytest.mark.requirement("Z-32", "Z-24")
+async def test_a_command_changes_what_every_node_decides_by(
+    tmp_path: Path, module_postgres: str
+) -> None:
+    async with (
+        served(tmp_path / "first", database=module_postgres) as site,
+        another(site, tmp_path / "second", database=module_postgres) as node,
+    ):
+        await _changed_and_gone_back(tmp_path, site, node)
