@@ -162,6 +162,7 @@ _PRODUCT = {
     "T-22": "The example matrix of trust tiers holds, and one row of data changes the outcome.",
     "Z-14": "Roles of people and agents narrow what they may use.",
     "Z-15": "Attributes of person, agent, time and place decide.",
+    "Z-08": "Servers, tools, people, agents, groups and ceilings are types and relations.",
     "Z-16": "Relationships decide, along the graph.",
     "Z-17": "Arguments decide, not only scopes.",
     "Z-18": "Permission is needed on the very instance a call is about.",
@@ -200,6 +201,7 @@ _PRODUCT = {
     "Z-32": "Rules in git decide once judged and tested; what fails leaves the last good ones.",
     "Z-37": "Whatever fails, fails closed.",
     "Z-38": "Other enforcement points ask for decisions by AuthZEN 1.0.",
+    "Z-40": "Delegation is tuples that can be seen and edited.",
 }
 _PROTOCOL = {
     "GW-01": "Headers that disagree with the body are refused.",

@@ -82,10 +82,15 @@ class ClientPolicy(Value, frozen=True):
 
 
 class EnforcementPoint(Value, frozen=True):
-    """Something outside that enforces this host's decisions, known by its secret's digest."""
+    """Something outside that enforces this host's decisions, known by its secret's digest.
+
+    Attributes:
+        relations: What it may do with the host's relations; `write` includes reading.
+    """
 
     id: str
     secret_digest: str
+    relations: Literal["none", "read", "write"] = "none"
 
 
 class Policies(Value, frozen=True):

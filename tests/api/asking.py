@@ -30,14 +30,21 @@ definition ticket {
 """
 
 
-def points(directory: Path, **secrets: str) -> dict[str, Any]:
-    """Configure enforcement points of a host, each with its secret in a file."""
+def points(
+    directory: Path, *, relations: dict[str, str] | None = None, **secrets: str
+) -> dict[str, Any]:
+    """Configure enforcement points of a host, each with its secret in a file.
+
+    Args:
+        relations: What some of them may do with relations, by their names.
+    """
     listed = []
     for name, secret in secrets.items():
         path = directory / f"{name}.secret"
         path.write_text(secret)
         path.chmod(0o600)
-        listed.append({"id": name, "secret": {"file": str(path)}})
+        may = (relations or {}).get(name, "none")
+        listed.append({"id": name, "secret": {"file": str(path)}, "relations": may})
     return {"enforcement_points": listed}
 
 

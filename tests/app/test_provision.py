@@ -76,6 +76,7 @@ async def test_everything_of_the_file_is_there_afterwards(world: World) -> None:
         alice, stored = await people.by_email(tx, ACME, "alice@acme.test") or (None, None)
         (operator,) = await people.operators(tx, ACME)
         edges = {str(edge) for edge in await relations.every(tx, ACME)}
+    bob = await world.subject("bob@acme.test")
     assert alice is not None
     assert (host.key, host.origin) == ("acme", "http://localhost:8420")
     assert (alice.name, alice.groups, alice.configured) == ("Alice", ("engineering",), True)
@@ -86,6 +87,8 @@ async def test_everything_of_the_file_is_there_afterwards(world: World) -> None:
         f"server:tickets#medium@person:{alice.id}",
         "server:chat#low@group:sales#member",
         f"ticket:T-7#assignee@person:{alice.id}",
+        f"group:engineering#member@person:{alice.id}",
+        f"group:sales#member@person:{bob}",
     }
     client = await world.clients.get(host, ClientId("ci"))
     assert client is not None
@@ -544,3 +547,14 @@ async def test_nothing_is_changed_when_it_cannot_be_written_down(world: World) -
     async with world.database.read() as tx:
         assert len(await consents.every(tx, ACME)) == 1
         assert len(await sessions.live(tx, ACME, at=world.clock.now())) == 1
+
+
+async def test_what_an_enforcement_point_may_do_with_relations_is_in_the_plan(world: World) -> None:
+    await world.provisioner.apply(world.settings())
+    more = BASE.replace("secret: {env: MESH}", "secret: {env: MESH}, relations: write")
+
+    plan = await world.provisioner.apply(world.settings(more))
+
+    (step,) = plan.steps
+    assert step.what == ("relations for the enforcement point mesh: none -> write",)
+    assert (await world.provisioner.apply(world.settings(more))).empty

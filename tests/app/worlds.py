@@ -110,6 +110,7 @@ class World:
     def __init__(self, directory: Path, database: Database, feed: Feed, clock: ManualClock) -> None:
         self.directory = directory
         self.database = database
+        self.feed = feed
         self.clock = clock
         self.upstreams = Upstreams()
         self.trail = Trail(directory / "audit", clock=clock)

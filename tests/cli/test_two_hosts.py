@@ -28,7 +28,7 @@ HOST = """\
 """
 ACME = {"key": "acme", "person": "alice", "server": "tickets", "client": "ci"}
 GLOBEX = {"key": "globex", "person": "gina", "server": "notes", "client": "cd"}
-LISTS = [(noun, "list") for noun in ("servers", "people", "agents", "sessions")]
+LISTS = [(noun, "list") for noun in ("servers", "people", "relations", "agents", "sessions")]
 
 Typed = Callable[..., Ran]
 

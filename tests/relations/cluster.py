@@ -39,17 +39,22 @@ class Cluster(grpc.GenericRpcHandler):
         self._oracle = oracle
         self.asked: list[str] = []
         self.down = False
+        self.hangs = asyncio.Event()
+        self.hangs.set()
+        self.target = "127.0.0.1:0"
         self.before_write: Any = None
 
     async def start(self) -> str:
+        """Serve, on the same port as before if it was stopped; returns the address."""
         self._stream = grpc.aio.insecure_channel(
             f"unix://{self._oracle.spicedb.streaming_address()}"
         )
         self._server = grpc.aio.server()
         self._server.add_generic_rpc_handlers((self,))
-        port = self._server.add_insecure_port("127.0.0.1:0")
+        port = self._server.add_insecure_port(self.target)
         await self._server.start()
-        return f"127.0.0.1:{port}"
+        self.target = f"127.0.0.1:{port}"
+        return self.target
 
     async def stop(self) -> None:
         await self._server.stop(None)
@@ -86,5 +91,6 @@ class Cluster(grpc.GenericRpcHandler):
             raise
 
     async def _up(self, context: grpc.aio.ServicerContext) -> None:
+        await self.hangs.wait()
         if self.down:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "down")

@@ -20,6 +20,8 @@ from safeconduct.relations import (
     lookup_subjects,
 )
 
+pytestmark = pytest.mark.requirement("Z-08", "Z-16", "Z-18", "Z-40")
+
 _AT = 1_800_000_000.0
 OWN = """
 definition document {

@@ -92,8 +92,9 @@ async def given(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Given
     directory = tmp_path_factory.mktemp("hosts")
     (directory / "password").write_text(PASSWORD)
     url = "http://127.0.0.1:1/mcp"  # nobody answers: a server that only acme has
-    acme = {"people": _people(directory)} | points(directory, mesh=POINT)
-    other = points(directory, foreign=OTHER_POINT)
+    may = {"mesh": "write", "foreign": "write"}
+    acme = {"people": _people(directory)} | points(directory, relations=may, mesh=POINT)
+    other = points(directory, relations=may, foreign=OTHER_POINT)
     async with world_at(directory, acme=acme, other=other) as world:
         await world.parts.hosts.refresh()
         tokens = await world.tokens()
@@ -463,6 +464,38 @@ def check(path: str) -> Callable[[Given], Awaitable[None]]:
     return both
 
 
+def tuples(verb: str) -> Callable[[Given], Awaitable[None]]:
+    """List or write with acme's secret: at acme its tuples, at the other nothing."""
+    edge = "ticket:T-acme#assignee@person:p_1"
+
+    async def ask(given: Given, origin: str, secret: str, verb: str = verb) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {secret}"}
+        body = {"json": {"writes": [edge]}} if verb == "POST" else {}
+        url = f"{origin}/api/v1/relations"
+        return await given.world.http.request(verb, url, headers=headers, **body)
+
+    async def both(given: Given) -> None:
+        there = await ask(given, OTHER, POINT)
+        assert there.status_code == 401
+        _shows_nothing(there)
+        assert (await ask(given, ACME, OTHER_POINT)).status_code == 401
+        assert edge not in (await ask(given, ACME, POINT, "GET")).text
+        assert (await ask(given, ACME, POINT, "POST")).json()["written"] == [edge]
+        assert edge in (await ask(given, ACME, POINT, "GET")).text
+        foreign = await ask(given, OTHER, OTHER_POINT, "GET")
+        assert foreign.json()["relations"]
+        _shows_nothing_of(foreign, edge, given.tokens.subject)
+        headers = {"authorization": f"Bearer {POINT}"}
+        url = f"{ACME}/api/v1/relations"
+        await given.world.http.post(url, json={"deletes": [edge]}, headers=headers)
+
+    return both
+
+
+def _shows_nothing_of(answer: httpx2.Response, *secrets: str) -> None:
+    assert not any(each in answer.text for each in secrets)
+
+
 CHECKS = [f"/access/v1/{each}" for each in ("evaluation", "evaluations")]
 CHECKS += [f"/access/v1/search/{each}" for each in ("subject", "resource", "action")]
 DISCOVERY = ("oauth-authorization-server", "openid-configuration", "oauth-protected-resource")
@@ -486,6 +519,8 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("POST", "/oauth/revoke"): revoke,
     ("POST", "/hooks/policy"): policy_hook,
     **{("POST", path): check(path) for path in CHECKS},
+    ("GET", "/api/v1/relations"): tuples("GET"),
+    ("POST", "/api/v1/relations"): tuples("POST"),
     ("GET", "/.well-known/authzen-configuration"): document("/.well-known/authzen-configuration"),
     **{("GET", f"/.well-known/{name}"): document(f"/.well-known/{name}") for name in DISCOVERY},
     **{

@@ -1,11 +1,13 @@
-"""Decisions for enforcement points outside: the AuthZEN Authorization API 1.0."""
+"""For programs: decisions by the AuthZEN Authorization API 1.0, and a host's relations."""
 
 from safeconduct.api.authzen import Authzen
 from safeconduct.api.judging import Judge, Relations
 from safeconduct.api.naming import Naming
 from safeconduct.api.records import Checks
+from safeconduct.api.relations import RelationEndpoints
 from safeconduct.api.routes import AuthzenEndpoints
 from safeconduct.api.searching import Searches
+from safeconduct.api.tuples import resolved, shown, subject_of
 
 __all__ = [
     "Authzen",
@@ -13,6 +15,10 @@ __all__ = [
     "Checks",
     "Judge",
     "Naming",
+    "RelationEndpoints",
     "Relations",
     "Searches",
+    "resolved",
+    "shown",
+    "subject_of",
 ]

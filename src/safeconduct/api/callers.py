@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from safeconduct.core.errors import Code, GatewayError
 from safeconduct.core.model import Value
 from safeconduct.core.secrets import digest, same
-from safeconduct.hosts import Host
+from safeconduct.hosts import EnforcementPoint, Host
 
 _LONGEST = 1024
 
@@ -39,8 +39,8 @@ class _Claim(Value, frozen=True):
     id: str | None = None
 
 
-def point_of(host: Host, headers: Headers) -> str:
-    """Return the id of the enforcement point that sent these headers.
+def point_of(host: Host, headers: Headers) -> EnforcementPoint:
+    """Return the enforcement point that sent these headers.
 
     Raises:
         Stranger: If they are nobody's of this host.
@@ -48,7 +48,7 @@ def point_of(host: Host, headers: Headers) -> str:
     claim = _claim(headers.getlist("authorization"))
     shown = digest(claim.secret)
     found = [
-        point.id
+        point
         for point in host.policies.enforcement_points
         if same(shown, point.secret_digest) and claim.id in {None, point.id}
     ]

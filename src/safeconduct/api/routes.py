@@ -9,9 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
-import msgspec
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -20,16 +18,16 @@ from starlette.routing import Route
 
 from safeconduct.api.authzen import PATHS, Authzen, metadata
 from safeconduct.api.callers import Stranger, challenges, point_of
+from safeconduct.api.http import answer, host_of, refuse_other_media
 from safeconduct.api.questions import JSON, Sought, read_body
 from safeconduct.api.records import Asking
 from safeconduct.api.refusals import STATUS, bad
-from safeconduct.core.errors import Code, GatewayError, Refused
+from safeconduct.core.errors import GatewayError
 from safeconduct.hosts import Host
 from safeconduct.policy import Device
 
 MOST_BYTES = 256 * 1024
 _SHORT = {"Cache-Control": "public, max-age=60", "Access-Control-Allow-Origin": "*"}
-_PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _LONGEST = 200
 
 _Ask = Callable[[Asking, JSON], Awaitable[JSON]]
@@ -54,20 +52,20 @@ class AuthzenEndpoints:
         ]
 
     async def configuration(self, request: Request) -> Response:
-        return _json(metadata(_host(request)), headers=_SHORT)
+        return answer(metadata(host_of(request)), headers=_SHORT)
 
 
 def _at(path: str, ask: _Ask) -> Route:
-    async def answer(request: Request) -> Response:
-        host = _host(request)
+    async def respond(request: Request) -> Response:
+        host = host_of(request)
         try:
             asking = _asking(request, host)
-            return _json(await ask(asking, read_body(await _body(request))))
+            return answer(await ask(asking, read_body(await _body(request))))
         except GatewayError as error:
             return _refusal(error, host)
 
     limit = Middleware(RequestBodyLimitMiddleware, max_body_size=MOST_BYTES)
-    return Route(path, answer, methods=["POST"], middleware=[limit])
+    return Route(path, respond, methods=["POST"], middleware=[limit])
 
 
 def _asking(request: Request, host: Host) -> Asking:
@@ -77,11 +75,8 @@ def _asking(request: Request, host: Host) -> Asking:
         Stranger: If it is no enforcement point of the host.
         Refused: UNSUPPORTED_MEDIA for a body that is not JSON.
     """
-    point, headers = point_of(host, request.headers), request.headers
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(Code.UNSUPPORTED_MEDIA, "Send application/json in UTF-8.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refused(Code.UNSUPPORTED_MEDIA, "Send the body without a content encoding.")
+    point, headers = point_of(host, request.headers).id, request.headers
+    refuse_other_media(headers)
     request_id = headers.get("x-request-id")
     return Asking(
         host=host,
@@ -102,24 +97,9 @@ async def _body(request: Request) -> bytes:
         raise bad("The body is not complete.") from error
 
 
-def _host(request: Request) -> Host:
-    host = request.state.host
-    assert isinstance(host, Host)
-    return host
-
-
 def _refusal(error: GatewayError, host: Host) -> Response:
-    answer = _json(error.public, status=STATUS[error.code])
+    said = answer(error.public, status=STATUS[error.code])
     if isinstance(error, Stranger):
         for challenge in challenges(host):
-            answer.headers.append("WWW-Authenticate", challenge)
-    return answer
-
-
-def _json(said: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        msgspec.json.encode(said),
-        status_code=status,
-        headers=headers or _PRIVATE,
-        media_type="application/json",
-    )
+            said.headers.append("WWW-Authenticate", challenge)
+    return said

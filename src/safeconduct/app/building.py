@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from safeconduct.app.backends import backend_of, schemas_of
+from safeconduct.app.policies import HostPolicies
 from safeconduct.approvals import ApprovalQueue
 from safeconduct.audit import Trail
 from safeconduct.consent import Consents
@@ -24,7 +26,7 @@ from safeconduct.hosts import Host, Hosts
 from safeconduct.oauth import Clients, Revocations
 from safeconduct.people import People
 from safeconduct.policy import OpaServers, Shelf, Signer
-from safeconduct.relations import Ceilings, Relations
+from safeconduct.relations import Backend, Ceilings, Editor, Relations
 from safeconduct.sessions import Sessions
 from safeconduct.settings import OpaSettings, ServerSettings, Settings
 from safeconduct.signin import Passwords
@@ -36,7 +38,13 @@ _MOST_WRITERS = 320  # as many workers as may be configured, and commands beside
 
 
 class Installation(NamedTuple):
-    """Everything that is not about answering requests."""
+    """Everything that is not about answering requests.
+
+    Attributes:
+        relations: The hosts' tuples in memory.
+        backend: Who answers questions about them.
+        editor: Changes those that come by request.
+    """
 
     settings: Settings
     clock: Clock
@@ -50,6 +58,9 @@ class Installation(NamedTuple):
     people: People
     ceilings: Ceilings
     relations: Relations
+    backend: Backend
+    editor: Editor
+    policies: HostPolicies
     consents: Consents
     sessions: Sessions
     approvals: ApprovalQueue
@@ -110,6 +121,10 @@ async def open_installation(
         shelf = Shelf(Signer(root))
         hosts = Hosts(database, feed, beside=_filling(shelf))
         await hosts.refresh()
+        policies, relations = HostPolicies(hosts, shelf, opa), Relations(database, feed)
+        backend = await stack.enter_async_context(
+            backend_of(server.relations, database, feed, clock, relations, schemas_of(policies))
+        )
         yield Installation(
             settings=settings,
             clock=clock,
@@ -122,7 +137,10 @@ async def open_installation(
             shelf=shelf,
             people=People(database, feed),
             ceilings=Ceilings(database, feed),
-            relations=Relations(database, feed),
+            relations=relations,
+            backend=backend,
+            editor=Editor(database, trail=trail, clock=clock, schema_of=schemas_of(policies)),
+            policies=policies,
             consents=Consents(database, feed),
             sessions=Sessions(database, feed, clock=clock),
             approvals=ApprovalQueue(database, feed, trail=trail, clock=clock),

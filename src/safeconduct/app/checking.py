@@ -1,10 +1,18 @@
-"""The decisions of enforcement points outside, on the same PDP as the road of calls."""
+"""What enforcement points may ask and say, on the same PDP as the road of calls."""
 
 from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from safeconduct.api import Authzen, AuthzenEndpoints, Checks, Judge, Naming, Searches
+from safeconduct.api import (
+    Authzen,
+    AuthzenEndpoints,
+    Checks,
+    Judge,
+    Naming,
+    RelationEndpoints,
+    Searches,
+)
 from safeconduct.app.building import Installation
 from safeconduct.app.judging import Judging
 from safeconduct.audit import SealedArguments
@@ -40,4 +48,14 @@ def enforcement_routes(
     )
     checks = Checks(parts.trail, metrics, arguments)
     endpoints = AuthzenEndpoints(Authzen(judge=judge, searches=searches, checks=checks))
-    return list(endpoints.routes())
+    return [*endpoints.routes(), *_relations(parts).routes()]
+
+
+def _relations(parts: Installation) -> RelationEndpoints:
+    return RelationEndpoints(
+        database=parts.database,
+        people=parts.people,
+        editor=parts.editor,
+        clock=parts.clock,
+        root_key=parts.root_key,
+    )

@@ -68,13 +68,17 @@ def _host_changes(present: Host, wanted: Host) -> Iterator[str]:
 
 
 def _point_changes(present: Policies, wanted: Policies) -> Iterator[str]:
-    before = {each.id: each.secret_digest for each in present.enforcement_points}
-    after = {each.id: each.secret_digest for each in wanted.enforcement_points}
+    before = {each.id: each for each in present.enforcement_points}
+    after = {each.id: each for each in wanted.enforcement_points}
     if [*before] != [*after]:
         yield became("enforcement points", [*before], [*after])
     for name in sorted(before.keys() & after.keys()):
-        if before[name] != after[name]:
+        if before[name].secret_digest != after[name].secret_digest:
             yield f"a new secret for the enforcement point {name}"
+    for name in sorted(after):
+        may = before[name].relations if name in before else "none"
+        if may != after[name].relations:
+            yield became(f"relations for the enforcement point {name}", may, after[name].relations)
 
 
 def _flat(policies: Policies) -> dict[str, object]:

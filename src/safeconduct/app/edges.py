@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
+from urllib.parse import unquote
 
 from msgspec.structs import replace
 
@@ -73,7 +74,7 @@ class _Sayings:
 
     def subject(self, text: str) -> str:
         if text.startswith(_GROUP) and text.endswith(_MEMBER):
-            return f"group {text.removeprefix(_GROUP).removesuffix(_MEMBER)}"
+            return f"group {unquote(text.removeprefix(_GROUP).removesuffix(_MEMBER))}"
         return self._emails.get(SubjectId(text.removeprefix(_PERSON)), text)
 
     def edge(self, edge: Tuple) -> str:

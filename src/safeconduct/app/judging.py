@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from safeconduct import edge
 from safeconduct.app.building import Installation
-from safeconduct.app.policies import HostPolicies
 from safeconduct.app.relating import RelationAnswers
 from safeconduct.app.shadowing import Flips
 from safeconduct.core.errors import Code, Refused
@@ -35,8 +34,8 @@ class Judging(NamedTuple):
 
 def judges_of(parts: Installation) -> Judging:
     """Build what decides."""
-    policies = HostPolicies(parts.hosts, parts.shelf, parts.opa).of
-    relations = RelationAnswers(parts.relations, parts.people, policies, parts.clock)
+    policies = parts.policies.of
+    relations = RelationAnswers(parts.backend, parts.people, policies, parts.clock)
     leased = _while_leased(parts.lease, policies)
     sources = FactSources(
         people=parts.people,

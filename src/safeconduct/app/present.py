@@ -6,13 +6,13 @@ from datetime import datetime
 
 from safeconduct import consent as consents
 from safeconduct import hosts, people, relations, sessions
-from safeconduct.app.targets import ACCESS, CONFIGURATION, Target
+from safeconduct.app.targets import Target
 from safeconduct.consent import Consent
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId, Value
 from safeconduct.hosts import Host
 from safeconduct.oauth import Client, every_client
 from safeconduct.people import Operator, Person
-from safeconduct.relations import Tuple
+from safeconduct.relations import ACCESS, CONFIGURATION, DIRECTORY, Tuple
 from safeconduct.sessions import Session
 from safeconduct.storage import Read
 from safeconduct.upstreams import Wanted, server_keys, wanted
@@ -26,7 +26,7 @@ class Present(Value, frozen=True):
         people: Everybody, by address.
         passwords: Addresses of people that have a password.
         operator_passwords: The same for operators.
-        edges: Every edge, whoever wrote it.
+        edges: Every edge, whoever wrote it, but for those that people's groups make.
         owned: The edges that came from a configuration, which may take them away again.
         sessions: Those that are live.
         consents: Those that nobody has ended.
@@ -78,7 +78,8 @@ async def read_present(tx: Read, key: HostId, *, at: datetime, target: Target | 
         ),
         servers=await _servers(tx, key),
         clients={each.id: each for each in await every_client(tx, key)},
-        edges=frozenset(await relations.every(tx, key)),
+        edges=frozenset(await relations.every(tx, key))
+        - frozenset(await relations.every(tx, key, source=DIRECTORY)),
         owned=frozenset(
             [
                 edge

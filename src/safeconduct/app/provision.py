@@ -36,6 +36,7 @@ from safeconduct.app.endings import (
     future_of,
 )
 from safeconduct.app.importing import Importer
+from safeconduct.app.memberships import store_memberships
 from safeconduct.app.moves import Doing, Move, Mover
 from safeconduct.app.plan import Imported, Plan, Step, portions
 from safeconduct.app.present import Present, read_present
@@ -252,6 +253,7 @@ class Provisioner:
             )
             for move in draft.moves:
                 await move.act(doing)
+            await store_memberships(tx, key, at=doing.at)
             await self._activate(tx, draft, by=by)
             await self._end(tx, draft.ends)
         return draft

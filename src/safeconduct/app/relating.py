@@ -1,6 +1,6 @@
 """Questions about relations, answered for the PDP and for obligations that filter results.
 
-One schema for each bundle, one graph for each host; what an edge says is looked up in memory.
+Whoever answers them, this process or a cluster: what cannot be answered is a no.
 """
 
 from __future__ import annotations
@@ -13,23 +13,21 @@ from safeconduct.core.model import HostId
 from safeconduct.people import People
 from safeconduct.policy import Answered, HostPolicy
 from safeconduct.proxy import Call
-from safeconduct.relations import Question as Asked
 from safeconduct.relations import (
+    Backend,
+    BackendUnavailable,
     QuestionRefused,
-    Relations,
     Schema,
     Subjects,
     Tuple,
     agent,
-    check_many,
     host_schema,
-    lookup_resources,
-    lookup_subjects,
     membership_tuples,
     person,
 )
+from safeconduct.relations import Question as Asked
 
-_MOST = 20_000  # nodes a search may look at: some tens of milliseconds
+_AWAY = Answered(allowed=False, reason="the relations cannot be asked now", known=False)
 
 
 class RelationAnswers:
@@ -37,12 +35,12 @@ class RelationAnswers:
 
     def __init__(
         self,
-        relations: Relations,
+        backend: Backend,
         people: People,
         policies: Callable[[HostId], HostPolicy],
         clock: Clock,
     ) -> None:
-        self._relations = relations
+        self._backend = backend
         self._people = people
         self._policies = policies
         self._clock = clock
@@ -58,16 +56,15 @@ class RelationAnswers:
         """Answer the PDP's questions, in order; what cannot be answered is a no."""
         if not asked:
             return []
-        schema = self._schema(host)
-        if schema is None:  # and the PDP refuses whatever was asked about
-            return [Answered(allowed=False)] * len(asked)
-        verdicts = check_many(
-            schema,
-            await self._relations.graph(host),
-            [Asked(object=one, permission=needed, subject=who) for one, needed, who in asked],
-            at=at,
-            contextual=context,
-        )
+        questions = [
+            Asked(object=one, permission=needed, subject=who) for one, needed, who in asked
+        ]
+        try:
+            verdicts = await self._backend.check_many(
+                host, questions, contextual=self._passing(context), at=at
+            )
+        except (BackendUnavailable, LookupError):  # or there is no policy that can be trusted
+            return [_AWAY] * len(questions)
         return [Answered(each.allowed, each.path, each.reason) for each in verdicts]
 
     async def objects(
@@ -80,16 +77,17 @@ class RelationAnswers:
         context: tuple[Tuple, ...],
         at: float,
     ) -> list[str]:
-        """Return what of a type a subject has a permission on; nothing for an unknown one."""
-        graph = await self._relations.graph(host)
-        schema = self._schema(host)
-        if schema is None:
-            return []
+        """Return what of a type a subject has a permission on; nothing for an unknown one.
+
+        Raises:
+            BackendUnavailable: If nobody can be asked.
+            Unanswerable: If there is too much to look at.
+        """
         try:
-            return lookup_resources(
-                schema, graph, kind, permission, subject, at=at, contextual=context, most=_MOST
+            return await self._backend.lookup_resources(
+                host, kind, permission, subject, contextual=self._passing(context)
             )
-        except QuestionRefused:
+        except (QuestionRefused, LookupError):
             return []
 
     async def subjects(
@@ -102,16 +100,17 @@ class RelationAnswers:
         context: tuple[Tuple, ...],
         at: float,
     ) -> Subjects:
-        """Return who of a type has a permission; nobody for an unknown one."""
-        graph = await self._relations.graph(host)
-        schema = self._schema(host)
-        if schema is None:
-            return Subjects(found=())
+        """Return who of a type has a permission; nobody for an unknown one.
+
+        Raises:
+            BackendUnavailable: If nobody can be asked.
+            Unanswerable: If there is too much to look at.
+        """
         try:
-            return lookup_subjects(
-                schema, graph, object_, permission, kind, at=at, contextual=context, most=_MOST
+            return await self._backend.lookup_subjects(
+                host, object_, permission, kind, contextual=self._passing(context)
             )
-        except QuestionRefused:
+        except (QuestionRefused, LookupError):
             return Subjects(found=())
 
     async def permissions(self, host: HostId, kind: str) -> list[str]:
@@ -122,14 +121,7 @@ class RelationAnswers:
         definition = schema.definitions.get(kind)
         if definition is not None:
             return list(definition.members)
-        return list((await self._relations.graph(host)).relations_of(kind))
-
-    def _schema(self, host: HostId) -> Schema | None:
-        """Return the host's definitions; None when there is no policy that can be trusted."""
-        try:
-            return host_schema(self._policies(host).schema)
-        except LookupError:
-            return None
+        return await self._backend.relations_of(host, kind)
 
     async def asked_by(self, call: Call, wanted: list[Question]) -> dict[Question, bool]:
         """Answer what a filter asks about the items of a result."""
@@ -144,3 +136,14 @@ class RelationAnswers:
             at=self._clock.seconds(),
         )
         return dict(zip(wanted, (each.allowed for each in answers), strict=True))
+
+    def _passing(self, context: tuple[Tuple, ...]) -> tuple[Tuple, ...]:
+        # What is passed are memberships, and those are stored as well.
+        return context if self._backend.passing else ()
+
+    def _schema(self, host: HostId) -> Schema | None:
+        """Return the host's definitions; None when there is no policy that can be trusted."""
+        try:
+            return host_schema(self._policies(host).schema)
+        except LookupError:
+            return None

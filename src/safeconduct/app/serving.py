@@ -24,6 +24,7 @@ from safeconduct.app.provision import Provisioner
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import GatewayError
 from safeconduct.egress import Fetcher
+from safeconduct.relations import forget_clusters
 from safeconduct.settings import Settings
 from safeconduct.storage import Lease, Membership, StorageError
 
@@ -83,8 +84,7 @@ async def gateway(
         if apply:
             await Provisioner.of(parts).apply(settings)
         await stack.enter_async_context(_following(parts))
-        for host in parts.hosts.every():  # read now, or the first call would wait for it
-            await parts.relations.graph(host.key)
+        await _prepared(parts)
         answers = answering(parts, ready=_readiness(parts))
         stack.push_async_callback(answers.watch.close)
         stack.push_async_callback(answers.repositories.close)
@@ -100,6 +100,15 @@ async def gateway(
             stack.push_async_callback(_every(seconds, work, lease=parts.lease))
         await answers.repositories.look_around()
         yield Gateway(parts, answers)
+
+
+async def _prepared(parts: Installation) -> None:
+    """Read relations, or bring them to their cluster; or the first call would wait for it."""
+    if parts.settings.server.relations.engine == "embedded":
+        async with parts.database.write() as tx:
+            await forget_clusters(tx)
+    for host in parts.hosts.every():
+        await parts.backend.prepare(host.key)
 
 
 @contextlib.asynccontextmanager

@@ -22,7 +22,14 @@ from safeconduct.hosts import (
     TokenPolicy,
 )
 from safeconduct.people import normal_email
-from safeconduct.relations import Tuple, ceiling_tuple, members, person
+from safeconduct.relations import (
+    ACCESS,
+    CONFIGURATION,
+    Tuple,
+    ceiling_tuple,
+    members,
+    person,
+)
 from safeconduct.settings import (
     AccessSettings,
     ClientSettings,
@@ -33,7 +40,6 @@ from safeconduct.settings import (
 )
 from safeconduct.upstreams import Override, Wanted
 
-ACCESS, CONFIGURATION = "access", "configuration"
 _USER = "user:"
 
 
@@ -117,7 +123,11 @@ def _policies(said: HostSettings) -> Policies:
         clients=_client_policy(said),
         lists_everything=said.tool_visibility == "all",
         enforcement_points=tuple(
-            EnforcementPoint(id=each.id, secret_digest=digest(each.secret.reveal()))
+            EnforcementPoint(
+                id=each.id,
+                secret_digest=digest(each.secret.reveal()),
+                relations=each.relations,
+            )
             for each in said.enforcement_points
         ),
         policy_engine="embedded" if said.policy is None else said.policy.engine,

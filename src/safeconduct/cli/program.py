@@ -23,6 +23,7 @@ from safeconduct.cli import (
     hosts,
     people,
     policies,
+    relations,
     servers,
     serving,
     sessions,
@@ -52,6 +53,7 @@ def program() -> typer.Typer:
     whole.add_typer(hosts.commands(), name="hosts")
     whole.add_typer(servers.commands(), name="servers")
     whole.add_typer(people.commands(), name="people")
+    whole.add_typer(relations.commands(), name="relations")
     whole.add_typer(agents.commands(), name="agents")
     whole.add_typer(sessions.commands(), name="sessions")
     whole.add_typer(approvals.commands(), name="approvals")

@@ -14,11 +14,16 @@ Spelled = tuple[str, str, str]
 
 
 class Answered(NamedTuple):
-    """What the relations say to one question, the tuples that led to a yes, and a sentence."""
+    """What the relations say to one question, the tuples that led to a yes, and a sentence.
+
+    Attributes:
+        known: False where nobody could be asked; then a no is not the relations' own.
+    """
 
     allowed: bool
     path: tuple[str, ...] = ()
     reason: str = ""
+    known: bool = True
 
 
 class Wanted(NamedTuple):
@@ -68,7 +73,11 @@ def asked(
 
 
 def told(wanted: Wanted, answers: Iterable[Answered]) -> tuple[RelationFact, ...]:
-    """Return the answers to `wanted.known`, and a no to all others, as facts."""
+    """Return the answers to `wanted.known`, and a no to all others, as facts.
+
+    What nobody could answer refuses the request also where only the host's rules asked: some
+    of them deny on a yes, and would let everything through.
+    """
     found = dict(zip(wanted.known, answers, strict=True))
     return tuple(
         RelationFact(
@@ -77,7 +86,7 @@ def told(wanted: Wanted, answers: Iterable[Answered]) -> tuple[RelationFact, ...
             permission=question[1],
             subject=question[2],
             allowed=question in found and found[question].allowed,
-            required=not name,
+            required=not name or (question in found and not found[question].known),
             path=found[question].path if question in found else (),
         )
         for name, question in zip(wanted.names, wanted.questions, strict=True)

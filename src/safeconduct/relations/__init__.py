@@ -4,16 +4,19 @@ SpiceDB's schema language over tuples kept in SQL, answered from memory or by a 
 """
 
 from safeconduct.relations.asking import check, check_many
-from safeconduct.relations.backend import Backend, Embedded, spicedb
+from safeconduct.relations.backend import Backend, Embedded
 from safeconduct.relations.ceilings import (
     Ceilings,
     agent,
     ceiling_tuple,
     consent_tuples,
+    group,
     members,
     membership_tuples,
     person,
 )
+from safeconduct.relations.editing import MOST as MOST_EDITED
+from safeconduct.relations.editing import Edit, Edited, Editor
 from safeconduct.relations.errors import (
     BackendUnavailable,
     QuestionRefused,
@@ -21,17 +24,39 @@ from safeconduct.relations.errors import (
     Unanswerable,
 )
 from safeconduct.relations.graph import Graph
+from safeconduct.relations.listing import Filter, Stored, some
 from safeconduct.relations.lookup import lookup_resources, lookup_subjects
+from safeconduct.relations.opening import spicedb
+from safeconduct.relations.outbox import forget as forget_clusters
 from safeconduct.relations.questions import Question, Subjects, Verdict
 from safeconduct.relations.schema import Schema, SchemaOf, base_text, compile_schema, host_schema
 from safeconduct.relations.store import Relations
-from safeconduct.relations.tuples import Tuple, every, expired, remove, write
+from safeconduct.relations.tuples import (
+    ACCESS,
+    API,
+    CONFIGURATION,
+    DIRECTORY,
+    Tuple,
+    every,
+    expired,
+    remove,
+    write,
+)
 
 __all__ = [
+    "ACCESS",
+    "API",
+    "CONFIGURATION",
+    "DIRECTORY",
+    "MOST_EDITED",
     "Backend",
     "BackendUnavailable",
     "Ceilings",
+    "Edit",
+    "Edited",
+    "Editor",
     "Embedded",
+    "Filter",
     "Graph",
     "Question",
     "QuestionRefused",
@@ -39,6 +64,7 @@ __all__ = [
     "Schema",
     "SchemaError",
     "SchemaOf",
+    "Stored",
     "Subjects",
     "Tuple",
     "Unanswerable",
@@ -52,6 +78,8 @@ __all__ = [
     "consent_tuples",
     "every",
     "expired",
+    "forget_clusters",
+    "group",
     "host_schema",
     "lookup_resources",
     "lookup_subjects",
@@ -59,6 +87,7 @@ __all__ = [
     "membership_tuples",
     "person",
     "remove",
+    "some",
     "spicedb",
     "write",
 ]

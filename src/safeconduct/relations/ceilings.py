@@ -8,7 +8,9 @@ expire: a tuple that does is none, in the base schema and here.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from sqlalchemy import select
 
@@ -16,6 +18,7 @@ from safeconduct.core.model import ClientId, HostId, Level, ServerKey, SubjectId
 from safeconduct.relations.tuples import KIND, Tuple, stored
 from safeconduct.storage import Change, Database, Feed, Read, View
 
+_LONGEST_ID = 256
 _LEVELS = {level.word: level for level in Level}
 
 
@@ -26,12 +29,21 @@ def person(subject: SubjectId) -> str:
 
 def agent(client: ClientId) -> str:
     """Spell an agent as the subject of a tuple; signs a tuple has no room for are escaped."""
-    return "agent:" + "".join(map(_spelled, client))
+    return f"agent:{escaped(client)}"
 
 
-def members(group: str) -> str:
+def group(name: str) -> str:
+    """Spell a group as the object of a tuple; a name too long for one stands as its digest."""
+    spelled = escaped(name)
+    if len(spelled) > _LONGEST_ID:
+        # No escaped name looks like this: a percent sign is followed by two digits there.
+        spelled = f"%~{hashlib.sha256(name.encode()).hexdigest()}"
+    return f"group:{spelled}"
+
+
+def members(name: str) -> str:
     """Spell everybody in a group as the subject of a tuple."""
-    return f"group:{group}#member"
+    return f"{group(name)}#member"
 
 
 def ceiling_tuple(server: ServerKey, level: Level, subject: str) -> Tuple:
@@ -53,10 +65,9 @@ def consent_tuples(
 
 
 def membership_tuples(subject: SubjectId, groups: Iterable[str]) -> tuple[Tuple, ...]:
-    """Return a person's groups, for decisions where the store does not hold them as edges."""
+    """Return a person's groups as edges: to be stored, or for one decision."""
     return tuple(
-        Tuple(object=f"group:{group}", relation="member", subject=person(subject))
-        for group in groups
+        Tuple(object=group(name), relation="member", subject=person(subject)) for name in groups
     )
 
 
@@ -118,5 +129,6 @@ def _key(change: Change) -> tuple[str, str]:
     return change.host, subject.partition("[expiration:")[0]
 
 
-def _spelled(sign: str) -> str:
-    return f"%{ord(sign):02X}" if sign in "#@*%[" or sign.isspace() else sign
+def escaped(name: str) -> str:
+    """Write what an id has no room for as in a URL: `%20`; everything else stays."""
+    return "".join(quote(sign) if sign in "#@*%[" or sign.isspace() else sign for sign in name)

@@ -1,8 +1,8 @@
 """Changes of tuples that still have to reach a cluster, in the order in which they happened.
 
-A host whose tuples are kept in a cluster as well has a row in `relation_shipments`. From then
-on each change of a tuple leaves a row in `relation_outbox`, in the same transaction; other
-hosts pay for nothing but the question.
+A host whose tuples are kept in a cluster as well has a row in `relation_shipments` that names
+it. From then on each change of a tuple leaves a row in `relation_outbox`, in the same
+transaction; other hosts pay for nothing but the question.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ _outbox = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("change", Text, nullable=False),
 )
+_NONE = ""  # a host that was in a cluster: its numbers go on where they ended
 
 
 async def append(tx: Write, host: HostId, change: str) -> None:
     """Leave a change for the cluster, if the host has one. Numbers go up and never come again."""
-    one_more = update(_shipments).where(_shipments.c.host == host)
+    one_more = update(_shipments).where(_shipments.c.host == host, _shipments.c.cluster != _NONE)
     if await tx.execute(one_more.values(last=_shipments.c.last + 1)):
         numbered = select(_shipments.c.host, _shipments.c.last, literal(change)).where(
             _shipments.c.host == host
@@ -112,5 +113,14 @@ async def token(tx: Read, host: HostId) -> str | None:
 
 async def last(tx: Read, host: HostId) -> int | None:
     """Return the number of the last change, or None if the host is in no cluster."""
-    found: int | None = await tx.scalar(select(_shipments.c.last).where(_shipments.c.host == host))
+    mine = (_shipments.c.host == host, _shipments.c.cluster != _NONE)
+    found: int | None = await tx.scalar(select(_shipments.c.last).where(*mine))
     return found
+
+
+async def forget(tx: Write) -> None:
+    """Take every host out of its cluster, which is asked no more and learns no more."""
+    if await tx.execute(
+        update(_shipments).where(_shipments.c.cluster != _NONE).values(cluster=_NONE, token=None)
+    ):
+        await tx.execute(delete(_outbox))

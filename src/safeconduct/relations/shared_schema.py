@@ -10,7 +10,7 @@ from safeconduct.relations.rendering import rendered
 from safeconduct.relations.schema import Schema, kind_of
 from safeconduct.relations.syntax import Allowed, Definition, Relation
 from safeconduct.relations.tuples import Tuple
-from safeconduct.relations.wire import can_name
+from safeconduct.relations.wire import can_hold, can_name
 
 SHIPMENT = "safeconduct_shipment"
 _STARTS = re.compile(r"^(?:definition|caveat)\s+([a-z0-9_/]+)", re.MULTILINE)
@@ -124,7 +124,7 @@ def has_room(schema: Schema, edge: Tuple) -> bool:
         return False
     other, _, relation = spelled.removesuffix(":*").partition("#")
     names = [kind, edge.relation, other, *([relation] if relation else [])]
-    if not all(map(can_name, names)):
+    if not all(map(can_name, names)) or not (can_hold(edge.object) and can_hold(edge.subject)):
         return False
     return (
         not relation

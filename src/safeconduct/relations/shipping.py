@@ -106,9 +106,14 @@ class Shipper:
             async with self._database.read() as tx:
                 rows = await outbox.waiting(tx, host, most=_BATCH)
                 token = await outbox.token(tx, host)
-            if not rows:
+                last = await outbox.last(tx, host)
+            if last is None:  # a node that asks no cluster has ended ours
+                self._begun.pop(host, None)
+                await self._begin(host, schema)
+            elif not rows:
                 return token
-            await self._send(host, schema, rows)
+            else:
+                await self._send(host, schema, rows)
 
     async def _begin(self, host: HostId, schema: Schema) -> None:
         """Bring the schema, and everything there is if this cluster or schema is new.
@@ -121,6 +126,7 @@ class Shipper:
         name = f"{self._cluster}:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
         if self._begun.get(host) == name:
             return
+        await self._schema_text()  # or writers would wait with us for a cluster that is away
         async with self._database.write() as tx:
             last = await outbox.last(tx, host)
             present = await self._schema_text()

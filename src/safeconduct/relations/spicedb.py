@@ -1,7 +1,8 @@
 """Answers from a SpiceDB cluster. Every write is seen by the next check, or the check is a no.
 
 A host that has changed since the last shipment is shipped before it is asked about, and the
-question carries the token of that shipment (`at_least_as_fresh`).
+question carries the token of that shipment (`at_least_as_fresh`). A shipment goes on when whoever
+waits for it gives up: a large host would otherwise never arrive.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ from safeconduct.relations.errors import BackendUnavailable, Unanswerable
 from safeconduct.relations.questions import Question, Subjects, Verdict
 from safeconduct.relations.schema import Schema, SchemaOf
 from safeconduct.relations.shipping import Shipper
-from safeconduct.relations.tuples import KIND, Tuple
+from safeconduct.relations.tuples import KIND, Tuple, relations_of
 from safeconduct.relations.wire import prefix_of
 from safeconduct.storage import Change, Database, Feed
 
 _SECONDS = 2.0
+# A cluster that comes back is found within a second, not within gRPC's two minutes.
+_OPTIONS = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000))
+_Known = tuple[Schema, str | None]
+_NO_ROOM = "its names are shorter or longer than SpiceDB takes"
 _HAS = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
 
 
@@ -42,9 +47,9 @@ _HAS = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
 async def opened(target: str, *, plaintext: bool) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel; nothing is sent before the first question."""
     if plaintext:
-        channel = grpc.aio.insecure_channel(target)
+        channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
     else:
-        channel = grpc.aio.secure_channel(target, grpc.ssl_channel_credentials())
+        channel = grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=_OPTIONS)
     try:
         yield channel
     finally:
@@ -53,6 +58,8 @@ async def opened(target: str, *, plaintext: bool) -> AsyncIterator[grpc.aio.Chan
 
 class SpiceDb:
     """Answers from a cluster."""
+
+    passing = False
 
     def __init__(
         self,
@@ -81,11 +88,14 @@ class SpiceDb:
             database, channel, cluster=cluster, metadata=metadata, seconds=seconds
         )
         self._permissions = PermissionsServiceStub(channel)
+        self._database = database
         self._call = {"metadata": metadata, "timeout": seconds}
         self._schema_of = schema_of
-        self._tokens: dict[HostId, tuple[Schema, str | None]] = {}
+        self._tokens: dict[HostId, _Known] = {}
         self._changes: dict[HostId, int] = {}
         self._turns: dict[HostId, asyncio.Lock] = {}
+        self._next: dict[HostId, asyncio.Task[_Known]] = {}
+        self._under_way: set[asyncio.Task[_Known]] = set()
         feed.follow(self._on_change)
 
     async def check(
@@ -106,7 +116,12 @@ class SpiceDb:
         return _verdict(question, answer)
 
     async def check_many(
-        self, host: HostId, questions: Sequence[Question], *, contextual: Sequence[Tuple] = ()
+        self,
+        host: HostId,
+        questions: Sequence[Question],
+        *,
+        contextual: Sequence[Tuple] = (),
+        at: float | None = None,
     ) -> list[Verdict]:
         """Answer questions in their order; what cannot be answered is a no to that one."""
         answers = await self._answers(host, questions, contextual)
@@ -118,9 +133,16 @@ class SpiceDb:
         ]
 
     async def lookup_resources(
-        self, host: HostId, kind: str, permission: str, subject: str
+        self,
+        host: HostId,
+        kind: str,
+        permission: str,
+        subject: str,
+        *,
+        contextual: Sequence[Tuple] = (),
     ) -> list[str]:
         """Return the objects of a type on which a subject has a permission, in order."""
+        _no_passing(contextual)
         schema = self._schema_of(host)
         refuse_unknown(schema, Question(object=f"{kind}:", permission=permission, subject=subject))
         prefix = prefix_of(host)
@@ -140,9 +162,16 @@ class SpiceDb:
         return sorted(found)
 
     async def lookup_subjects(
-        self, host: HostId, object_: str, permission: str, kind: str
+        self,
+        host: HostId,
+        object_: str,
+        permission: str,
+        kind: str,
+        *,
+        contextual: Sequence[Tuple] = (),
     ) -> Subjects:
         """Return who has a permission."""
+        _no_passing(contextual)
         name, _, relation = kind.partition("#")
         known(self._schema_of(host), object_.partition(":")[0], permission)
         prefix = prefix_of(host)
@@ -165,14 +194,30 @@ class SpiceDb:
             raise _unavailable(error) from error
         return _subjects(name, relation, found, excepted)
 
+    async def relations_of(self, host: HostId, kind: str) -> list[str]:
+        """Return the relations that tuples of a type without a definition have."""
+        async with self._database.read() as tx:
+            return await relations_of(tx, host, kind)
+
+    async def prepare(self, host: HostId) -> None:
+        """Bring the cluster what it does not have yet."""
+        await self._fresh(host)
+
+    async def aclose(self) -> None:
+        """Leave off what is being shipped; the rest waits in the outbox."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
     async def _answers(
         self, host: HostId, questions: Sequence[Question], contextual: Sequence[Tuple]
     ) -> list[bool | str]:
-        if contextual:
-            raise BackendUnavailable(
-                "SpiceDB has no room for relations of one decision; ask for what is stored "
-                "(a person's ceiling_low, ceiling_medium or ceiling_high)."
-            )
+        _no_passing(contextual)
+        askable = [question for question in questions if wire.can_ask(question)]
+        found = iter(await self._asked(host, askable) if askable else ())
+        return [next(found) if wire.can_ask(each) else _NO_ROOM for each in questions]
+
+    async def _asked(self, host: HostId, questions: Sequence[Question]) -> list[bool | str]:
         prefix = prefix_of(host)
         request = CheckBulkPermissionsRequest(
             consistency=await self._fresh(host),
@@ -198,18 +243,35 @@ class SpiceDb:
 
     async def _fresh(self, host: HostId) -> Consistency:
         """Ship what waits, and say how fresh an answer has to be."""
-        schema = self._schema_of(host)
+        known = self._tokens.get(host)
+        if known is None or known[0] is not self._schema_of(host):
+            known = await asyncio.shield(self._shipment(host))
+        token = known[1]
+        if not token:
+            return Consistency(fully_consistent=True)
+        return Consistency(at_least_as_fresh=ZedToken(token=token))
+
+    def _shipment(self, host: HostId) -> asyncio.Task[_Known]:
+        """Return the shipment that begins next: it takes along everything there is by now."""
+        task = self._next.get(host)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._shipped(host))
+            self._next[host] = task
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        return task
+
+    async def _shipped(self, host: HostId) -> _Known:
         async with self._turns.setdefault(host, asyncio.Lock()):
+            del self._next[host]  # whoever comes from now on may have written something
+            schema = self._schema_of(host)
             known = self._tokens.get(host)
             if known is None or known[0] is not schema:
                 changes = self._changes.get(host, 0)
                 known = (schema, await self._shipper.ship(host, schema))
                 if changes == self._changes.get(host, 0):  # nothing has come in meanwhile
                     self._tokens[host] = known
-        token = known[1]
-        if not token:
-            return Consistency(fully_consistent=True)
-        return Consistency(at_least_as_fresh=ZedToken(token=token))
+            return known
 
     def _on_change(self, change: Change) -> None:
         if change.kind == KIND:
@@ -221,6 +283,14 @@ class SpiceDb:
 def _verdict(question: Question, allowed: bool) -> Verdict:  # noqa: FBT001  the answer itself
     says = "says yes" if allowed else "says no"
     return Verdict(allowed=allowed, reason=f"SpiceDB {says} to {question}")
+
+
+def _no_passing(contextual: Sequence[Tuple]) -> None:
+    if contextual:
+        raise BackendUnavailable(
+            "SpiceDB has no room for relations of one decision; ask for what is stored "
+            "(a person's ceiling_low, ceiling_medium or ceiling_high)."
+        )
 
 
 def _subjects(name: str, relation: str, found: set[str], excepted: set[str] | None) -> Subjects:

@@ -19,6 +19,10 @@ from safeconduct.storage import Read, UtcTime, Write, host_column, metadata
 
 KIND = "tuples"
 ADDED, REMOVED = "+", "-"
+# Where a tuple comes from, and who may change it: a request, the groups of people, `relations`
+# and `access` of the configuration file.
+API, DIRECTORY, CONFIGURATION, ACCESS = "api", "directory", "configuration", "access"
+_RANKS = {DIRECTORY: 1, CONFIGURATION: 2, ACCESS: 2}
 _EXPIRATION = "[expiration:"
 
 stored = Table(
@@ -101,30 +105,26 @@ def _instant(text: str) -> datetime:
 
 
 async def write(tx: Write, host: HostId, edge: Tuple, *, source: str, at: datetime) -> None:
-    """Store an edge; storing it again changes nothing but how long it lasts.
+    """Store an edge; storing it again changes nothing but how long it lasts, and whose it is.
+
+    What groups say outlasts what a request said, and what the file says outlasts both: an edge
+    belongs to the strongest source that wants it, and goes with it.
 
     Raises:
         ValueError: If it cannot be spelled: those who follow changes would read another one.
     """
     if Tuple.parse(str(edge)) != edge:
         raise ValueError(f"{edge} is not object#relation@subject")
-    present = await tx.one_or_none(select(stored.c.expires_at).where(*_is(host, edge)))
-    if present is not None:
+    mine = _is(host, edge)
+    present = await tx.one_or_none(select(stored.c.expires_at, stored.c.source).where(*mine))
+    if present is None:
+        await tx.execute(insert(stored).values(**_row(host, edge), source=source, written_at=at))
+    else:
+        if _RANKS.get(source, 0) > _RANKS.get(present.source, 0):
+            await tx.execute(update(stored).where(*mine).values(source=source))
         if present.expires_at == edge.expires_at:
             return
-        await tx.execute(update(stored).where(*_is(host, edge)).values(expires_at=edge.expires_at))
-    else:
-        await tx.execute(
-            insert(stored).values(
-                host=host,
-                object=edge.object,
-                relation=edge.relation,
-                subject=edge.subject,
-                source=source,
-                written_at=at,
-                expires_at=edge.expires_at,
-            )
-        )
+        await tx.execute(update(stored).where(*mine).values(expires_at=edge.expires_at))
     await _announce(tx, host, f"{ADDED}{edge}")
 
 
@@ -155,6 +155,17 @@ async def chunk(
     return [tuple(row) for row in await tx.all(statement)]
 
 
+async def relations_of(tx: Read, host: HostId, kind: str) -> list[str]:
+    """Return the relations that tuples of a type have."""
+    statement = (
+        select(stored.c.relation)
+        .where(stored.c.host == host, stored.c.object.startswith(f"{kind}:", autoescape=True))
+        .distinct()
+        .order_by(stored.c.relation)
+    )
+    return [str(row.relation) for row in await tx.all(statement)]
+
+
 async def expired(tx: Read, *, at: datetime, most: int) -> list[tuple[HostId, Tuple]]:
     """Return edges of any host that are edges no more, for whoever tidies up."""
     statement = select(stored.c.host, *_COLUMNS).where(stored.c.expires_at <= at).limit(most)
@@ -181,6 +192,16 @@ def _tuple(row: Row[Any]) -> Tuple:
     return Tuple(
         object=row.object, relation=row.relation, subject=row.subject, expires_at=row.expires_at
     )
+
+
+def _row(host: HostId, edge: Tuple) -> dict[str, Any]:
+    return {
+        "host": host,
+        "object": edge.object,
+        "relation": edge.relation,
+        "subject": edge.subject,
+        "expires_at": edge.expires_at,
+    }
 
 
 def _is(host: HostId, edge: Tuple) -> tuple[Any, ...]:

@@ -18,10 +18,12 @@ from authzed.api.v1 import (
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from safeconduct.core.model import HostId
+from safeconduct.relations.questions import Question
 from safeconduct.relations.tuples import ADDED, Tuple
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_|-+")
 _ESCAPED = re.compile(r"=([0-9A-F]{2})")
+_LONGEST_ID = 1024
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,61}[a-z0-9]")
 
 
@@ -35,6 +37,21 @@ def prefix_of(host: HostId) -> str:
 def can_name(kind: str) -> bool:
     """Say whether a type or relation has a name that a cluster takes."""
     return all(_NAME.fullmatch(segment) for segment in kind.split("/"))
+
+
+def can_hold(text: str) -> bool:
+    """Say whether a cluster takes the id in a text of the form `type:id` or `type:id#relation`."""
+    return len(escaped(text.partition(":")[2].partition("#")[0])) <= _LONGEST_ID
+
+
+def can_ask(question: Question) -> bool:
+    """Say whether a question can be put to a cluster; one that cannot would refuse all others."""
+    kind, _, name = question.object.partition(":")
+    thing, _, relation = question.subject.partition("#")
+    other, _, whose = thing.partition(":")
+    names = [kind, question.permission, other, *([relation] if relation else [])]
+    whole = all(each and each != "*" and can_hold(f":{each}") for each in (name, whose))
+    return whole and all(map(can_name, names))
 
 
 def object_(prefix: str, text: str) -> ObjectReference:

@@ -17,6 +17,7 @@ from safeconduct.settings.model import (
     OpaSettings,
     OperatorSettings,
     PolicySettings,
+    RelationsSettings,
     ServerSettings,
     SettingsFile,
     UpstreamSettings,
@@ -42,6 +43,7 @@ class Checks:
         """Check everything; problems are noted, not raised."""
         hosts = document.hosts
         self._mail(document.server.mail)
+        self._relations(document.server.relations)
         self._opa(document.server.opa)
         self._distinct("hosts[{}].key", [host.key for host in hosts])
         self._distinct("hosts[{}].origin", [host.origin for host in hosts])
@@ -240,6 +242,20 @@ class Checks:
             self._add("server.mail.password", "needs server.mail.username beside it")
         if mail.password is not None and mail.security == "none":
             self._add("server.mail.security", "none would send server.mail.password in the clear")
+
+    def _relations(self, relations: RelationsSettings) -> None:
+        place = "server.relations"
+        for name in ("target", "token"):
+            given = getattr(relations, name) is not None
+            if relations.engine == "spicedb" and not given:
+                self._add(f"{place}.engine", f"spicedb needs {place}.{name} beside it")
+            elif relations.engine == "embedded" and given:
+                self._add(f"{place}.{name}", f"needs {place}.engine: spicedb beside it")
+        if relations.plaintext and not forms.is_loopback(f"https://{relations.target}"):
+            self._add(
+                f"{place}.plaintext",
+                f"would send {place}.token in the clear; it is for a target on this machine",
+            )
 
     def _distinct(self, pattern: str, values: list[str]) -> None:
         first: dict[str, int] = {}

@@ -71,6 +71,18 @@ def listen(text: str) -> str:
     return text
 
 
+def target(text: str) -> str:
+    """Return where a service of our own listens: a name or an address, and a port."""
+    host, _, port = text.lower().rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if (":" in bare) == (bare == host) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise ValueError("must be HOST:PORT, such as spicedb.internal:50051")
+    if not 0 < int(port) <= 65535:
+        raise ValueError("the port must be 1 to 65535")
+    _split(f"https://{host}:{port}")
+    return f"{host}:{port}"
+
+
 def network(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))

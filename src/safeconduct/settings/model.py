@@ -22,6 +22,7 @@ Name = Annotated[str, Shape(form=forms.name, word="text")]
 HostKey = Annotated[str, Shape(form=forms.host_key, word="key")]
 ServerKey = Annotated[str, Shape(form=forms.server_key, word="key")]
 Network = Annotated[str, Shape(form=forms.network, word="network")]
+Target = Annotated[str, Shape(form=forms.target, word="host:port")]
 Domain = Annotated[str, Shape(form=forms.domain, word="host name")]
 Url = Annotated[str, Shape(form=forms.url, word="URL")]
 DocumentUrl = Annotated[str, Shape(form=forms.document_url, word="https URL")]
@@ -103,6 +104,22 @@ class Limits(Value, frozen=True):
     ] = 60
 
 
+class RelationsSettings(Value, frozen=True):
+    """Who answers questions about relations."""
+
+    engine: Annotated[
+        Literal["embedded", "spicedb"],
+        About(text="This process from memory, or a SpiceDB cluster kept in step."),
+    ] = "embedded"
+    target: Annotated[
+        Target | None, About(text="The cluster's address, such as `spicedb:50051`.")
+    ] = None
+    token: Annotated[Secret | None, About(text="The cluster's pre-shared key.")] = None
+    plaintext: Annotated[
+        bool, About(text="Do without TLS; for a cluster on this machine only.")
+    ] = False
+
+
 class OpaSettings(Value, frozen=True):
     """OPA servers that decide for hosts whose `policy.engine` is `opa`."""
 
@@ -179,6 +196,9 @@ class ServerSettings(Value, frozen=True):
         default_factory=RateLimits
     )
     limits: Annotated[Limits, About(text="Sizes and patience.")] = field(default_factory=Limits)
+    relations: Annotated[
+        RelationsSettings, About(text="Who answers questions about relations.")
+    ] = field(default_factory=RelationsSettings)
 
     @property
     def listen_host(self) -> str:
@@ -353,6 +373,10 @@ class EnforcementPointSettings(Value, frozen=True):
         Secret,
         About(text="What it proves itself with: at least 20 characters, printable ASCII."),
     ]
+    relations: Annotated[
+        Literal["none", "read", "write"],
+        About(text="What it may do with the host's relations at `/api/v1/relations`."),
+    ] = "none"
 
 
 class ClientDocument(Value, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ExceptionHandler
 
 from safeconduct.core.errors import Code, GatewayError
@@ -60,6 +60,11 @@ _TEXTS = {
     404: "There is no page at this address.",
     405: "This address exists, but not for this kind of request.",
     500: "Nothing was granted or changed by this request unless you see it on your account page.",
+}
+_FOR_PROGRAMS = "/api/v1/"
+_API_TEXTS = {
+    404: (Code.NOT_FOUND, "There is nothing at this address."),
+    405: (Code.METHOD_NOT_ALLOWED, "This address takes other methods; see the Allow header."),
 }
 _LONGEST_TEXT = 1000
 
@@ -122,6 +127,10 @@ class ErrorPages:
     async def _http(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
+        if request.url.path.startswith(_FOR_PROGRAMS) and error.status_code in _API_TEXTS:
+            code, sentence = _API_TEXTS[error.status_code]
+            said = {"error": code.value, "message": sentence}
+            return JSONResponse(said, error.status_code, headers)
         if not _reads_html(request):
             return PlainTextResponse(error.detail, error.status_code, headers)
         text = _TEXTS.get(error.status_code, error.detail)
