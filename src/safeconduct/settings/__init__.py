@@ -4,6 +4,18 @@ from safeconduct.settings.describe import describe_settings
 from safeconduct.settings.git import GitSettings
 from safeconduct.settings.loading import load, parse
 from safeconduct.settings.model import (
+    Settings,
+)
+from safeconduct.settings.problems import Problem, SettingsError
+from safeconduct.settings.process import (
+    Limits,
+    MailSettings,
+    OpaSettings,
+    RateLimits,
+    RelationsSettings,
+    ServerSettings,
+)
+from safeconduct.settings.tenants import (
     AccessSettings,
     ClientDocument,
     ClientDocumentSettings,
@@ -11,24 +23,16 @@ from safeconduct.settings.model import (
     ConsentSettings,
     EnforcementPointSettings,
     HostSettings,
-    Limits,
-    MailSettings,
-    OpaSettings,
     OperatorSettings,
     PasswordSignIn,
     PersonSettings,
     PolicySettings,
-    RateLimits,
-    RelationsSettings,
-    ServerSettings,
     SessionSettings,
-    Settings,
     SignInSettings,
     TokenSettings,
     ToolSettings,
     UpstreamSettings,
 )
-from safeconduct.settings.problems import Problem, SettingsError
 
 __all__ = [
     "AccessSettings",

@@ -9,20 +9,24 @@ from collections.abc import Iterable
 
 from safeconduct.settings import forms
 from safeconduct.settings.model import (
+    SettingsFile,
+)
+from safeconduct.settings.problems import Mark, Problems, quoted, suggestion
+from safeconduct.settings.process import (
+    MailSettings,
+    OpaSettings,
+    RelationsSettings,
+    ServerSettings,
+)
+from safeconduct.settings.tenants import (
     AccessSettings,
     ClientDocument,
     ClientSettings,
     HostSettings,
-    MailSettings,
-    OpaSettings,
     OperatorSettings,
     PolicySettings,
-    RelationsSettings,
-    ServerSettings,
-    SettingsFile,
     UpstreamSettings,
 )
-from safeconduct.settings.problems import Mark, Problems, quoted, suggestion
 
 _CLEARTEXT = "plain http: whoever is on the way to this server can read and change calls"
 

@@ -17,7 +17,9 @@ from safeconduct.core.model import Level
 from safeconduct.core.secrets import Secret
 from safeconduct.settings.environment import VARIABLES
 from safeconduct.settings.marks import About, Range, Shape
-from safeconduct.settings.model import SettingsFile
+from safeconduct.settings.model import (
+    SettingsFile,
+)
 
 _OPENING = """\
 # Configuration

@@ -11,7 +11,10 @@ from msgspec import structs
 
 from safeconduct.settings import environment
 from safeconduct.settings.checks import Checks
-from safeconduct.settings.model import Settings, SettingsFile
+from safeconduct.settings.model import (
+    Settings,
+    SettingsFile,
+)
 from safeconduct.settings.problems import Mark, Problems, SettingsError
 from safeconduct.settings.reader import Reader
 from safeconduct.settings.references import References
