@@ -18,7 +18,7 @@ from safeconduct.relations import (
     Subjects,
     Tuple,
     host_schema,
-    spicedb,
+    open_spicedb,
 )
 from safeconduct.storage import Database, Feed
 from tests.relations.oracle import Oracle, is_there
@@ -61,7 +61,7 @@ async def cluster(oracle: Oracle) -> AsyncIterator[tuple[Cluster, str]]:
 async def remote(
     cluster: tuple[Cluster, str], database: Database, feed: Feed
 ) -> AsyncIterator[Backend]:
-    async with spicedb(
+    async with open_spicedb(
         database,
         feed,
         target=cluster[1],
@@ -185,7 +185,7 @@ async def test_a_slow_node_does_not_undo_what_a_faster_one_did(
     """The slow one is about to ship `+` when the faster one ships `+` and `-`."""
     question = _ask("group:eng#member@person:bob")
     assert not (await remote.check(ACME, question)).allowed
-    async with spicedb(
+    async with open_spicedb(
         database,
         feed,
         target=cluster[1],

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from safeconduct.app.policies import HostPolicies
 from safeconduct.core.clock import Clock
-from safeconduct.relations import Backend, Embedded, Relations, SchemaOf, host_schema, spicedb
+from safeconduct.relations import Backend, Embedded, Relations, SchemaOf, host_schema, open_spicedb
 from safeconduct.settings import RelationsSettings
 from safeconduct.storage import Database, Feed
 
@@ -32,7 +32,7 @@ async def backend_of(
         yield Embedded(relations, schema_of=schema_of, clock=clock, most=_MOST_LOOKED_AT)
         return
     # The settings make sure that target and token are there.
-    async with spicedb(
+    async with open_spicedb(
         database,
         feed,
         target=str(said.target),

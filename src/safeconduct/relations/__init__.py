@@ -26,7 +26,7 @@ from safeconduct.relations.errors import (
 from safeconduct.relations.graph import Graph
 from safeconduct.relations.listing import Filter, Stored, some
 from safeconduct.relations.lookup import lookup_resources, lookup_subjects
-from safeconduct.relations.opening import spicedb
+from safeconduct.relations.opening import open_spicedb
 from safeconduct.relations.outbox import forget as forget_clusters
 from safeconduct.relations.questions import Question, Subjects, Verdict
 from safeconduct.relations.schema import Schema, SchemaOf, base_text, compile_schema, host_schema
@@ -85,9 +85,9 @@ __all__ = [
     "lookup_subjects",
     "members",
     "membership_tuples",
+    "open_spicedb",
     "person",
     "remove",
     "some",
-    "spicedb",
     "write",
 ]

@@ -13,7 +13,7 @@ from safeconduct.storage import Database, Feed
 
 
 @contextlib.asynccontextmanager
-async def spicedb(
+async def open_spicedb(
     database: Database,
     feed: Feed,
     *,
