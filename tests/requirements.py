@@ -67,6 +67,12 @@ _PRODUCT = {
     "C-28": "A live session is used again without asking again.",
     "C-29": "Import, grant, consent and call each need the one before.",
     "D-05": "Each host has its own policy: rules, history and repository branch.",
+    "D-06": "An enforcement point downloads what decides now, as an OPA bundle with an ETag.",
+    "D-07": "Single files of a host's rules are switched off, and on again, by one line.",
+    "D-08": (
+        "The built-in rules deny unless everything needed holds; whoever is on a deny-list is "
+        "refused whatever was granted."
+    ),
     "D-09": "Where a host's rules stand, how old they are and what went wrong can be seen.",
     "D-11": "Rules come from a git repository, one branch for each environment.",
     "E-01": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from safeconduct import hosts, people, relations, sessions
 from safeconduct.core.errors import Refused
 from safeconduct.core.model import ClientId, HostId, Level, ServerKey
 from safeconduct.core.secrets import digest
-from safeconduct.policy import PENDING, Bundle, BundleError, history, load
+from safeconduct.policy import PENDING, Bundle, BundleError, OwnRules, history, load
 from tests.app.worlds import ACME, BASE, SECRETS, World, a_tool, a_world
 
 TICKETS, CHAT = ServerKey("tickets"), ServerKey("chat")
@@ -558,3 +559,81 @@ async def test_what_an_enforcement_point_may_do_with_relations_is_in_the_plan(wo
     (step,) = plan.steps
     assert step.what == ("relations for the enforcement point mesh: none -> write",)
     assert (await world.provisioner.apply(world.settings(more))).empty
+
+
+@pytest.mark.requirement("D-07")
+async def test_a_rule_is_switched_off_and_on_again_by_one_line(world: World) -> None:
+    directory = world.directory / "policies"
+    directory.mkdir()
+    (directory / "x.rego").write_text(RULES)
+    (directory / "y.rego").write_text(RULES.replace("freeze", "melt"))
+    on = world.settings(BASE + "    policy: {directory: policies}\n")
+    off = world.settings(BASE + "    policy: {directory: policies, off: [y.rego]}\n")
+    await world.provisioner.apply(on)
+    (both,) = await stored(world)
+
+    planned = await world.provisioner.plan(off)
+    await world.provisioner.apply(off)
+
+    assert str(planned) == "- acme: policy host/y.rego: rules switched off"
+    assert planned.warnings == ("acme: policy.off switches off y.rego",)
+    (without_y,) = await stored(world)
+    assert {*both.files} - {*without_y.files} == {"host/y.rego"}
+    again = await world.provisioner.plan(off)
+    assert again.empty
+    assert again.warnings == planned.warnings
+    assert str(await world.provisioner.plan(on)) == "+ acme: policy host/y.rego: new rules"
+    await world.provisioner.apply(on)
+    assert await stored(world) == [both]
+    because = [each["detail"]["because"] for each in world.records("policy.activated")]
+    assert because == [
+        "what the directory policies holds",
+        "what the directory policies holds, but for y.rego",
+        "what the directory policies holds",
+    ]
+
+
+async def stored(world: World) -> list[OwnRules]:
+    """Return what decides for each host beside the built-in rules."""
+    async with world.database.read() as tx:
+        active = [(each.key, each.policies.policy_bundle) for each in await hosts.every(tx)]
+        loaded = [await load(tx, *each, signer=world.signer) for each in active]
+    return [each.rules for each in loaded]
+
+
+@pytest.mark.requirement("D-07")
+async def test_switching_off_what_is_not_there_is_an_error_and_changes_nothing(
+    world: World,
+) -> None:
+    directory = world.directory / "policies"
+    directory.mkdir()
+    (directory / "limits.rego").write_text(RULES)
+    (directory / "notes.md").write_text("no rule")
+    for off, said in (
+        ("limit.rego", "is not there; did you mean limits.rego?"),
+        ("notes.md", "notes.md is switched off by policy.off and is not there"),
+    ):
+        text = BASE + f"    policy: {{directory: policies, off: [{off}]}}\n"
+        with pytest.raises(BundleError, match=re.escape(said)):
+            await world.provisioner.apply(world.settings(text))
+    assert world.records() == []
+
+
+@pytest.mark.requirement("D-07")
+async def test_what_fails_without_a_switched_off_rule_is_refused_unless_it_is_off_too(
+    world: World,
+) -> None:
+    directory = world.directory / "policies"
+    directory.mkdir()
+    (directory / "x.rego").write_text(RULES)
+    (directory / "x_test.rego").write_text(TESTS)
+    (directory / "data.yaml").write_text("limit: 3\n")
+    text = BASE + "    policy: {directory: policies, off: [x.rego]}\n"
+
+    with pytest.raises(BundleError, match=r"x_test\.rego"):
+        await world.provisioner.apply(world.settings(text))
+
+    both = text.replace("[x.rego]", "[x.rego, x_test.rego, data.yaml]")
+    await world.provisioner.apply(world.settings(both))
+    (rules,) = await stored(world)
+    assert rules.files == {}

@@ -437,3 +437,42 @@ async def test_a_repository_that_hangs_holds_up_no_other_and_a_push_meanwhile_is
         async with asyncio.timeout(60):
             while ours._again or (await standing(world)).commit != commit:
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.requirement("D-07")
+async def test_a_rule_of_a_signed_repository_is_switched_off_and_its_signature_still_counts(
+    tmp_path: Path, repository: Repository
+) -> None:
+    make_key(tmp_path / "key.pem", tmp_path / "key.pub")
+    files = {"x.rego": RULES.format(name="get_issue"), "y.rego": RULES.format(name="create_issue")}
+    signed = {path: content.encode() for path, content in files.items()}
+    raw = signatures(signed, (tmp_path / "key.pem").read_text(), version=1)
+    there: dict[str, str | bytes | None] = {f"rules/{path}": said for path, said in files.items()}
+    there |= {"rules/x_test.rego": None, "rules/.signatures.json": raw}
+    repository.commit(there)
+    keys = [{"file": str(tmp_path / "key.pub")}]
+    async with deciding(tmp_path, repository, trusted_keys=keys, off=["x.rego"]) as world:
+        token = (await world.tokens()).access
+
+        assert await reason(world, token, "get_issue") == "allowed"
+        assert await reason(world, token, "create_issue") == "policy.create_issue"
+        (event,) = world.events("policy.activated")
+        assert event["detail"]["because"].endswith(", but for x.rego")
+
+
+@pytest.mark.requirement("D-07")
+async def test_a_commit_without_the_file_that_is_off_is_refused_and_another_switch_judged_anew(
+    tmp_path: Path, repository: Repository
+) -> None:
+    repository.commit({"rules/y.rego": RULES.format(name="create_issue")})
+    async with deciding(tmp_path, repository, off=["y.rego"]) as world:
+        good = await active(world)
+        repository.commit({"rules/y.rego": None, "rules/yy.rego": RULES.format(name="other")})
+
+        found = await look(world)
+
+        assert (found.state, await active(world)) == ("rejected", good)
+        assert "y.rego is switched off by policy.off and is not there" in found.problem
+        assert "did you mean yy.rego?" in found.problem
+    async with deciding(tmp_path, repository, off=["yy.rego"]) as world:
+        assert (await look(world)).state == "current"  # the same commit, and another question

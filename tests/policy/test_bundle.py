@@ -34,7 +34,7 @@ def pdp_of(bundle: Bundle) -> Pdp:
     return Pdp(lambda _: policy)
 
 
-@pytest.mark.requirement("Z-20")
+@pytest.mark.requirement("Z-20", "D-08")
 def test_the_shipped_rules_pass_their_own_tests() -> None:
     assert check_bundle(Bundle.shipped()) == ()
 

@@ -109,7 +109,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.requirement("Z-01", "Z-02", "Z-29", "L-10", "Z-10")
+@pytest.mark.requirement("Z-01", "Z-02", "Z-29", "L-10", "Z-10", "D-08")
 @pytest.mark.parametrize(("reason", "change"), REFUSED)
 def test_one_wrong_fact_refuses_what_is_allowed_without_it(
     pdp: Pdp, reason: str, change: dict[str, Any]
@@ -306,7 +306,7 @@ def facts_of_any_kind() -> st.SearchStrategy[Facts]:
     )
 
 
-@pytest.mark.requirement("Z-03", "Z-09", "Z-30")
+@pytest.mark.requirement("Z-03", "Z-09", "Z-30", "D-08")
 @given(facts=facts_of_any_kind())
 def test_allow_means_that_everything_needed_is_there(pdp: Pdp, facts: Facts) -> None:
     decision = decided(pdp, a_request(), facts)

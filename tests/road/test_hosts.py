@@ -464,6 +464,25 @@ def check(path: str) -> Callable[[Given], Awaitable[None]]:
     return both
 
 
+async def policy_bundle(given: Given) -> None:
+    """Each host's rules are for its own enforcement points alone."""
+
+    async def ask(origin: str, secret: str) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {secret}"}
+        return await given.world.http.get(f"{origin}/policy/bundle.tar.gz", headers=headers)
+
+    for origin, secret, status in (
+        (ACME, POINT, 200),
+        (OTHER, POINT, 401),
+        (ACME, OTHER_POINT, 401),
+        (OTHER, OTHER_POINT, 200),
+    ):
+        answer = await ask(origin, secret)
+        assert answer.status_code == status
+        if origin == OTHER:
+            _shows_nothing(answer)
+
+
 def tuples(verb: str) -> Callable[[Given], Awaitable[None]]:
     """List or write with acme's secret: at acme its tuples, at the other nothing."""
     edge = "ticket:T-acme#assignee@person:p_1"
@@ -518,6 +537,7 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("POST", "/register"): register("/register"),
     ("POST", "/oauth/revoke"): revoke,
     ("POST", "/hooks/policy"): policy_hook,
+    ("GET", "/policy/bundle.tar.gz"): policy_bundle,
     **{("POST", path): check(path) for path in CHECKS},
     ("GET", "/api/v1/relations"): tuples("GET"),
     ("POST", "/api/v1/relations"): tuples("POST"),

@@ -90,6 +90,18 @@ LINE = 9  # where text appended to HOST begins
             "there is no such directory beside this file",
         ),
         (
+            "    policy: {off: [x.rego]}",
+            "hosts[0].policy.off",
+            LINE,
+            "needs a directory or a git repository that has the files",
+        ),
+        (
+            "    policy: {git: {url: 'https://git.test/p.git'}, off: [x.rego, x.rego]}",
+            "hosts[0].policy.off[1]",
+            LINE,
+            "repeats hosts[0].policy.off[0] (line 9)",
+        ),
+        (
             "    policy: {engine: opa}",
             "hosts[0].policy.engine",
             LINE,

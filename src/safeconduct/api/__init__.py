@@ -1,6 +1,7 @@
-"""For programs: decisions by the AuthZEN Authorization API 1.0, and a host's relations."""
+"""For programs: decisions by the AuthZEN Authorization API 1.0, a host's rules and relations."""
 
 from safeconduct.api.authzen import Authzen
+from safeconduct.api.bundles import BundleEndpoint
 from safeconduct.api.judging import Judge, Relations
 from safeconduct.api.naming import Naming
 from safeconduct.api.records import Checks
@@ -12,6 +13,7 @@ from safeconduct.api.tuples import resolved, shown, subject_of
 __all__ = [
     "Authzen",
     "AuthzenEndpoints",
+    "BundleEndpoint",
     "Checks",
     "Judge",
     "Naming",

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from safeconduct.core.errors import Code, Refused
+from starlette.responses import Response
+
+from safeconduct.api.callers import Stranger, challenges
+from safeconduct.api.http import answer
+from safeconduct.core.errors import Code, GatewayError, Refused
+from safeconduct.hosts import Host
 
 STATUS: Mapping[Code, int] = {
     Code.UNAUTHENTICATED: 401,
@@ -42,3 +47,12 @@ STATUS: Mapping[Code, int] = {
 def bad(sentence: str) -> Refused:
     """Return the refusal of a request that says too little, too much or nonsense."""
     return Refused(Code.INVALID_PARAMS, sentence)
+
+
+def refusal(error: GatewayError, host: Host) -> Response:
+    """Spell a refusal; whoever is not known hears how to show who it is."""
+    said = answer(error.public, status=STATUS[error.code])
+    if isinstance(error, Stranger):
+        for challenge in challenges(host):
+            said.headers.append("WWW-Authenticate", challenge)
+    return said

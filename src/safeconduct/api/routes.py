@@ -17,11 +17,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from safeconduct.api.authzen import PATHS, Authzen, metadata
-from safeconduct.api.callers import Stranger, challenges, point_of
+from safeconduct.api.callers import point_of
 from safeconduct.api.http import answer, host_of, refuse_other_media
 from safeconduct.api.questions import JSON, Sought, read_body
 from safeconduct.api.records import Asking
-from safeconduct.api.refusals import STATUS, bad
+from safeconduct.api.refusals import bad, refusal
 from safeconduct.core.errors import GatewayError
 from safeconduct.hosts import Host
 from safeconduct.policy import Device
@@ -62,7 +62,7 @@ def _at(path: str, ask: _Ask) -> Route:
             asking = _asking(request, host)
             return answer(await ask(asking, read_body(await _body(request))))
         except GatewayError as error:
-            return _refusal(error, host)
+            return refusal(error, host)
 
     limit = Middleware(RequestBodyLimitMiddleware, max_body_size=MOST_BYTES)
     return Route(path, respond, methods=["POST"], middleware=[limit])
@@ -95,11 +95,3 @@ async def _body(request: Request) -> bytes:
         return await request.body()
     except ClientDisconnect as error:
         raise bad("The body is not complete.") from error
-
-
-def _refusal(error: GatewayError, host: Host) -> Response:
-    said = answer(error.public, status=STATUS[error.code])
-    if isinstance(error, Stranger):
-        for challenge in challenges(host):
-            said.headers.append("WWW-Authenticate", challenge)
-    return said

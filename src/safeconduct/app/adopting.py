@@ -99,7 +99,9 @@ def compare_rules(mover: Mover, found: Adopting, act: Act) -> None:
         if path not in before:
             mover.add("policy", path, "create", ("new rules",), act)
         elif path not in after:
-            mover.add("policy", path, "remove", ("rules no longer there",), act)
+            off = path.removeprefix(OWN) in found.target.off
+            why = "rules switched off" if off else "rules no longer there"
+            mover.add("policy", path, "remove", (why,), act)
         else:
             mover.add("policy", path, "change", ("other rules",), act)
 
@@ -118,6 +120,11 @@ def beside_modules(found: Adopting) -> Iterator[str]:
     tested = (before.tests, before.scenarios) != (after.tests, after.scenarios)
     if tested and before.modules == after.modules:
         yield "the rules' tests change"
+
+
+def switched_off(target: Target) -> str:
+    """Say at every look which files do not count, or ""."""
+    return f"policy.off switches off {', '.join(target.off)}" if target.off else ""
 
 
 def of_a_new_host(found: Adopting) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from starlette.routing import BaseRoute
 from safeconduct.api import (
     Authzen,
     AuthzenEndpoints,
+    BundleEndpoint,
     Checks,
     Judge,
     Naming,
@@ -15,7 +16,9 @@ from safeconduct.api import (
 )
 from safeconduct.app.building import Installation
 from safeconduct.app.judging import Judging
+from safeconduct.app.policies import bundle_of
 from safeconduct.audit import SealedArguments
+from safeconduct.policy import Bundle
 from safeconduct.proxy import methods_of
 from safeconduct.telemetry import Metrics
 
@@ -48,7 +51,12 @@ def enforcement_routes(
     )
     checks = Checks(parts.trail, metrics, arguments)
     endpoints = AuthzenEndpoints(Authzen(judge=judge, searches=searches, checks=checks))
-    return [*endpoints.routes(), *_relations(parts).routes()]
+    return [*endpoints.routes(), *_bundles(parts).routes(), *_relations(parts).routes()]
+
+
+def _bundles(parts: Installation) -> BundleEndpoint:
+    shipped = Bundle.shipped()
+    return BundleEndpoint(lambda host: bundle_of(host, parts.shelf, shipped))
 
 
 def _relations(parts: Installation) -> RelationEndpoints:

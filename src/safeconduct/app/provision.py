@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from safeconduct import consent as consents
 from safeconduct import hosts
 from safeconduct.app.activations import Activations
-from safeconduct.app.adopting import adopting
+from safeconduct.app.adopting import adopting, switched_off
 from safeconduct.app.comparing import (
     compare_clients,
     compare_host,
@@ -40,7 +40,7 @@ from safeconduct.app.memberships import store_memberships
 from safeconduct.app.moves import Doing, Move, Mover
 from safeconduct.app.plan import Imported, Plan, Step, portions
 from safeconduct.app.present import Present, read_present
-from safeconduct.app.rules import Offer, read_rules
+from safeconduct.app.rules import Offer, offered
 from safeconduct.app.targets import Target, target_of
 from safeconduct.audit import Event, Trail
 from safeconduct.core.clock import Clock
@@ -48,9 +48,9 @@ from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import ClientId, HostId, ServerKey
 from safeconduct.hosts import Host
 from safeconduct.oauth import Clients, end_family
-from safeconduct.policy import BundleError, Signer
+from safeconduct.policy import Signer
 from safeconduct.sessions import Session
-from safeconduct.settings import HostSettings, Settings
+from safeconduct.settings import Settings
 from safeconduct.signin import Passwords
 from safeconduct.storage import Database, Read, Write
 from safeconduct.upstreams import Catalogue, Crawler
@@ -203,7 +203,11 @@ class Provisioner:
             target=rules.target,
             offer=rules.offer,
             fresh=tuple(fresh),
-            warnings=tuple(f"{host.key}: {each}" for each in (*warnings, rules.warning) if each),
+            warnings=tuple(
+                f"{host.key}: {each}"
+                for each in (*warnings, rules.warning, switched_off(target))
+                if each
+            ),
         )
 
     async def _digests(self, host: Host, target: Target) -> dict[ClientId, str | None]:
@@ -345,21 +349,7 @@ class Provisioner:
 
 
 async def _targets(settings: Settings) -> list[Target]:
-    return [target_of(said, await _offer(said)) for said in settings.hosts]
-
-
-async def _offer(said: HostSettings) -> Offer | None:
-    policy = said.policy
-    if policy is None or (policy.directory is None and policy.git is None):
-        return Offer()
-    if policy.directory is None:
-        return None
-    try:
-        return await asyncio.to_thread(
-            read_rules, policy.directory, policy.trusted_keys, for_opa=policy.engine == "opa"
-        )
-    except BundleError as error:
-        raise BundleError(f"The rules of host {said.key} cannot be used: {error.public}") from error
+    return [target_of(said, await offered(said)) for said in settings.hosts]
 
 
 async def _checked(tx: Read, targets: list[Target]) -> list[Host]:

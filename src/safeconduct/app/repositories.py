@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from safeconduct import hosts, policy
 from safeconduct.app.activations import Activations
 from safeconduct.app.building import Installation
-from safeconduct.app.rules import Offer, judged
+from safeconduct.app.rules import Offer, but_for, judged
 from safeconduct.audit import Event
 from safeconduct.core.canonical import fingerprint
 from safeconduct.core.errors import GatewayError
@@ -242,6 +242,7 @@ class _Source:
         )
         self._trusted = said.trusted_keys
         self._for_opa = said.engine == "opa"
+        self._off = said.off
         self._scratch = server.data_dir / _SCRATCH
 
     async def read(self) -> GitCommit:
@@ -256,13 +257,14 @@ class _Source:
             BundleError: If it cannot be used.
         """
         rules, version = await asyncio.to_thread(
-            judged, commit.files, self._trusted, for_opa=self._for_opa
+            judged, commit.files, self._trusted, for_opa=self._for_opa, off=self._off
         )
         return Offer(
             rules=rules,
             source=self.name(commit.id),
             version=version,
-            because=f"commit {commit.id[:_SHORT]} on {self.git.branch} by {commit.author}",
+            because=f"commit {commit.id[:_SHORT]} on {self.git.branch} by {commit.author}"
+            + but_for(self._off),
         )
 
     def name(self, commit: str) -> str:
@@ -273,7 +275,8 @@ class _Source:
         """Name everything that a judgement depends on."""
         keys = sorted(digest(each.reveal()) for each in self._trusted)
         git = self.git
-        return fingerprint([git.url, git.branch, git.directory, keys, shipped, commit])
+        said = [git.url, git.branch, git.directory, keys, sorted(self._off)]
+        return fingerprint([*said, shipped, commit])
 
 
 def _say(host: HostId, before: Standing, found: Standing) -> None:

@@ -6,6 +6,7 @@ the directory or the repository.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from safeconduct.policy import (
     relocated,
     tried_elsewhere,
     verified,
+    without,
 )
+from safeconduct.settings import HostSettings
 
 OWN = "host/"
 _MOST_NAMED = 5
@@ -44,30 +47,60 @@ class Offer(Value, frozen=True):
     because: str = "the configuration names no rules"
 
 
-def read_rules(directory: Path, trusted: Sequence[Secret] = (), *, for_opa: bool = False) -> Offer:
+def read_rules(
+    directory: Path,
+    trusted: Sequence[Secret] = (),
+    *,
+    for_opa: bool = False,
+    off: Sequence[str] = (),
+) -> Offer:
     """Read, judge and test a host's rules. Takes a second and starts processes: not for calls.
 
     Args:
         directory: Where they are.
         trusted: Public keys; if there are any, one of them must have signed.
         for_opa: They are for OPA servers, so it must be possible to put them there.
+        off: Files that do not count.
 
     Raises:
         BundleError: If they cannot be used or their tests fail; nothing was changed then.
     """
     files = read_files(directory, everything=bool(trusted))
-    rules, version = judged(files, trusted, for_opa=for_opa)
+    rules, version = judged(files, trusted, for_opa=for_opa, off=off)
     name = directory.name
     return Offer(
         rules=rules,
         source=f"directory {name}",
         version=version,
-        because=f"what the directory {name} holds",
+        because=f"what the directory {name} holds{but_for(off)}",
     )
 
 
+async def offered(said: HostSettings) -> Offer | None:
+    """Return what a host's directory offers, or none; None while a repository says which.
+
+    Raises:
+        BundleError: If it cannot be used.
+    """
+    policy = said.policy
+    if policy is None or (policy.directory is None and policy.git is None):
+        return Offer()
+    if policy.directory is None:
+        return None
+    try:
+        return await asyncio.to_thread(
+            read_rules,
+            policy.directory,
+            policy.trusted_keys,
+            for_opa=policy.engine == "opa",
+            off=policy.off,
+        )
+    except BundleError as error:
+        raise BundleError(f"The rules of host {said.key} cannot be used: {error.public}") from error
+
+
 def judged(
-    files: Files, trusted: Sequence[Secret], *, for_opa: bool
+    files: Files, trusted: Sequence[Secret], *, for_opa: bool, off: Sequence[str] = ()
 ) -> tuple[OwnRules, int | None]:
     """Judge what a directory holds; returns the rules and their author's version.
 
@@ -75,6 +108,7 @@ def judged(
         files: What was read; every file, where `trusted` is not empty.
         trusted: Public keys; one of them must have signed.
         for_opa: They are for OPA servers.
+        off: Files that do not count; they are signed like all others.
 
     Raises:
         BundleError: If they cannot be used or their tests fail.
@@ -82,7 +116,7 @@ def judged(
     keys = [public_key(each.reveal()) for each in trusted]
     version = verified(files, keys) if keys else None
     shipped = Bundle.shipped()
-    bundle = shipped.with_files(files)
+    bundle = shipped.with_files(without(files, off))
     failures = _of_the_host(tried_elsewhere(bundle))
     if failures:
         said = "; ".join(failure.message for failure in failures[:_MOST_NAMED])
@@ -91,6 +125,11 @@ def judged(
     if for_opa:
         relocated(bundle)
     return OwnRules.of(bundle, shipped), version
+
+
+def but_for(off: Sequence[str]) -> str:
+    """Say which files are switched off, as the end of a sentence."""
+    return f", but for {', '.join(off)}" if off else ""
 
 
 def own_failures(bundle: Bundle) -> list[Failure]:

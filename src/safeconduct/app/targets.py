@@ -76,6 +76,7 @@ class Target(Value, frozen=True):
 
     Attributes:
         offer: The rules of its directory, or none; None while a repository says which.
+        off: The files of either that do not count.
     """
 
     host: Host
@@ -85,6 +86,7 @@ class Target(Value, frozen=True):
     clients: dict[ClientId, ClientSettings]
     edges: tuple[Edge, ...]
     offer: Offer | None = None
+    off: tuple[str, ...] = ()
 
 
 def target_of(said: HostSettings, offer: Offer | None) -> Target:
@@ -97,6 +99,7 @@ def target_of(said: HostSettings, offer: Offer | None) -> Target:
         clients={ClientId(each.id): each for each in said.clients},
         edges=(*map(_ceiling, said.access), *map(_relation, said.relations)),
         offer=offer,
+        off=() if said.policy is None else said.policy.off,
     )
 
 

@@ -3,6 +3,9 @@
 from safeconduct.policy.answers import (
     Answered,
 )
+from safeconduct.policy.archive import (
+    packed,
+)
 from safeconduct.policy.authors import (
     make_key,
     public_key,
@@ -50,6 +53,7 @@ from safeconduct.policy.files import (
     belongs,
     counts,
     read_files,
+    without,
 )
 from safeconduct.policy.opa import OpaEngine
 from safeconduct.policy.opa_servers import OpaServers
@@ -177,6 +181,7 @@ __all__ = [
     "make_key",
     "newest_version",
     "note",
+    "packed",
     "public_key",
     "public_reason",
     "read_files",
@@ -192,4 +197,5 @@ __all__ = [
     "tried_elsewhere",
     "verified",
     "version_of",
+    "without",
 ]

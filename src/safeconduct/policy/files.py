@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from safeconduct.policy.rego import BundleError
@@ -33,6 +34,21 @@ def counts(path: str) -> bool:
     """Tell whether a file has a meaning: rules, their tests, definitions, data or signatures."""
     known = path.endswith((".rego", ".zed", SCENARIO)) or path in DATA_NAMES or path == SIGNATURES
     return known and belongs(path)
+
+
+def without(files: Files, off: Iterable[str]) -> Files:
+    """Leave out the files that are switched off.
+
+    Raises:
+        BundleError: If one of them is not there: whoever wrote that believes it has an effect.
+    """
+    known = [path for path in files if counts(path) and path != SIGNATURES]
+    left_out = set(off)
+    for path in sorted(left_out.difference(known)):
+        near = get_close_matches(path, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise BundleError(f"{path} is switched off by policy.off and is not there{hint}")
+    return {path: raw for path, raw in files.items() if path not in left_out}
 
 
 def read_files(directory: Path, *, everything: bool = False) -> dict[str, bytes]:

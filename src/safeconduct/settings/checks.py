@@ -208,8 +208,13 @@ class Checks:
     def _policy(self, path: str, policy: PolicySettings, server: ServerSettings) -> None:
         if policy.directory is not None and policy.git is not None:
             self._add(path, "must name a directory or a git repository, and not both")
-        if policy.directory is None and policy.git is None and policy.engine == "embedded":
-            self._add(path, "says nothing; name a directory or a git repository, or another engine")
+        if policy.directory is None and policy.git is None:
+            if policy.off:
+                self._add(f"{path}.off", "needs a directory or a git repository that has the files")
+            elif policy.engine == "embedded":
+                said = "says nothing; name a directory or a git repository, or another engine"
+                self._add(path, said)
+        self._distinct(f"{path}.off[{{}}]", list(policy.off))
         if policy.engine == "opa" and server.opa is None:
             self._add(f"{path}.engine", "opa needs server.opa, which says where the servers are")
         if policy.directory is not None and not policy.directory.is_dir():

@@ -13,7 +13,7 @@ from msgspec import field
 from safeconduct.core.model import Level, Value
 from safeconduct.core.secrets import Secret
 from safeconduct.settings import forms
-from safeconduct.settings.git import GitSettings
+from safeconduct.settings.git import GitSettings, InnerPath
 from safeconduct.settings.marks import About, Range, Shape, Switch
 from safeconduct.settings.spellings import (
     ArgumentPath,
@@ -169,6 +169,10 @@ class PolicySettings(Value, frozen=True):
             " only rules signed by one of them are taken. See `safeconduct policy sign`.",
             default="rules need no signature",
         ),
+    ] = ()
+    off: Annotated[
+        tuple[InnerPath, ...],
+        About(text="Files of either that do not count, such as `limits.rego`; each must be there."),
     ] = ()
     engine: Annotated[
         Literal["embedded", "opa"],
