@@ -1,6 +1,8 @@
 """For programs: decisions by the AuthZEN Authorization API 1.0, and a host's relations."""
 
 from safeconduct.api.authzen import Authzen
+from safeconduct.api.forms import IntrospectionEndpoint
+from safeconduct.api.introspection import Introspection
 from safeconduct.api.judging import Judge, Relations
 from safeconduct.api.naming import Naming
 from safeconduct.api.records import Checks
@@ -13,6 +15,8 @@ __all__ = [
     "Authzen",
     "AuthzenEndpoints",
     "Checks",
+    "Introspection",
+    "IntrospectionEndpoint",
     "Judge",
     "Naming",
     "RelationEndpoints",

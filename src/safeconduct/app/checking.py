@@ -8,6 +8,8 @@ from safeconduct.api import (
     Authzen,
     AuthzenEndpoints,
     Checks,
+    Introspection,
+    IntrospectionEndpoint,
     Judge,
     Naming,
     RelationEndpoints,
@@ -16,6 +18,7 @@ from safeconduct.api import (
 from safeconduct.app.building import Installation
 from safeconduct.app.judging import Judging
 from safeconduct.audit import SealedArguments
+from safeconduct.oauth import Verifier
 from safeconduct.proxy import methods_of
 from safeconduct.telemetry import Metrics
 
@@ -48,7 +51,18 @@ def enforcement_routes(
     )
     checks = Checks(parts.trail, metrics, arguments)
     endpoints = AuthzenEndpoints(Authzen(judge=judge, searches=searches, checks=checks))
-    return [*endpoints.routes(), *_relations(parts).routes()]
+    introspection = Introspection(
+        verifier=Verifier(parts.database, parts.feed),
+        sessions=parts.sessions,
+        judge=judge,
+        checks=checks,
+        clock=parts.clock,
+    )
+    return [
+        *endpoints.routes(),
+        *IntrospectionEndpoint(introspection).routes(),
+        *_relations(parts).routes(),
+    ]
 
 
 def _relations(parts: Installation) -> RelationEndpoints:
