@@ -100,11 +100,13 @@ class Introspection:
         return judged._replace(scope=" ".join(words))
 
     def _fallen(self, inquiry: Inquiry, access: Access, session: Session) -> str:
-        """Say why a token is good for nothing whatever the rules say, or ""."""
-        seconds = self._clock.seconds()
-        if access.expires_at <= seconds:
+        """Say why a token is good for nothing whatever the rules say, or "".
+
+        Whether its session lives is the rules' to say, as for every call.
+        """
+        if access.expires_at <= self._clock.seconds():
             return "token.expired"
-        if not session.live_at(seconds) or session.server != access.server:
+        if session.server != access.server:
             return "session.ended"
         if inquiry.resource not in {None, access.resource}:
             return "audience.other"
