@@ -89,6 +89,7 @@ class Throttle:
             "/oauth/register": Window(limits.register_per_minute, 60),
         }
         self._by_path["/login/forgot"] = self._by_path["/login/create"]
+        self._by_path["/oauth/introspect"] = self._checks
         self._by_path["/register"] = self._by_path["/oauth/register"]
 
     def wait(self, method: str, path: str, address: str, *, now: float) -> int:

@@ -15,6 +15,8 @@ RULES = """package safeconduct.host
 
 import rego.v1
 
+pytestmark = pytest.mark.slow  # a process judges each set of rules
+
 deny contains {"reason": "night", "message": "Not at night. Come back in the morning."} if {
 \tinput.phase == "token"
 \ttime.clock(time.parse_rfc3339_ns(input.environment.time))[0] >= 20

@@ -20,6 +20,8 @@ from safeconduct.policy import (
 
 from .builders import a_request, at_levels, at_once, decided, some_facts
 
+pytestmark = pytest.mark.slow  # a process judges each set of rules
+
 HEAD = "package safeconduct.host\n\nimport rego.v1\n\n"
 
 

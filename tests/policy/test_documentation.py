@@ -27,6 +27,8 @@ from tests.fixtures.opa import Opa, OpaError, opa_library
 
 from .builders import TICKETS, a_request, at_levels, decided, some_facts
 
+pytestmark = pytest.mark.slow  # a process judges each example
+
 DOCS = Path(__file__).parents[2] / "docs/policies.md"
 TEXT = DOCS.read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))

@@ -14,6 +14,8 @@ from safeconduct.policy import Bundle, BundleError, Embedded, HostPolicy, Pdp
 
 from .builders import a_request, decided, some_facts
 
+pytestmark = pytest.mark.slow  # rules made to be slow
+
 HEAD = (
     "package safeconduct.host\n\nimport rego.v1\n"
     "import input.arguments as args\nimport input.arguments.n as all\n"

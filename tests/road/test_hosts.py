@@ -260,6 +260,21 @@ async def revoke(given: Given) -> None:
     assert (await given.world.call(tokens.access)).status_code == 401
 
 
+async def introspect(given: Given) -> None:
+    async def ask(origin: str, secret: str) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {secret}"}
+        form = {"token": given.tokens.access}
+        url = f"{origin}/oauth/introspect"
+        return await given.world.http.post(url, data=form, headers=headers)
+
+    assert (await ask(ACME, POINT)).json()["sub"] == given.tokens.subject
+    there = await ask(OTHER, POINT)
+    assert there.status_code == 401
+    _shows_nothing(there)
+    assert (await ask(ACME, OTHER_POINT)).status_code == 401
+    assert (await ask(OTHER, OTHER_POINT)).json() == {"active": False}
+
+
 def document(path: str) -> Callable[[Given], Awaitable[None]]:
     async def check(given: Given) -> None:
         there = await given.get(path, OTHER)
@@ -536,6 +551,7 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("POST", "/oauth/register"): register("/oauth/register"),
     ("POST", "/register"): register("/register"),
     ("POST", "/oauth/revoke"): revoke,
+    ("POST", "/oauth/introspect"): introspect,
     ("POST", "/hooks/policy"): policy_hook,
     ("GET", "/policy/bundle.tar.gz"): policy_bundle,
     **{("POST", path): check(path) for path in CHECKS},

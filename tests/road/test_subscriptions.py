@@ -17,6 +17,8 @@ RULE = """package safeconduct.host
 
 import rego.v1
 
+pytestmark = pytest.mark.slow  # a process judges the rules of each world
+
 deny contains {"reason": "private", "message": "This resource is private."} if {
 \tinput.action == "resources/subscribe"
 \tstartswith(input.resource.name, "file:///private/")

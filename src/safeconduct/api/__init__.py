@@ -2,6 +2,8 @@
 
 from safeconduct.api.authzen import Authzen
 from safeconduct.api.bundles import BundleEndpoint
+from safeconduct.api.forms import IntrospectionEndpoint
+from safeconduct.api.introspection import Introspection
 from safeconduct.api.judging import Judge, Relations
 from safeconduct.api.naming import Naming
 from safeconduct.api.records import Checks
@@ -15,6 +17,8 @@ __all__ = [
     "AuthzenEndpoints",
     "BundleEndpoint",
     "Checks",
+    "Introspection",
+    "IntrospectionEndpoint",
     "Judge",
     "Naming",
     "RelationEndpoints",

@@ -22,14 +22,14 @@ def host_of(request: Request) -> Host:
     return host
 
 
-def refuse_other_media(headers: Headers) -> None:
-    """Let nothing but plain JSON pass; a page of another site cannot send that unasked.
+def refuse_other_media(headers: Headers, expected: str = "application/json") -> None:
+    """Let nothing else pass; a page of another site cannot send JSON unasked.
 
     Raises:
         Refused: UNSUPPORTED_MEDIA.
     """
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(Code.UNSUPPORTED_MEDIA, "Send application/json in UTF-8.")
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != expected:
+        raise Refused(Code.UNSUPPORTED_MEDIA, f"Send {expected} in UTF-8.")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refused(Code.UNSUPPORTED_MEDIA, "Send the body without a content encoding.")
 

@@ -12,12 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from safeconduct.api.naming import AGENT, PEOPLE, Naming, Party
-from safeconduct.api.questions import Question, named
+from safeconduct.api.questions import Entity, Question, named
 from safeconduct.api.refusals import bad
 from safeconduct.core.clock import Clock
 from safeconduct.core.decision import Decision
 from safeconduct.core.ids import Series
-from safeconduct.core.model import AccessRequest, Caller, HostId, Resource, ServerKey, SessionId
+from safeconduct.core.model import (
+    AccessRequest,
+    Caller,
+    HostId,
+    Level,
+    Resource,
+    ServerKey,
+    SessionId,
+)
 from safeconduct.hosts import Host
 from safeconduct.policy import Answered, ClientFacts, Device, HostPolicy
 from safeconduct.relations import Subjects, Tuple, membership_tuples
@@ -26,6 +34,7 @@ from safeconduct.upstreams import Catalogue, Server
 
 ITEMS = frozenset({"tool", "resource", "prompt"})
 SERVER = "server"
+STANDING = "oauth/token"  # whether a session may have tokens: no method, asked as at issuance
 
 
 class Asks(Protocol):
@@ -39,6 +48,7 @@ class Asks(Protocol):
         client: ClientFacts,
         server: Server | None,
         device: Device,
+        level: Level = Level.LOW,
     ) -> Decision:
         """Decide one request on what is true now."""
 
@@ -89,6 +99,8 @@ class Judged(NamedTuple):
 
     Attributes:
         path: The tuples and permissions that led to a yes of the relations.
+        token_id: Names the access token it was asked by, if by one.
+        scope: The words that token is said to have.
     """
 
     question: Question
@@ -98,6 +110,8 @@ class Judged(NamedTuple):
     server: ServerKey | None = None
     session: SessionId | None = None
     path: tuple[str, ...] = ()
+    token_id: str | None = None
+    scope: str | None = None
 
 
 class Judge:
@@ -142,32 +156,84 @@ class Judge:
             return await self._of_server(host, question, party)
         return await self._of_relations(host, question, party)
 
-    async def _of_server(self, host: Host, question: Question, party: Party) -> Judged:
+    async def of_session(self, host: Host, question: Question, session: Session) -> Judged:
+        """Answer a question about one session, whatever others there are between the two.
+
+        Raises:
+            Refused: If the question contradicts itself.
+        """
+        party = await self._naming.party(host, question)
+        return await self._of_server(host, question, party, session)
+
+    async def reach(self, host: Host, judged: Judged, session: Session, most: Level) -> Level:
+        """Return the highest level, up to `most`, that a session has on its server now.
+
+        Each is asked of the rules, so that tiers and rules of the host's own count as consent
+        and ceiling do. What was allowed already counts as low.
+        """
+        context = {k: v for k, v in judged.question.context.items() if k != "arguments"}
+        about = Question(
+            subject=judged.question.subject,
+            action=STANDING,
+            resource=Entity(type=SERVER, id=session.server),
+            context=context,
+        )
+        for level in (Level.HIGH, Level.MEDIUM):
+            if level <= most:
+                decision = await self._decided(host, about, judged.party, session, level)
+                if decision.allow:
+                    return level
+        return Level.LOW
+
+    async def refused(self, host: Host, question: Question, reason: str) -> Judged:
+        """Say no to a question that is not worth deciding, as the record shall have it."""
+        party = await self._naming.party(host, question)
+        return Judged(question, party, self._no(reason, ""), _arguments(question))
+
+    async def _of_server(
+        self, host: Host, question: Question, party: Party, session: Session | None = None
+    ) -> Judged:
         kind, (key, name) = question.resource.type, parts_of(question)
         arguments = _arguments(question)
         judged = Judged(question, party, _PENDING, arguments, server=key or None)
-        if problem := self._unaskable(question, party, key, name):
+        standing = session is not None and (kind, question.action) == (SERVER, STANDING)
+        if not standing and (problem := self._unaskable(question, party, key, name)):
             return judged._replace(decision=self._no(*problem))
-        client = party.client.id
-        session = await self._sessions.between(host.key, party.subject, client, key)
-        identity = SessionId("") if session is None else session.id
+        if session is None:
+            session = await self._sessions.between(host.key, party.subject, party.client.id, key)
+        decision = await self._decided(host, question, party, session)
+        return judged._replace(decision=decision, session=None if session is None else session.id)
+
+    async def _decided(
+        self,
+        host: Host,
+        question: Question,
+        party: Party,
+        session: Session | None,
+        level: Level = Level.LOW,
+    ) -> Decision:
+        key, name = parts_of(question)
         request = AccessRequest(
             caller=Caller(
-                host=host.key, subject=party.subject, client=client, session=identity, server=key
+                host=host.key,
+                subject=party.subject,
+                client=party.client.id,
+                session=SessionId("") if session is None else session.id,
+                server=key,
             ),
             action=question.action,
-            resource=Resource(kind=kind, server=key, name=name),
-            arguments=arguments,
+            resource=Resource(kind=question.resource.type, server=key, name=name),
+            arguments=_arguments(question),
             phase="check",
         )
-        decision = await self._decider.ask(
+        return await self._decider.ask(
             request,
             session=session,
             client=party.client,
             server=self._catalogue.held(host.key, key) or await self._catalogue.get(host.key, key),
             device=_device(question),
+            level=level,
         )
-        return judged._replace(decision=decision, session=identity or None)
 
     def _unaskable(
         self, question: Question, party: Party, key: ServerKey, name: str

@@ -99,6 +99,8 @@ class Checks:
             client=party.client.id or None,
             client_name=party.client.name or None,
             session=judged.session,
+            token_id=judged.token_id,
+            scope=judged.scope,
             server=judged.server,
             method=question.action,
             resource_kind=question.resource.type,

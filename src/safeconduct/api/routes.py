@@ -59,8 +59,9 @@ def _at(path: str, ask: _Ask) -> Route:
     async def respond(request: Request) -> Response:
         host = host_of(request)
         try:
-            asking = _asking(request, host)
-            return answer(await ask(asking, read_body(await _body(request))))
+            asking = asking_of(request, host)
+            refuse_other_media(request.headers)
+            return answer(await ask(asking, read_body(await body_of(request))))
         except GatewayError as error:
             return refusal(error, host)
 
@@ -68,15 +69,13 @@ def _at(path: str, ask: _Ask) -> Route:
     return Route(path, respond, methods=["POST"], middleware=[limit])
 
 
-def _asking(request: Request, host: Host) -> Asking:
+def asking_of(request: Request, host: Host) -> Asking:
     """Say who asks.
 
     Raises:
         Stranger: If it is no enforcement point of the host.
-        Refused: UNSUPPORTED_MEDIA for a body that is not JSON.
     """
     point, headers = point_of(host, request.headers).id, request.headers
-    refuse_other_media(headers)
     request_id = headers.get("x-request-id")
     return Asking(
         host=host,
@@ -90,7 +89,12 @@ def _asking(request: Request, host: Host) -> Asking:
     )
 
 
-async def _body(request: Request) -> bytes:
+async def body_of(request: Request) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        Refused: If its sender hangs up.
+    """
     try:
         return await request.body()
     except ClientDisconnect as error:

@@ -9,6 +9,8 @@ from safeconduct.api import (
     AuthzenEndpoints,
     BundleEndpoint,
     Checks,
+    Introspection,
+    IntrospectionEndpoint,
     Judge,
     Naming,
     RelationEndpoints,
@@ -18,6 +20,7 @@ from safeconduct.app.building import Installation
 from safeconduct.app.judging import Judging
 from safeconduct.app.policies import bundle_of
 from safeconduct.audit import SealedArguments
+from safeconduct.oauth import Verifier
 from safeconduct.policy import Bundle
 from safeconduct.proxy import methods_of
 from safeconduct.telemetry import Metrics
@@ -51,7 +54,19 @@ def enforcement_routes(
     )
     checks = Checks(parts.trail, metrics, arguments)
     endpoints = AuthzenEndpoints(Authzen(judge=judge, searches=searches, checks=checks))
-    return [*endpoints.routes(), *_bundles(parts).routes(), *_relations(parts).routes()]
+    introspection = Introspection(
+        verifier=Verifier(parts.database, parts.feed),
+        sessions=parts.sessions,
+        judge=judge,
+        checks=checks,
+        clock=parts.clock,
+    )
+    return [
+        *endpoints.routes(),
+        *IntrospectionEndpoint(introspection).routes(),
+        *_bundles(parts).routes(),
+        *_relations(parts).routes(),
+    ]
 
 
 def _bundles(parts: Installation) -> BundleEndpoint:

@@ -8,6 +8,7 @@ from safeconduct.oauth.authorizations import Authorizations
 from safeconduct.oauth.authorize import Asking
 from safeconduct.oauth.clients import Clients
 from safeconduct.oauth.housekeeping import Housekeeping
+from safeconduct.oauth.metadata import INTROSPECT
 from safeconduct.oauth.names import shown as shown_name
 from safeconduct.oauth.registration import Registrations
 from safeconduct.oauth.registry import Client, set_blocked
@@ -22,6 +23,7 @@ from safeconduct.oauth.token import TokenRequests
 from safeconduct.oauth.verifier import Access, Verifier
 
 __all__ = [
+    "INTROSPECT",
     "Access",
     "Ask",
     "Asking",

@@ -15,9 +15,11 @@ AUTHORIZE = "/oauth/authorize"
 TOKEN = "/oauth/token"  # noqa: S105  a path
 REGISTER = "/oauth/register"
 REVOKE = "/oauth/revoke"
+INTROSPECT = "/oauth/introspect"  # answered beside the other questions of enforcement points
 
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt")
 GRANT_TYPES = ("authorization_code", "refresh_token")
+INTROSPECTION_METHODS = ("client_secret_basic", "Bearer")  # RFC 8414: or a token type
 ASSERTION_ALGORITHMS = ("ES256", "RS256", "PS256", "EdDSA", "Ed25519")
 
 
@@ -44,6 +46,9 @@ def authorization_server(host: Host) -> dict[str, Any]:
         document[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] = list(
             ASSERTION_ALGORITHMS
         )
+    if host.policies.enforcement_points:
+        document["introspection_endpoint"] = host.url(INTROSPECT)
+        document["introspection_endpoint_auth_methods_supported"] = list(INTROSPECTION_METHODS)
     if host.policies.clients.registration:
         document["registration_endpoint"] = host.url(REGISTER)
     if host.policies.clients.documents:

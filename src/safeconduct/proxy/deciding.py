@@ -61,14 +61,19 @@ class Decider:
         client: ClientFacts,
         server: Server | None,
         device: Device,
+        level: Level = Level.LOW,
     ) -> Decision:
-        """Decide one request on what is true now; no session or no server is no permission."""
+        """Decide one request on what is true now; no session or no server is no permission.
+
+        Args:
+            level: How much is to be done with what has no level of its own: all but tools.
+        """
         kind, name = request.resource.kind, request.resource.name
         facts = await self._sources.gather(
             request,
             session,
             client=client,
-            tool=_NEVER if server is None else _tool_facts(server, kind, name),
+            tool=_NEVER if server is None else _tool_facts(server, kind, name, level),
             device=device,
             bound=[] if server is None else _bound(server, request),
         )
@@ -119,10 +124,10 @@ def _bound(server: Server, request: AccessRequest) -> list[Question]:
     return asked_of_arguments(tool.bindings, request.arguments)
 
 
-def _tool_facts(server: Server, kind: str, name: str) -> ToolFacts:
-    """Describe what is asked for; resources, prompts and the server itself are level low."""
+def _tool_facts(server: Server, kind: str, name: str, level: Level) -> ToolFacts:
+    """Describe what is asked for; only a tool has a level of its own."""
     if kind != "tool":
-        return _ALWAYS
+        return _ALWAYS if level is Level.LOW else replace(_ALWAYS, level=level)
     tool = server.tools.get(name)
     if tool is None:
         return _NEVER

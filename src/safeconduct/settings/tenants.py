@@ -304,7 +304,7 @@ class HostSettings(Value, frozen=True):
     ] = field(default_factory=ClientDocumentSettings)
     enforcement_points: Annotated[
         tuple[EnforcementPointSettings, ...],
-        About(text="Who may ask for decisions at `/access/v1/`; nobody else may."),
+        About(text="Who may ask for decisions at `/access/v1/` and about tokens; nobody else may."),
     ] = ()
     registration: Annotated[
         Literal["open", "off"], About(text="Whether agents may register themselves.")
