@@ -11,11 +11,11 @@ from safeconduct.policy import Bundle, Embedded
 
 from .world import World
 
+pytestmark = pytest.mark.slow  # a process judges each set of rules
+
 RULES = """package safeconduct.host
 
 import rego.v1
-
-pytestmark = pytest.mark.slow  # a process judges each set of rules
 
 deny contains {"reason": "night", "message": "Not at night. Come back in the morning."} if {
 \tinput.phase == "token"

@@ -13,11 +13,11 @@ import pytest
 from tests.road.upstream import Seen, Wire
 from tests.road.world import LEGACY, VERSIONS, World, line, world_at
 
+pytestmark = pytest.mark.slow  # a process judges the rules of each world
+
 RULE = """package safeconduct.host
 
 import rego.v1
-
-pytestmark = pytest.mark.slow  # a process judges the rules of each world
 
 deny contains {"reason": "private", "message": "This resource is private."} if {
 \tinput.action == "resources/subscribe"

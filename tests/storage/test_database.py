@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
@@ -245,3 +248,20 @@ async def test_a_commit_that_is_cancelled_is_heard_of_all_the_same(
         await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
         if await _stored(database) == f"revoked {steps}":
             assert epoch.read() > before
+
+
+async def test_a_fresh_file_that_somebody_else_sets_up_is_waited_for(tmp_path: Path) -> None:
+    """To a second one that switches the journal SQLite says "locked" at once."""
+    path = tmp_path / "fresh.db"
+    first = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    first.execute("BEGIN EXCLUSIVE")
+    threading.Timer(0.3, lambda: first.execute("COMMIT")).start()
+    epoch = Epoch(tmp_path / "epoch")
+    database = Database(f"sqlite+aiosqlite:///{path}", feed=Feed(epoch), clock=ManualClock())
+
+    async with database.read() as tx:
+        assert await tx.scalar(select(1)) == 1
+
+    await database.close()
+    epoch.close()
+    first.close()

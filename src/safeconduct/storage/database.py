@@ -18,6 +18,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -35,6 +37,7 @@ from safeconduct.storage.nodes import CHANNEL, everyone_knows
 __all__ = ["Database", "Read", "StorageError", "Write"]
 
 _BUSY_MILLISECONDS = 10_000
+_TURNS, _TURN_SECONDS = 100, 0.05
 WRITERS_LOCK = 0x5AFEC0DC  # an advisory lock's key, the same for every node
 _POSTGRESQL: dict[str, str | int] = {
     "options": f"-c lock_timeout={_BUSY_MILLISECONDS} -c idle_in_transaction_session_timeout=60000",
@@ -209,6 +212,23 @@ class Database:
         return revision
 
 
+def _write_ahead(cursor: Any) -> None:
+    """Switch the file to write-ahead logging.
+
+    While another process does the same to a fresh file, SQLite says "locked" at once, whatever
+    patience it was told to have.
+    """
+    for turn in range(_TURNS):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if turn == _TURNS - 1:
+                raise
+            time.sleep(_TURN_SECONDS)
+        else:
+            return
+
+
 def _engine(url: str, *, sqlite: bool) -> AsyncEngine:
     # What a statement was given (digests, password hashes, addresses) stays out of its errors.
     if not sqlite:
@@ -228,7 +248,7 @@ def _engine(url: str, *, sqlite: bool) -> AsyncEngine:
     def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see below
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(cursor)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
