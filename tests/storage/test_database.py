@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
@@ -250,18 +248,18 @@ async def test_a_commit_that_is_cancelled_is_heard_of_all_the_same(
             assert epoch.read() > before
 
 
-async def test_a_fresh_file_that_somebody_else_sets_up_is_waited_for(tmp_path: Path) -> None:
-    """To a second one that switches the journal SQLite says "locked" at once."""
-    path = tmp_path / "fresh.db"
-    first = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    first.execute("BEGIN EXCLUSIVE")
-    threading.Timer(0.3, lambda: first.execute("COMMIT")).start()
+async def test_many_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
+    """To the second of two that switch its journal SQLite says "locked" at once."""
     epoch = Epoch(tmp_path / "epoch")
-    database = Database(f"sqlite+aiosqlite:///{path}", feed=Feed(epoch), clock=ManualClock())
+    for number in range(15):
+        url = f"sqlite+aiosqlite:///{tmp_path / f'{number}.db'}"
+        opened = [Database(url, feed=Feed(epoch), clock=ManualClock()) for _ in range(8)]
 
-    async with database.read() as tx:
-        assert await tx.scalar(select(1)) == 1
+        async def ask(database: Database) -> int:
+            async with database.read() as tx:
+                return int(await tx.scalar(select(1)))
 
-    await database.close()
+        assert await asyncio.gather(*map(ask, opened)) == [1] * 8
+        for database in opened:
+            await database.close()
     epoch.close()
-    first.close()
