@@ -52,7 +52,7 @@ def reshaped(data: Any, obligations: Iterable[Outgoing], answers: Answers) -> An
         match obligation:
             case Redact():
                 for pointer in obligation.pointers:
-                    _each(data, pointer, _REMOVE)
+                    _each(data, pointer, _removed)
             case Mask():
                 mask = _masking(obligation.keep_last)
                 for pointer in obligation.pointers:
@@ -73,7 +73,7 @@ Change = Callable[[Any], Any]
 _GONE = object()
 
 
-def _REMOVE(_value: Any) -> Any:  # noqa: N802  stands beside masks as one more change
+def _removed(_value: Any) -> Any:
     return _GONE
 
 

@@ -216,7 +216,8 @@ def _write_ahead(cursor: Any) -> None:
     """Switch the file to write-ahead logging.
 
     While another process does the same to a fresh file, SQLite says "locked" at once, whatever
-    patience it was told to have.
+    patience it was told to have. Waiting here holds the loop up, which has nothing else to do
+    before the first connection stands.
     """
     for turn in range(_TURNS):
         try:
