@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from safeconduct.edge import Limits, Throttle, Window, is_mcp
+from safeconduct.edge import Limits, Throttle, Window, is_mcp, wait
 from tests.road.world import ACME, OTHER, World, full_disk, line, world_at
 
 LIMITED = {
@@ -157,14 +157,15 @@ async def test_metrics_can_be_off_or_public(tmp_path: Path, setting: str, status
     ],
 )
 def test_the_limits_are_exact(method: str, path: str, limit: int, seconds: int) -> None:
-    throttle, now = Throttle(Limits()), 600_000.0  # where windows of all lengths begin
+    windows = Throttle(Limits()).windows(method, path)
+    now = 600_000.0  # where windows of all lengths begin
 
     for _ in range(limit):
-        assert throttle.wait(method, path, "a", now=now) == 0
+        assert wait(windows, "a", now=now) == 0
 
-    assert throttle.wait(method, path, "a", now=now) == seconds
-    assert throttle.wait(method, path, "b", now=now) == 0
-    assert throttle.wait(method, path, "a", now=now + 2 * seconds) == 0
+    assert wait(windows, "a", now=now) == seconds
+    assert wait(windows, "b", now=now) == 0
+    assert wait(windows, "a", now=now + 2 * seconds) == 0
 
 
 @pytest.mark.requirement("P-20")

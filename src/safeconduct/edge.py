@@ -92,26 +92,41 @@ class Throttle:
         self._by_path["/oauth/introspect"] = self._checks
         self._by_path["/register"] = self._by_path["/oauth/register"]
 
-    def wait(self, method: str, path: str, address: str, *, now: float) -> int:
-        """Count a request; returns 0, or the seconds to wait. `now` only ever grows."""
-        if method in _UNSAFE:
-            if path.startswith("/mcp"):
-                narrow: Window | None = self._mcp
-            else:
-                narrow = self._checks if path.startswith(_CHECKS) else self._by_path.get(path)
-            for window in (narrow, self._writes):
-                if window is not None:
-                    wait = window.hit(address, now)
-                    if wait:
-                        return wait
-        return self._everything.hit(address, now)
+    def windows(self, method: str, path: str) -> tuple[Window, ...]:
+        """Return the windows that a request counts in, the narrowest first."""
+        if method not in _UNSAFE:
+            return (self._everything,)
+        if path.startswith("/mcp"):
+            narrow: Window | None = self._mcp
+        else:
+            narrow = self._checks if path.startswith(_CHECKS) else self._by_path.get(path)
+        wide = (self._writes, self._everything)
+        return wide if narrow is None else (narrow, *wide)
 
 
-class Admitted(NamedTuple):
-    """A request that may come in: its tenant, and the client's address."""
+def wait(windows: tuple[Window, ...], address: str, *, now: float) -> int:
+    """Count a request; returns 0, or the seconds to wait. `now` only ever grows."""
+    for window in windows:
+        seconds = window.hit(address, now)
+        if seconds:
+            return seconds
+    return 0
 
-    host: Host
+
+class Approach(NamedTuple):
+    """What is known of a request from its head and its connection alone.
+
+    Attributes:
+        authority: The one Host header, or "".
+        address: The client's, or what trusted proxies say of it.
+        subscriber: Stands for whoever the address belongs to, where requests are counted.
+        windows: Where it is counted.
+    """
+
+    authority: str
     address: str
+    subscriber: str
+    windows: tuple[Window, ...]
 
 
 class Turned(NamedTuple):
@@ -168,19 +183,25 @@ class Door:
         if self.behind:
             await self.catch_up()
 
-    def admit(self, verb: str, path: str, headers: RawHeaders, peer: str) -> Admitted | Turned:
+    def approach(self, verb: str, path: str, headers: RawHeaders, peer: str) -> Approach:
+        """Read a request's head, whose names are lower-case; the same one says the same again."""
+        address = self._address(peer, headers)
+        return Approach(
+            _authority(headers), address, _subscriber(address), self._throttle.windows(verb, path)
+        )
+
+    def admit(self, approach: Approach) -> Host | Turned:
         """Find the tenant and count the request."""
         if self._lease.lapsed:
             return Turned(503, _REFUSED, (_COME_BACK,))
-        host = self._hosts.at(_authority(headers))
+        host = self._hosts.at(approach.authority)
         if host is None:
             return Turned(421, {"error": "host not found"})
-        address = self._address(peer, headers)
-        wait = self._throttle.wait(verb, path, _subscriber(address), now=time.monotonic())
-        if wait:
+        seconds = wait(approach.windows, approach.subscriber, now=time.monotonic())
+        if seconds:
             self._metrics.throttled += 1
-            return Turned(429, _LIMITED, ((b"retry-after", str(wait).encode()),))
-        return Admitted(host, address)
+            return Turned(429, _LIMITED, ((b"retry-after", str(seconds).encode()),))
+        return host
 
     def _address(self, peer: str, headers: RawHeaders) -> str:
         """Return the client's address: the peer's, or what trusted proxies say of it."""
@@ -244,12 +265,13 @@ class Edge:
         if path.startswith(_CHECKS):
             send = _echoing(scope, send)
         await self._door.keep_up()
-        entered = self._door.admit(scope["method"], path, scope["headers"], _peer(scope))
-        if isinstance(entered, Turned):
-            await _say(send, entered.status, entered.body, *entered.headers)
+        approach = self._door.approach(scope["method"], path, scope["headers"], _peer(scope))
+        host = self._door.admit(approach)
+        if isinstance(host, Turned):
+            await _say(send, host.status, host.body, *host.headers)
             return
         state: MutableMapping[str, Any] = scope.setdefault("state", {})
-        state["host"], state["ip"] = entered
+        state["host"], state["ip"] = host, approach.address
         await (self._mcp if is_mcp(path) else self._app)(scope, receive, send)
 
     async def _operations(self, path: str, scope: Scope, send: Send) -> None:

@@ -3,7 +3,7 @@
 from safeconduct.proxy.again import Again
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider
-from safeconduct.proxy.exchange import Answer
+from safeconduct.proxy.exchange import Answer, Head
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate
 from safeconduct.proxy.holding import HeldCalls
@@ -14,7 +14,7 @@ from safeconduct.proxy.pipeline import Pipeline
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.returns import Returns
-from safeconduct.proxy.routes import McpEndpoint
+from safeconduct.proxy.routes import McpEndpoint, read_head
 from safeconduct.proxy.throttling import Throttles
 from safeconduct.proxy.transport_sessions import TransportSessions
 
@@ -26,6 +26,7 @@ __all__ = [
     "Decider",
     "Flights",
     "Gate",
+    "Head",
     "HeldCalls",
     "McpEndpoint",
     "Notices",
@@ -38,4 +39,5 @@ __all__ = [
     "Throttles",
     "TransportSessions",
     "methods_of",
+    "read_head",
 ]

@@ -16,25 +16,38 @@ STREAM_HEADERS = (
 )
 
 
-class Exchange(NamedTuple):
-    """What came in.
+class Head(NamedTuple):
+    """What a request says before its body; the same bytes always say the same.
 
     Attributes:
-        id: Names this exchange in records.
         server: The server named by the path, or None for the host's common endpoint.
         typed: The path as the client typed it, for the metadata document's address.
         suggestion: The query beside it that suggests a server, with its question mark, or "".
         verb: The HTTP method.
-        began: `time.perf_counter()` at the first byte.
     """
 
-    id: str
-    host: Host
     server: ServerKey | None
     typed: str
     suggestion: str
     verb: str
     headers: Headers
+
+
+class Exchange(NamedTuple):
+    """What came in: what the head says, see `Head`, and the rest.
+
+    Attributes:
+        id: Names this exchange in records.
+        began: `time.perf_counter()` at the first byte.
+    """
+
+    server: ServerKey | None
+    typed: str
+    suggestion: str
+    verb: str
+    headers: Headers
+    id: str
+    host: Host
     body: bytes
     ip: str
     began: float

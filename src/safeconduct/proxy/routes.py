@@ -19,7 +19,7 @@ from safeconduct.core.model import ServerKey
 from safeconduct.hosts import Host
 from safeconduct.proxy import refusals
 from safeconduct.proxy.eras import Headers
-from safeconduct.proxy.exchange import Answer, Exchange, raw_body
+from safeconduct.proxy.exchange import Answer, Exchange, Head, raw_body
 from safeconduct.proxy.pipeline import Pipeline
 
 Scope = MutableMapping[str, Any]
@@ -38,39 +38,11 @@ class McpEndpoint:
         self._next_id = Series("req")
         self.max_body_bytes = max_body_bytes
 
-    async def answer(
-        self,
-        host: Host,
-        *,
-        verb: str,
-        path: str,
-        query: bytes,
-        headers: Iterable[tuple[bytes, bytes]],
-        body: bytes,
-        ip: str,
-        began: float,
-    ) -> Answer:
-        """Take one request along the road; `headers` have lower-case names."""
+    async def answer(self, head: Head, *, host: Host, body: bytes, ip: str, began: float) -> Answer:
+        """Take one request along the road."""
         if len(body) > self.max_body_bytes:
             return refusals.answer(_too_large(self.max_body_bytes), era=None, message_id=None)
-        try:
-            read = Headers(headers)
-        except Refused as error:
-            return refusals.answer(error, era=None, message_id=None)
-        return await self._pipeline.handle(
-            Exchange(
-                id=self._next_id(),
-                host=host,
-                server=server_in(path),
-                typed=path,
-                suggestion=_suggestion(path, query),
-                verb=verb,
-                headers=read,
-                body=body,
-                ip=ip,
-                began=began,
-            )
-        )
+        return await self._pipeline.handle(Exchange(*head, self._next_id(), host, body, ip, began))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -79,12 +51,12 @@ class McpEndpoint:
             return
         watch = _Watch(receive)
         try:
+            head = read_head(
+                scope["method"], scope["path"], scope["query_string"], scope["headers"]
+            )
             answer = await self.answer(
-                scope["state"]["host"],
-                verb=scope["method"],
-                path=scope["path"],
-                query=scope["query_string"],
-                headers=scope["headers"],
+                head,
+                host=scope["state"]["host"],
                 body=body,
                 ip=scope["state"]["ip"],
                 began=began,
@@ -146,6 +118,11 @@ class _Watch:
 
 def _too_large(limit: int) -> Refused:
     return Refused(Code.TOO_LARGE, f"The message is larger than {limit} bytes.")
+
+
+def read_head(verb: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Head:
+    """Read a request's head; `headers` have lower-case names."""
+    return Head(server_in(path), path, _suggestion(path, query), verb, Headers(headers))
 
 
 def server_in(path: str) -> ServerKey | None:
