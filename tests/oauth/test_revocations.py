@@ -8,6 +8,7 @@ import pytest
 
 from safeconduct import consent, sessions
 from safeconduct.core.model import ClientId, ConsentId, Level, ServerKey, SessionId
+from safeconduct.core.secrets import digest
 from tests.oauth.world import World
 
 
@@ -27,7 +28,7 @@ class Connected:
         gone = (
             await self.world.verifier.find(self.world.host.key, self.tokens["access_token"])
         ) is None
-        held = self.world.verifier.held(self.world.host.key, self.tokens["access_token"])
+        held = self.world.verifier.held(self.world.host.key, digest(self.tokens["access_token"]))
         refreshed = await self.world.refresh(self.client, self.tokens["refresh_token"])
         assert (refreshed.status_code != 200) == gone
         return gone and held is None
@@ -37,7 +38,7 @@ async def connected(world: World, name: str = "Agent") -> Connected:
     client = await world.register(client_name=name)
     tokens = await world.tokens(client)
     await world.verifier.find(world.host.key, tokens["access_token"])
-    assert world.verifier.held(world.host.key, tokens["access_token"]) is not None
+    assert world.verifier.held(world.host.key, digest(tokens["access_token"])) is not None
     return Connected(world, client, tokens)
 
 
@@ -176,7 +177,7 @@ async def test_a_late_token_is_still_found_and_says_that_it_is_late(world: World
     """Pitfall 59: expiry is the caller's to judge, by one clock."""
     one = await connected(world)
     world.advance(seconds=900)
-    access = world.verifier.held(world.host.key, one.tokens["access_token"])
+    access = world.verifier.held(world.host.key, digest(one.tokens["access_token"]))
     assert access is not None
     assert access.expires_at <= world.clock.seconds()
 

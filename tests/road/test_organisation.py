@@ -26,7 +26,7 @@ from safeconduct.core.model import (
 from safeconduct.hosts import Host, Policies
 from safeconduct.people import Person
 from safeconduct.policy import ClientFacts, keep
-from safeconduct.proxy import Call
+from safeconduct.proxy import Call, read_head
 from safeconduct.proxy.calls import METHODS
 from safeconduct.proxy.eras import Headers, revision_of
 from safeconduct.proxy.exchange import Exchange
@@ -179,21 +179,16 @@ def _consent(
 def a_call(host: Host, session: Session, server: Server, method: str, name: str = "") -> Call:
     params = {"name": name, "arguments": {}} if name else {}
     body = body_of(method, params)
-    headers = Headers(
-        (key.encode(), value.encode()) for key, value in headers_of(method, params).items()
-    )
+    raw = [(key.encode(), value.encode()) for key, value in headers_of(method, params).items()]
+    headers = Headers(raw)
     return Call(
         exchange=Exchange(
             id="x",
             host=host,
-            server=server.key,
-            typed=f"/mcp/{server.key}",
-            verb="POST",
-            headers=headers,
+            **read_head("POST", f"/mcp/{server.key}", b"", raw)._asdict(),
             body=body,
             ip="192.0.2.7",
             began=time.perf_counter(),
-            suggestion="",
         ),
         caller=Caller(
             host=ACME,

@@ -20,7 +20,7 @@ from safeconduct.oauth.routes import ErrorPage, OAuthEndpoints
 from safeconduct.oauth.scopes import asked, granted
 from safeconduct.oauth.standing import Standings
 from safeconduct.oauth.token import TokenRequests
-from safeconduct.oauth.verifier import Access, Verifier
+from safeconduct.oauth.verifier import Access, Verifier, access_digest
 
 __all__ = [
     "INTROSPECT",
@@ -41,6 +41,7 @@ __all__ = [
     "Standings",
     "TokenRequests",
     "Verifier",
+    "access_digest",
     "asked",
     "end_family",
     "every_client",

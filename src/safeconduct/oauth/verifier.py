@@ -39,15 +39,23 @@ class Verifier:
             database, feed, kind="token", load=_load, keys=_key
         )
 
-    def held(self, host: HostId, bearer: str) -> Access | None:
-        """Return what the token stands for if it is in memory; never waits."""
-        found = store.handle_digest(bearer, store.ACCESS)
-        return None if found is None else self._view.held((host, found))
+    def held(self, host: HostId, digest: str) -> Access | None:
+        """Return what a token, given as its digest, stands for if it is in memory; never waits."""
+        return self._view.held((host, digest))
+
+    async def get(self, host: HostId, digest: str) -> Access | None:
+        """Return what a token, given as its digest, stands for; read once if not in memory."""
+        return await self._view.get((host, digest))
 
     async def find(self, host: HostId, bearer: str) -> Access | None:
-        """Return what the token stands for, reading it once if it is not in memory."""
-        found = store.handle_digest(bearer, store.ACCESS)
-        return None if found is None else await self._view.get((host, found))
+        """Return what a token stands for, reading it once if it is not in memory."""
+        digest = access_digest(bearer)
+        return None if digest is None else await self.get(host, digest)
+
+
+def access_digest(bearer: str) -> str | None:
+    """Return the digest of an access token, or None if it cannot be one."""
+    return store.handle_digest(bearer, store.ACCESS)
 
 
 async def _load(tx: Read, key: tuple[str, str]) -> Access | None:

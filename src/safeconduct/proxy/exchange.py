@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from safeconduct.core.model import ServerKey
 from safeconduct.hosts import Host
+from safeconduct.proxy.claims import Claim
 from safeconduct.proxy.eras import Headers
 
 STREAM_HEADERS = (
@@ -21,16 +22,20 @@ class Head(NamedTuple):
 
     Attributes:
         server: The server named by the path, or None for the host's common endpoint.
+        published: The path in the form in which it is published, as tokens are issued for it.
         typed: The path as the client typed it, for the metadata document's address.
         suggestion: The query beside it that suggests a server, with its question mark, or "".
         verb: The HTTP method.
+        claim: Whom it claims to come from.
     """
 
     server: ServerKey | None
+    published: str
     typed: str
     suggestion: str
     verb: str
     headers: Headers
+    claim: Claim
 
 
 class Exchange(NamedTuple):
@@ -42,10 +47,12 @@ class Exchange(NamedTuple):
     """
 
     server: ServerKey | None
+    published: str
     typed: str
     suggestion: str
     verb: str
     headers: Headers
+    claim: Claim
     id: str
     host: Host
     body: bytes

@@ -12,8 +12,10 @@ from urllib.parse import quote
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.core.model import Caller
+from safeconduct.hosts import Host
 from safeconduct.oauth import Access, Clients, Verifier
 from safeconduct.policy import ClientFacts
+from safeconduct.proxy.claims import Claim
 from safeconduct.proxy.exchange import Exchange
 from safeconduct.sessions import Session, Sessions
 from safeconduct.upstreams import Catalogue, Server
@@ -63,22 +65,27 @@ class Gate:
             Refused: BAD_ORIGIN for a page of another site.
             Unauthenticated: For everything that is not a live token for this endpoint.
         """
-        _check_origin(exchange)
-        access = await self._access(exchange)
-        host, seconds = exchange.host.key, self._clock.seconds()
-        session = self._sessions.held(host, access.session) or await self._sessions.get(
-            host, access.session
+        host, claim, seconds = exchange.host, exchange.claim, self._clock.seconds()
+        _check_origin(claim, host)
+        access = await self._access(claim, host)
+        if access is None or access.expires_at <= seconds:
+            raise Unauthenticated("The token is not valid or has expired.", presented=True)
+        if access.resource != host.origin + exchange.published:
+            raise Unauthenticated("The token was issued for another address.", presented=True)
+        key = host.key
+        session = self._sessions.held(key, access.session) or await self._sessions.get(
+            key, access.session
         )
         if session is None or not session.live_at(seconds) or session.server != access.server:
             raise Unauthenticated("The session has ended; sign in again.", presented=True)
-        server = self._catalogue.held(host, access.server) or await self._catalogue.get(
-            host, access.server
+        server = self._catalogue.held(key, access.server) or await self._catalogue.get(
+            key, access.server
         )
         if server is None:
             raise Unauthenticated("The server is no longer offered here.", presented=True)
         self._sessions.touch(session, seconds)
         caller = Caller(
-            host=host,
+            host=key,
             subject=session.subject,
             client=session.client,
             session=session.id,
@@ -86,24 +93,14 @@ class Gate:
         )
         return Admitted(caller, session, await self._client(exchange, session), server)
 
-    async def _access(self, exchange: Exchange) -> Access:
-        header = exchange.headers.get(b"authorization")
-        if exchange.headers.repeats(b"authorization"):
-            raise Unauthenticated("The Authorization header is there twice.", presented=True)
-        if header is None:
-            raise Unauthenticated("Sign in first: this server needs a token.", presented=False)
-        scheme, _, bearer = header.decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not bearer:
-            raise Unauthenticated(
-                "The Authorization header holds no bearer token.", presented=False
-            )
-        host = exchange.host.key
-        access = self._verifier.held(host, bearer) or await self._verifier.find(host, bearer)
-        if access is None or access.expires_at <= self._clock.seconds():
-            raise Unauthenticated("The token is not valid or has expired.", presented=True)
-        if access.resource != resource_of(exchange):
-            raise Unauthenticated("The token was issued for another address.", presented=True)
-        return access
+    async def _access(self, claim: Claim, host: Host) -> Access | None:
+        if claim.fault:
+            raise Unauthenticated(claim.fault, presented=claim.presented)
+        if claim.token is None:
+            return None
+        return self._verifier.held(host.key, claim.token) or await self._verifier.get(
+            host.key, claim.token
+        )
 
     async def _client(self, exchange: Exchange, session: Session) -> ClientFacts:
         client = self._clients.held(exchange.host, session.client)
@@ -115,12 +112,6 @@ class Gate:
         return ClientFacts(
             id=client.id, name=client.name, active=not client.blocked, kind=client.kind
         )
-
-
-def resource_of(exchange: Exchange) -> str:
-    """Return the audience of this endpoint, in the form that is published."""
-    path = "/mcp" if exchange.server is None else f"/mcp/{exchange.server}"
-    return exchange.host.url(path)
 
 
 def challenge(error: GatewayError, exchange: Exchange, *, scope: str = "mcp") -> bytes:
@@ -136,7 +127,6 @@ def challenge(error: GatewayError, exchange: Exchange, *, scope: str = "mcp") ->
     return f"Bearer {', '.join(parts)}".encode("latin-1")
 
 
-def _check_origin(exchange: Exchange) -> None:
-    origin = exchange.headers.text(b"origin")
-    if exchange.headers.repeats(b"origin") or origin not in {None, exchange.host.origin}:
+def _check_origin(claim: Claim, host: Host) -> None:
+    if not claim.one_origin or claim.origin not in {None, host.origin}:
         raise Refused(Code.BAD_ORIGIN, "Requests from pages of other sites are not accepted.")

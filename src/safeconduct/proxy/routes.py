@@ -18,6 +18,7 @@ from safeconduct.core.ids import Series
 from safeconduct.core.model import ServerKey
 from safeconduct.hosts import Host
 from safeconduct.proxy import refusals
+from safeconduct.proxy.claims import claim_of
 from safeconduct.proxy.eras import Headers
 from safeconduct.proxy.exchange import Answer, Exchange, Head, raw_body
 from safeconduct.proxy.pipeline import Pipeline
@@ -122,7 +123,16 @@ def _too_large(limit: int) -> Refused:
 
 def read_head(verb: str, path: str, query: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Head:
     """Read a request's head; `headers` have lower-case names."""
-    return Head(server_in(path), path, _suggestion(path, query), verb, Headers(headers))
+    server, read = server_in(path), Headers(headers)
+    return Head(
+        server=server,
+        published="/mcp" if server is None else f"/mcp/{server}",
+        typed=path,
+        suggestion=_suggestion(path, query),
+        verb=verb,
+        headers=read,
+        claim=claim_of(read),
+    )
 
 
 def server_in(path: str) -> ServerKey | None:
