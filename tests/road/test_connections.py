@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from pathlib import Path
 
 import pytest
 
-from safeconduct.app import protocol
+from safeconduct.app import protocol, serving
+from safeconduct.app.familiar import Familiar, FamiliarHeads
 from tests.road.upstream import PATIENCE_SECONDS, Seen, Wire
 from tests.road.world import Tokens, World, body_of, eventually, headers_of, line, world_at
 
@@ -220,3 +222,113 @@ async def test_a_client_that_takes_a_little_at_a_time_gets_all_of_it(
                 await asyncio.sleep(0.01)  # slower than the gateway would like, but no stop
 
     assert status == 200
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Bodies behind heads that were not parsed, because they had been read before."""
+    found: list[bytes] = []
+    find = FamiliarHeads.find
+
+    def noted(heads: FamiliarHeads, data: bytes) -> tuple[Familiar, bytes] | None:
+        known = find(heads, data)
+        if known is not None:
+            found.append(known[1])
+        return known
+
+    monkeypatch.setattr(FamiliarHeads, "find", noted)
+    return found
+
+
+@pytest.mark.requirement("SEC-61", "P-26")
+async def test_who_says_the_same_again_is_answered_alike(
+    road: World, tokens: Tokens, known: list[bytes]
+) -> None:
+    token = tokens.access
+    async with line(road) as client:
+        for number in (1, 20, 300):
+            await client.post(token, "tools/call", CALL, message_id=number)
+            status, _, body = await client.whole()
+
+            assert status == 200
+            assert json.loads(body)["id"] == number
+
+    assert known == [body_of("tools/call", CALL, message_id=number) for number in (20, 300)]
+    assert [seen.body for seen in road.upstream.seen][1:] == known
+
+
+@pytest.mark.requirement("SEC-61", "P-26", "X-01")
+async def test_a_head_that_is_known_lends_nothing_to_another(
+    road: World, tokens: Tokens, known: list[bytes]
+) -> None:
+    token = tokens.access
+    stranger = token[:-1] + ("a" if token[-1] != "a" else "b")
+    statuses = []
+    async with line(road) as client:
+        for bearer in (token, token, stranger, token, stranger):
+            await client.post(bearer, "tools/call", CALL)
+            statuses.append((await client.whole())[0])
+
+    assert statuses == [200, 200, 401, 200, 401]
+    assert len(known) == 3
+    assert len(road.upstream.seen) == 3
+
+
+@pytest.mark.requirement("SEC-61", "T-16")
+async def test_a_head_that_is_known_lets_nobody_in_whose_session_ended(
+    world: World, known: list[bytes]
+) -> None:
+    tokens = await world.tokens()
+    async with line(world) as client:
+        for _ in range(2):
+            await client.post(tokens.access, "tools/call", CALL)
+            assert (await client.whole())[0] == 200
+        await world.revoke(tokens)
+        await client.post(tokens.access, "tools/call", CALL)
+
+        assert (await client.whole())[0] == 401
+    assert len(known) == 2
+    assert len(world.upstream.seen) == 2
+
+
+@pytest.mark.requirement("SEC-61")
+@pytest.mark.parametrize("cut", [1, 100, -1])
+async def test_a_known_head_in_pieces_or_in_company_is_read_whole(
+    road: World, tokens: Tokens, cut: int, known: list[bytes]
+) -> None:
+    lines = [f"{name}: {value}" for name, value in headers_of("tools/call", CALL).items()]
+    lines += ["host: acme.test", f"authorization: Bearer {tokens.access}"]
+    lines += [f"content-length: {len(BODY)}", "", ""]
+    request = "\r\n".join(["POST /mcp/tickets HTTP/1.1", *lines]).encode() + BODY
+    statuses = []
+    async with line(road) as client:
+        for pieces in ([request], [request[:cut], request[cut:]], [request + request, request]):
+            for piece in pieces:
+                client.writer.write(piece)
+                await client.writer.drain()
+                await asyncio.sleep(0)
+            count = 3 if len(pieces[0]) > len(request) else 1
+            statuses += [(await client.whole())[0] for _ in range(count)]
+
+    assert statuses == [200] * 5
+    assert len(road.upstream.seen) == 5
+    assert len(known) <= 1
+
+
+@pytest.mark.requirement("P-29", "SEC-64")
+async def test_a_connection_that_rests_too_long_is_closed_and_one_in_use_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_KEEP_ALIVE_SECONDS", 0.4)
+    clock = asyncio.get_running_loop().time
+    async with world_at(tmp_path) as world:
+        token = (await world.tokens()).access
+        async with line(world) as client:
+            until = clock() + 1.0
+            while clock() < until:
+                await client.post(token, "tools/call", CALL)
+                assert (await client.whole())[0] == 200
+            rests = clock()
+
+            assert await _ended(client.reader) == b""
+            assert 0.3 < clock() - rests < PATIENCE_SECONDS

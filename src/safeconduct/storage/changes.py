@@ -61,16 +61,18 @@ class Epoch:
         if os.fstat(self._fd).st_size < _BYTES:
             os.ftruncate(self._fd, _BYTES)
         self._map = mmap.mmap(self._fd, _BYTES)
+        # As one number: only this machine's processes ever see the file.
+        self._counter = memoryview(self._map).cast("Q")
 
     def read(self) -> int:
-        return int.from_bytes(self._map[:_BYTES], "little")
+        return self._counter[0]
 
     def raise_to(self, revision: int) -> None:
         """Set the counter unless it already stands higher."""
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
             if revision > self.read():
-                self._map[:_BYTES] = revision.to_bytes(_BYTES, "little")
+                self._counter[0] = revision
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
@@ -83,11 +85,12 @@ class Epoch:
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
             if revision < self.read():
-                self._map[:_BYTES] = revision.to_bytes(_BYTES, "little")
+                self._counter[0] = revision
         finally:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
+        self._counter.release()
         self._map.close()
         os.close(self._fd)
 
