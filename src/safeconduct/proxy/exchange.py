@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import NamedTuple
 
-from safeconduct.core.model import ServerKey
+from safeconduct.core.model import ServerKey, Value
 from safeconduct.hosts import Host
 from safeconduct.proxy.eras import Headers
 
@@ -16,7 +15,7 @@ STREAM_HEADERS = (
 )
 
 
-class Exchange(NamedTuple):
+class Exchange(Value, frozen=True):
     """What came in.
 
     Attributes:
@@ -40,7 +39,7 @@ class Exchange(NamedTuple):
     began: float
 
 
-class Answer(NamedTuple):
+class Answer(Value, frozen=True):
     """What goes out: whole, or as a stream whose closing must be awaited."""
 
     status: int
