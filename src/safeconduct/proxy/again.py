@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from msgspec.structs import replace
+
 from safeconduct.core.decision import Decision
 from safeconduct.proxy import subscriptions
 from safeconduct.proxy.calls import Call
@@ -45,7 +47,8 @@ class Again:
         """
         await self._catch_up()
         admitted = await self._gate.admit(call.exchange)
-        call = call._replace(
+        call = replace(
+            call,
             caller=admitted.caller,
             session=admitted.session,
             client=admitted.client,
@@ -55,4 +58,4 @@ class Again:
         decision = await subscriptions.decide(self._decider, call, decision)
         await self._records.resumed(call, decision)
         refuse(decision)
-        return call._replace(decision=decision), decision
+        return replace(call, decision=decision), decision

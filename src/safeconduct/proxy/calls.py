@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import NamedTuple
 
 from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, Refused
-from safeconduct.core.model import AccessRequest, Caller, Phase, Resource
+from safeconduct.core.model import AccessRequest, Caller, Phase, Resource, Value
 from safeconduct.policy import ClientFacts
 from safeconduct.proxy import eras
 from safeconduct.proxy.eras import Headers, Revision, UnsupportedVersion
@@ -16,27 +15,24 @@ from safeconduct.proxy.exchange import Exchange
 from safeconduct.proxy.gate import Admitted
 from safeconduct.proxy.messages import (
     LEGACY,
-    METHODS,
     MODERN,
-    NOTIFICATIONS,
     BadParams,
     Era,
     Message,
     MessageId,
     Method,
     read,
+    standing,
 )
 from safeconduct.proxy.transport_sessions import TransportSessions
 from safeconduct.sessions import Session
 from safeconduct.upstreams import Server
 
-_PLAIN = Method()
-_OLDER = Method(eras=(LEGACY,))
 _VERBS = {"POST": "", "GET": "stream/open", "DELETE": "session/end"}
 _EVENTS, _JSON = "text/event-stream", "application/json"
 
 
-class Call(NamedTuple):
+class Call(Value, frozen=True):
     """Everything the later steps need to know.
 
     Attributes:
@@ -83,36 +79,55 @@ def parse(
         Refused: If it is not exactly one message we know, said the same way in headers and
             body, in a revision its server speaks.
     """
-    exchange.headers.check_single()
-    revision = _revision(exchange, admitted.server, progress)
+    headers, server = exchange.headers, admitted.server
+    revision = headers.fit.get(exchange.verb) or _fit(exchange, server, progress)
     progress.era = revision.era
-    _check_form(exchange, revision)
     message = _message(exchange, revision, progress)
     progress.message_id = message.id
-    eras.check(revision, exchange.headers, message)
-    row = _row(message, revision) if exchange.verb == "POST" else _OLDER
-    if row is None:
+    eras.check(revision, headers, message)
+    if message.row is None:
+        if message.form == "request":
+            raise Refused(Code.UNKNOWN_METHOD, f"Method not found: {message.method[:100]}")
         return None
-    _check_spoken(admitted.server, message, revision)
-    if row.kind == "tool" and revision.era == MODERN:
-        tool = admitted.server.tools.get(message.name)
-        eras.check_params(tool.header_params if tool else (), exchange.headers, message)
+    if server.eras and revision.era not in server.eras:
+        raise _unspoken(message, revision)
+    if revision.era == MODERN:
+        upstream_session = None
+        tool = server.tools.get(message.name) if message.row.kind == "tool" else None
+        if tool is not None and tool.header_params:
+            eras.check_params(tool.header_params, headers, message)
+    else:
+        upstream_session = _upstream_session(headers, message, admitted.caller, transports)
     return Call(
         exchange=exchange,
         caller=admitted.caller,
         session=admitted.session,
         client=admitted.client,
-        server=admitted.server,
+        server=server,
         message=message,
-        row=row,
+        row=message.row,
         revision=revision,
-        upstream_session=_upstream_session(exchange, admitted, message, revision, transports),
+        upstream_session=upstream_session,
     )
+
+
+def _fit(exchange: Exchange, server: Server, progress: Progress) -> Revision:
+    """Return the revision of a head that is fit; this is kept, for it is true of the head alone.
+
+    Raises:
+        Refused: If it can be read in two ways, or asks for what is not given.
+    """
+    exchange.headers.check_single()
+    revision = _revision(exchange, server, progress)
+    progress.era = revision.era
+    _check_form(exchange, revision)
+    exchange.headers.fit[exchange.verb] = revision
+    return revision
 
 
 def _message(exchange: Exchange, revision: Revision, progress: Progress) -> Message:
     if exchange.verb != "POST":
-        return _standing(exchange)
+        return standing(_VERBS[exchange.verb])
     try:
         return read(exchange.body, revision.era)
     except BadParams as error:
@@ -178,43 +193,18 @@ def _not_accepted(accept: bytes, needed: tuple[str, ...]) -> str:
     return next((media for media in needed if media not in accepted), "")
 
 
-def _standing(exchange: Exchange) -> Message:
-    """Describe a GET or DELETE as a message: it asks for the stream, or ends the session."""
-    return Message(
-        form="notification", id=None, method=_VERBS[exchange.verb], params={}, name="", raw=b""
-    )
-
-
-def _row(message: Message, revision: Revision) -> Method | None:
-    if message.form == "response":
-        return _OLDER
-    if message.form == "notification":
-        known = revision.era in NOTIFICATIONS.get(message.method, ())
-        return _PLAIN if known else None
-    row = METHODS.get(message.method)
-    if row is None or revision.era not in row.eras:
-        raise Refused(Code.UNKNOWN_METHOD, f"Method not found: {message.method[:100]}")
-    return row
-
-
-def _check_spoken(server: Server, message: Message, revision: Revision) -> None:
-    """Refuse an era the server does not speak so that the client falls back to the other."""
-    if not server.eras or revision.era in server.eras:
-        return
+def _unspoken(message: Message, revision: Revision) -> UnsupportedVersion:
+    """Say that the server does not speak this era, so that the client falls back to the other."""
     asked = message.params.get("protocolVersion")
     requested = asked if isinstance(asked, str) else revision.version
     other = eras.MODERN_VERSIONS if revision.era == LEGACY else eras.LEGACY_VERSIONS
-    raise UnsupportedVersion(requested, other)
+    return UnsupportedVersion(requested, other)
 
 
 def _upstream_session(
-    exchange: Exchange,
-    admitted: Admitted,
-    message: Message,
-    revision: Revision,
-    transports: TransportSessions,
+    headers: Headers, message: Message, caller: Caller, transports: TransportSessions
 ) -> str | None:
-    presented = exchange.headers.text(b"mcp-session-id")
-    if presented is None or revision.era == MODERN or message.method == "initialize":
+    presented = headers.text(b"mcp-session-id")
+    if presented is None or message.method == "initialize":
         return None
-    return transports.open(presented, admitted.caller)
+    return transports.open(presented, caller)

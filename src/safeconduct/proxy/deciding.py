@@ -88,7 +88,7 @@ class Decider:
         session = await self._sessions.get(call.caller.host, call.caller.session)
         if session is None:  # nothing is left of it, so it has ended
             session = replace(call.session, ended_at=call.session.opened_at)
-        return await self.decide(call._replace(session=session), phase="stream")
+        return await self.decide(replace(call, session=session), phase="stream")
 
 
 def refuse(decision: Decision) -> None:

@@ -12,11 +12,12 @@ import base64
 import binascii
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import Value
-from safeconduct.proxy.messages import LEGACY, METHODS, MODERN, Era, Message
+from safeconduct.proxy.messages import LEGACY, MODERN, Era, Message
 from safeconduct.upstreams import HeaderParam
 
 LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
@@ -30,6 +31,11 @@ META_CLIENT = "io.modelcontextprotocol/clientInfo"
 _PREFIX, _SUFFIX = "=?base64?", "?="
 _SINGLE = frozenset({b"mcp-protocol-version", b"mcp-method", b"mcp-name", b"mcp-session-id"})
 _CONTENT = frozenset({b"content-type", b"content-encoding"})
+_PARAM = b"mcp-param-"
+_NOTHING: frozenset[bytes] = frozenset()
+_NO_PARAMS: Mapping[bytes, bytes] = MappingProxyType({})
+_OTHER_VERSION = "The header MCP-Protocol-Version does not equal the body's"
+_OTHER_METHOD = "The header Mcp-Method does not equal the body's method"
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,400}")
 
 
@@ -47,28 +53,70 @@ class UnsupportedVersion(Refused):
 
 
 class Headers:
-    """The request's headers. Repeats are noted, and refused once it is known who asks."""
+    """The request's headers. Repeats are noted, and refused once it is known who asks.
+
+    They do not change. What is found out about them alone is kept with them, so that it need
+    not be found out again when the same head comes before the next message.
+
+    Attributes:
+        params: The `Mcp-Param-*` headers.
+        fit: What is kept by who checks the form: the revision, for each HTTP method that the
+            headers were found fit for.
+    """
+
+    __slots__ = ("_first", "_name", "_repeated", "_texts", "fit", "params")
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        self._first: dict[bytes, bytes] = {}
-        self._repeated: set[bytes] = set()
-        self.params: dict[bytes, bytes] = {}
-        for name, padded in raw:
-            value = padded.strip(b" \t")  # the parser leaves blanks; RFC 9110 section 5.5 does not
-            kept = self.params if name.startswith(b"mcp-param-") else self._first
+        lines = list(raw)
+        # The parser leaves blanks around values; RFC 9110 section 5.5 does not.
+        first = {name: value.strip(b" \t") for name, value in lines}
+        self._first = first
+        self._repeated = _NOTHING
+        self._texts: dict[bytes, str] = {}
+        self._name: str | None = None
+        self.params: Mapping[bytes, bytes] = _NO_PARAMS
+        self.fit: dict[str, Revision] = {}
+        if len(first) != len(lines) or b" ".join(first).find(_PARAM) >= 0:
+            self._sort(lines)
+
+    def _sort(self, lines: list[tuple[bytes, bytes]]) -> None:
+        """Take the first of those that repeat, and put aside those that mirror arguments."""
+        first: dict[bytes, bytes] = {}
+        params: dict[bytes, bytes] = {}
+        repeated = set()
+        for name, padded in lines:
+            value = padded.strip(b" \t")
+            kept = params if name.startswith(_PARAM) else first
             if name not in kept:
                 kept[name] = value
             elif name == b"accept":
                 kept[name] += b", " + value
             else:
-                self._repeated.add(name)
+                repeated.add(name)
+        self._first, self.params, self._repeated = first, params, frozenset(repeated)
 
     def get(self, name: bytes) -> bytes | None:
         return self._first.get(name)
 
     def text(self, name: bytes) -> str | None:
-        value = self._first.get(name)
-        return None if value is None else value.decode("latin-1")
+        text = self._texts.get(name)
+        if text is None:
+            value = self._first.get(name)
+            if value is not None:
+                text = self._texts[name] = value.decode("latin-1")
+        return text
+
+    def name(self) -> str | None:
+        """Return what `Mcp-Name` says, None if it is not there.
+
+        Raises:
+            Refused: HEADER_MISMATCH if it cannot be read.
+        """
+        if self._name is None:
+            value = self._first.get(b"mcp-name")
+            if value is not None:
+                self._name = decoded(value)
+        return self._name
 
     def repeats(self, name: bytes) -> bool:
         return name in self._repeated
@@ -93,20 +141,23 @@ class Revision(Value, frozen=True):
     era: Era
 
 
+_REVISIONS: dict[bytes | None, Revision] = {
+    None: Revision(version=_UNSAID, era=LEGACY),
+    **{each.encode(): Revision(version=each, era=LEGACY) for each in LEGACY_VERSIONS},
+    **{each.encode(): Revision(version=each, era=MODERN) for each in MODERN_VERSIONS},
+}
+
+
 def revision_of(headers: Headers) -> Revision:
     """Return the revision the headers claim; the body is held against it later.
 
     Raises:
         UnsupportedVersion: If it is none we know.
     """
-    claimed = headers.text(b"mcp-protocol-version")
-    if claimed is None:
-        return Revision(version=_UNSAID, era=LEGACY)
-    if claimed in LEGACY_VERSIONS:
-        return Revision(version=claimed, era=LEGACY)
-    if claimed in MODERN_VERSIONS:
-        return Revision(version=claimed, era=MODERN)
-    raise UnsupportedVersion(claimed, VERSIONS)
+    revision = _REVISIONS.get(headers.get(b"mcp-protocol-version"))
+    if revision is None:
+        raise UnsupportedVersion(headers.text(b"mcp-protocol-version") or "", VERSIONS)
+    return revision
 
 
 def check(revision: Revision, headers: Headers, message: Message) -> None:
@@ -116,10 +167,6 @@ def check(revision: Revision, headers: Headers, message: Message) -> None:
         Refused: HEADER_MISMATCH where they disagree, INVALID_PARAMS where a modern message
             lacks its envelope.
     """
-    if message.form == "response":
-        if revision.era == MODERN:
-            raise Refused(Code.INVALID_MESSAGE, "Responses are not sent in this revision.")
-        return
     stated = message.meta.get(META_VERSION)
     if revision.era == LEGACY:
         if stated is not None:
@@ -127,9 +174,15 @@ def check(revision: Revision, headers: Headers, message: Message) -> None:
                 f"The body says revision {str(stated)[:40]!r} and the header MCP-Protocol-Version "
                 f"says {headers.text(b'mcp-protocol-version') or 'nothing'!r}"
             )
-        return
-    _check_envelope(revision, message, stated)
-    _check_routing(headers, message)
+    elif message.form == "request":
+        _check_request(revision, headers, message, stated)
+    elif message.form == "notification":
+        if stated is not None and stated != revision.version:
+            raise _mismatch(_OTHER_VERSION)
+        if headers.text(b"mcp-method") not in {None, message.method}:
+            raise _mismatch(_OTHER_METHOD)
+    else:
+        raise Refused(Code.INVALID_MESSAGE, "Responses are not sent in this revision.")
 
 
 def check_params(expected: tuple[HeaderParam, ...], headers: Headers, message: Message) -> None:
@@ -140,7 +193,7 @@ def check_params(expected: tuple[HeaderParam, ...], headers: Headers, message: M
     """
     for param in expected:
         value = _at(message.arguments, param.path)
-        given = headers.params.get(b"mcp-param-" + param.name.lower().encode())
+        given = headers.params.get(_PARAM + param.name.lower().encode())
         if value is None:
             if given is not None:
                 raise _mismatch(f"The header Mcp-Param-{param.name} mirrors no argument")
@@ -180,36 +233,27 @@ def encoded(value: str) -> bytes:
     return f"{_PREFIX}{base64.b64encode(value.encode()).decode()}{_SUFFIX}".encode("ascii")
 
 
-def _check_envelope(revision: Revision, message: Message, stated: object) -> None:
-    if message.form == "notification":
-        if stated is not None and stated != revision.version:
-            raise _mismatch("The header MCP-Protocol-Version does not equal the body's")
-        return
+def _check_request(revision: Revision, headers: Headers, message: Message, stated: object) -> None:
     if stated is None:
         raise Refused(Code.INVALID_PARAMS, f"The parameter _meta[{META_VERSION!r}] is missing.")
     if stated != revision.version:
-        raise _mismatch("The header MCP-Protocol-Version does not equal the body's")
+        raise _mismatch(_OTHER_VERSION)
     if not isinstance(message.meta.get(META_CAPABILITIES), dict):
         raise Refused(
             Code.INVALID_PARAMS, f"The parameter _meta[{META_CAPABILITIES!r}] is missing."
         )
-
-
-def _check_routing(headers: Headers, message: Message) -> None:
     method = headers.text(b"mcp-method")
     if method is None:
-        if message.form == "request":
-            raise _mismatch("The header Mcp-Method is missing")
-    elif method != message.method:
-        raise _mismatch("The header Mcp-Method does not equal the body's method")
-    row = METHODS.get(message.method)
-    if row is None or not row.names or MODERN not in row.eras or message.form != "request":
+        raise _mismatch("The header Mcp-Method is missing")
+    if method != message.method:
+        raise _mismatch(_OTHER_METHOD)
+    if message.row is None or not message.row.names:
         return
-    name = headers.get(b"mcp-name")
+    name = headers.name()
     if name is None:
         raise _mismatch("The header Mcp-Name is missing")
-    if decoded(name) != message.name:
-        raise _mismatch(f"The header Mcp-Name does not equal the parameter {row.names!r}")
+    if name != message.name:
+        raise _mismatch(f"The header Mcp-Name does not equal the parameter {message.row.names!r}")
 
 
 def _at(arguments: dict[str, object] | None, path: tuple[str, ...]) -> object:

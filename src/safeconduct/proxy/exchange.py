@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
-from safeconduct.core.model import ServerKey
+from safeconduct.core.model import ServerKey, Value
 from safeconduct.hosts import Host
 from safeconduct.proxy.claims import Claim
 from safeconduct.proxy.eras import Headers
@@ -60,7 +60,7 @@ class Exchange(NamedTuple):
     began: float
 
 
-class Answer(NamedTuple):
+class Answer(Value, frozen=True):
     """What goes out: whole, or as a stream whose closing must be awaited."""
 
     status: int

@@ -113,12 +113,24 @@ def methods_of() -> dict[str, tuple[str, ...]]:
 
 
 # What a client may tell a server. Anything else is accepted and goes nowhere.
-NOTIFICATIONS: dict[str, tuple[Era, ...]] = {
-    "notifications/initialized": (LEGACY,),
-    "notifications/cancelled": (LEGACY, MODERN),
-    "notifications/progress": (LEGACY,),
-    "notifications/roots/list_changed": (LEGACY,),
+NOTIFICATIONS: dict[str, Method] = {
+    "notifications/initialized": Method(eras=(LEGACY,)),
+    "notifications/cancelled": Method(),
+    "notifications/progress": Method(eras=(LEGACY,)),
+    "notifications/roots/list_changed": Method(eras=(LEGACY,)),
 }
+_OLDER = Method(eras=(LEGACY,))  # for what is no method: answers, and asking for the stream
+
+
+def _by_era(rows: dict[str, Method]) -> dict[Era | None, dict[str, Method]]:
+    """Return the rows of each era; under None, all of them."""
+    known: dict[Era | None, dict[str, Method]] = {None: rows}
+    for era in (LEGACY, MODERN):
+        known[era] = {name: row for name, row in rows.items() if era in row.eras}
+    return known
+
+
+_ASKED, _TOLD = _by_era(METHODS), _by_era(NOTIFICATIONS)
 
 
 class Message(Value, frozen=True):
@@ -126,28 +138,24 @@ class Message(Value, frozen=True):
 
     Attributes:
         form: `request`, `notification`, or `response` (an answer to the server's question).
-        id: The request's id; None for the other forms.
         method: "" for a response.
-        name: What the method is aimed at, "" for the server itself.
+        row: What the table says of it; None where it means nothing in its era.
         raw: The bytes as they came; these are judged and these are sent.
+        id: The request's id; None for the other forms.
+        name: What the method is aimed at, "" for the server itself.
+        meta: The parameters' `_meta`, empty where there is none.
+        arguments: The parameters' `arguments`, None where there are none.
     """
 
     form: Literal["request", "notification", "response"]
-    id: MessageId | None
     method: str
     params: JSON
-    name: str
+    row: Method | None
     raw: bytes
-
-    @property
-    def meta(self) -> JSON:
-        meta = self.params.get("_meta")
-        return meta if isinstance(meta, dict) else {}
-
-    @property
-    def arguments(self) -> JSON | None:
-        arguments = self.params.get("arguments")
-        return arguments if isinstance(arguments, dict) else None
+    id: MessageId | None = None
+    name: str = ""
+    meta: JSON = {}
+    arguments: JSON | None = None
 
 
 class BadParams(Refused):
@@ -172,9 +180,9 @@ def read(raw: bytes, era: Era | None = None) -> Message:
         value = parse(raw)
     except StrictJSONError as error:
         raise Refused(Code.PARSE_ERROR, f"The body cannot be read: {error}.") from error
-    if isinstance(value, list):
-        raise _invalid("Batches are not accepted; send one message at a time")
     if not isinstance(value, dict) or value.get("jsonrpc") != "2.0":
+        if isinstance(value, list):
+            raise _invalid("Batches are not accepted; send one message at a time")
         raise _invalid("The body is not a JSON-RPC 2.0 message")
     if disguised(value, ENVELOPE):
         raise _invalid("A member of the message is not spelled as JSON-RPC spells it")
@@ -183,17 +191,21 @@ def read(raw: bytes, era: Era | None = None) -> Message:
     return _call(value, raw, era)
 
 
+def standing(method: str) -> Message:
+    """Describe a GET or DELETE as a message: it asks for the stream, or ends the session."""
+    return Message(form="notification", method=method, params={}, row=_OLDER, raw=b"")
+
+
 def disguised(members: JSON, known: frozenset[str]) -> bool:
     """Say whether a member is a known one but for its case.
 
     We would not look at it; readers that ignore case, as Go's encoding/json does, would take
     it for the known one, and even prefer it.
     """
-    strange = members.keys() - known
-    if not strange:
+    if known.issuperset(members):
         return False
-    folded = {name.casefold() for name in known}
-    return any(name.casefold() in folded for name in strange)
+    folded = {*map(str.casefold, known)}
+    return not folded.isdisjoint(map(str.casefold, members.keys() - known))
 
 
 def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
@@ -205,63 +217,67 @@ def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
     params = value.get("params", {})
     if not isinstance(params, dict):
         raise _invalid("The parameters are not an object")
-    if disguised(params, _JUDGED) or disguised(_asked_for(params), _JUDGED):
+    if disguised(params, _JUDGED) or ("notifications" in params and _asks_in_disguise(params)):
         raise _invalid("A parameter is not spelled as MCP spells it")
+    message_id, name = None, ""
     if "id" not in value:
-        return Message(form="notification", id=None, method=method, params=params, name="", raw=raw)
-    message_id = _message_id(value["id"])
-    fault = _fault(method, params, era)
-    if fault:
-        raise BadParams(fault, message_id)
-    names = _names(method, era)
+        row = _TOLD[era].get(method)
+    else:
+        message_id = _message_id(value["id"])
+        row = _ASKED[era].get(method)
+        if row is not None and row.names:
+            name = _aim(row, method, params, message_id)
+    meta, arguments = params.get("_meta"), params.get("arguments")
     return Message(
-        form="request",
+        form="notification" if message_id is None else "request",
         id=message_id,
         method=method,
         params=params,
-        name=params[names] if names else "",
+        meta=meta if isinstance(meta, dict) else {},
+        arguments=arguments if isinstance(arguments, dict) else None,
+        name=name,
+        row=row,
         raw=raw,
     )
 
 
-def _asked_for(params: JSON) -> JSON:
-    """Return what a standing stream is to be about, which is judged too."""
-    asked = params.get("notifications")
-    return asked if isinstance(asked, dict) else {}
+def _asks_in_disguise(params: JSON) -> bool:
+    """Look at what a standing stream is to be about, which is judged too."""
+    asked = params["notifications"]
+    return isinstance(asked, dict) and disguised(asked, _JUDGED)
 
 
 def _response(value: JSON, raw: bytes) -> Message:
     if ("result" in value) == ("error" in value):
         raise _invalid("The message is neither a request nor a response")
     _message_id(value.get("id"))
-    return Message(form="response", id=None, method="", params={}, name="", raw=raw)
+    return Message(form="response", method="", params={}, row=_OLDER, raw=raw)
 
 
 def _message_id(value: object) -> MessageId:
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value  # what was read at all is short enough
+    if not isinstance(value, str):
         raise _invalid("The message's id is neither a text nor a whole number")
-    if len(str(value)) > _MAX_NAME:
+    if len(value) > _MAX_NAME:
         raise _invalid("The message's id is too long")
     return value
 
 
-def _names(method: str, era: Era | None) -> str:
-    """Return the parameter that names what a method is aimed at, or "" if there is none."""
-    row = METHODS.get(method)
-    return "" if row is None or (era is not None and era not in row.eras) else row.names
+def _aim(row: Method, method: str, params: JSON, message_id: MessageId) -> str:
+    """Return what a request is aimed at.
 
-
-def _fault(method: str, params: JSON, era: Era | None) -> str:
-    """Say what is wrong with the parameters, or nothing."""
-    names = _names(method, era)
-    if not names:
-        return ""
-    name = params.get(names)
+    Raises:
+        BadParams: If it does not say so, or says more that cannot be meant.
+    """
+    name = params.get(row.names)
     if not isinstance(name, str) or not name or len(name) > _MAX_NAME:
-        return f"The parameter {names!r} is missing or no text."
-    if method == "tools/call" and not isinstance(params.get("arguments", {}), dict | None):
-        return "The parameter 'arguments' is not an object."
-    return ""
+        raise BadParams(f"The parameter {row.names!r} is missing or no text.", message_id)
+    if method == "tools/call":
+        arguments = params.get("arguments")
+        if arguments is not None and not isinstance(arguments, dict):
+            raise BadParams("The parameter 'arguments' is not an object.", message_id)
+    return name
 
 
 def _invalid(sentence: str) -> Refused:

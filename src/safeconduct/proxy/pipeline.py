@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec.structs import replace
+
 from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, GatewayError
 from safeconduct.core.model import Level
@@ -78,7 +80,7 @@ class Pipeline:
         decision = await subscriptions.decide(self._decider, call, decision)
         record = await self._records.intent(call, decision)  # durable before anything happens
         refuse(decision)  # 5 refuse
-        call = call._replace(decision=decision)
+        call = replace(call, decision=decision)
         return await self._notices.beside(call, self._carry(call, decision, record))
 
     async def _carry(self, call: Call, decision: Decision, record: str) -> Answer:

@@ -13,6 +13,8 @@ import math
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.egress import Reply, UpstreamFailed
 from safeconduct.proxy import listings, refusals, results, subscriptions
@@ -286,7 +288,7 @@ class Returns:
         refuse(decision)
         session = await self._sessions.get(call.caller.host, call.caller.session)
         if session is not None:
-            now = call._replace(session=session)
+            now = replace(call, session=session)
             refuse(await subscriptions.decide(self._decider, now, decision))
 
     def _last_word(self, call: Call, error: GatewayError) -> tuple[bytes, str]:
