@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from safeconduct.core.binding import Question, asked_of_arguments, asked_of_uri
 from safeconduct.core.decision import Decision
+from safeconduct.core.derived import Derived
 from safeconduct.core.errors import Code
 from safeconduct.core.model import AccessRequest, Level, Phase
 from safeconduct.policy import ClientFacts, Device, FactSources, Pdp, ToolFacts
@@ -16,7 +17,7 @@ from safeconduct.proxy.calls import Call
 from safeconduct.proxy.eras import META_CLIENT
 from safeconduct.proxy.refusals import Denied
 from safeconduct.sessions import Session, Sessions
-from safeconduct.upstreams import PINNED, Server
+from safeconduct.upstreams import PINNED, Server, Tool
 
 _ALWAYS = ToolFacts(known=True, enabled=True, state="pinned", level=Level.LOW)
 _LONGEST = 200
@@ -38,6 +39,7 @@ class Decider:
         self._sources = sources
         self._pdp = pdp
         self._sessions = sessions
+        self._tool = Derived(_described)
 
     async def decide(
         self, call: Call, kind: str = "", name: str = "", action: str = "", phase: Phase = "call"
@@ -73,11 +75,18 @@ class Decider:
             request,
             session,
             client=client,
-            tool=_NEVER if server is None else _tool_facts(server, kind, name, level),
+            tool=_NEVER if server is None else self._tool_facts(server, kind, name, level),
             device=device,
             bound=[] if server is None else _bound(server, request),
         )
         return await self._pdp.decide(request, facts)
+
+    def _tool_facts(self, server: Server, kind: str, name: str, level: Level) -> ToolFacts:
+        """Describe what is asked for; only a tool has a level of its own."""
+        if kind != "tool":
+            return _ALWAYS if level is Level.LOW else replace(_ALWAYS, level=level)
+        tool = server.tools.get(name)
+        return _NEVER if tool is None else self._tool(tool)
 
     def obliges(self, call: Call) -> bool:
         """Say whether the host's rules may oblige to anything at all."""
@@ -104,13 +113,13 @@ def refuse(decision: Decision) -> None:
 
 
 def _device(call: Call) -> Device:
-    headers, software = call.exchange.headers, call.message.meta.get(META_CLIENT)
+    software = call.message.meta.get(META_CLIENT)
     named = software if isinstance(software, dict) else {}
     return Device(
-        ip=call.exchange.ip,
-        user_agent=(headers.text(b"user-agent") or "")[:_LONGEST],
-        software=f"{named.get('name', '')} {named.get('version', '')}".strip()[:_LONGEST],
-        revision=call.revision.version,
+        call.exchange.ip,
+        (call.exchange.headers.text(b"user-agent") or "")[:_LONGEST],
+        f"{named.get('name', '')} {named.get('version', '')}".strip()[:_LONGEST],
+        call.revision.version,
     )
 
 
@@ -124,13 +133,7 @@ def _bound(server: Server, request: AccessRequest) -> list[Question]:
     return asked_of_arguments(tool.bindings, request.arguments)
 
 
-def _tool_facts(server: Server, kind: str, name: str, level: Level) -> ToolFacts:
-    """Describe what is asked for; only a tool has a level of its own."""
-    if kind != "tool":
-        return _ALWAYS if level is Level.LOW else replace(_ALWAYS, level=level)
-    tool = server.tools.get(name)
-    if tool is None:
-        return _NEVER
+def _described(tool: Tool) -> ToolFacts:
     return ToolFacts(
         known=True,
         enabled=tool.enabled,

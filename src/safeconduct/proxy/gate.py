@@ -10,10 +10,11 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from safeconduct.core.clock import Clock
+from safeconduct.core.derived import Derived
 from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.core.model import Caller
 from safeconduct.hosts import Host
-from safeconduct.oauth import Access, Clients, Verifier
+from safeconduct.oauth import Access, Client, Clients, Verifier
 from safeconduct.policy import ClientFacts
 from safeconduct.proxy.claims import Claim
 from safeconduct.proxy.exchange import Exchange
@@ -57,6 +58,8 @@ class Gate:
         self._sessions = sessions
         self._catalogue = catalogue
         self._clock = clock
+        self._caller = Derived(_caller)
+        self._described = Derived(_described)
 
     async def admit(self, exchange: Exchange) -> Admitted:
         """Return who is calling.
@@ -84,14 +87,8 @@ class Gate:
         if server is None:
             raise Unauthenticated("The server is no longer offered here.", presented=True)
         self._sessions.touch(session, seconds)
-        caller = Caller(
-            host=key,
-            subject=session.subject,
-            client=session.client,
-            session=session.id,
-            server=session.server,
-        )
-        return Admitted(caller, session, await self._client(exchange, session), server)
+        client = await self._client(host, session)
+        return Admitted(self._caller(session), session, client, server)
 
     async def _access(self, claim: Claim, host: Host) -> Access | None:
         if claim.fault:
@@ -102,16 +99,28 @@ class Gate:
             host.key, claim.token
         )
 
-    async def _client(self, exchange: Exchange, session: Session) -> ClientFacts:
-        client = self._clients.held(exchange.host, session.client)
+    async def _client(self, host: Host, session: Session) -> ClientFacts:
+        client = self._clients.held(host, session.client)
         if client is None:  # our copy does: nobody outside is asked in the middle of a call
-            entry = await self._clients.known(exchange.host, session.client)
+            entry = await self._clients.known(host, session.client)
             client = None if entry is None else entry.client
         if client is None:
             return ClientFacts(id=session.client, name="", active=False)
-        return ClientFacts(
-            id=client.id, name=client.name, active=not client.blocked, kind=client.kind
-        )
+        return self._described(client)
+
+
+def _caller(session: Session) -> Caller:
+    return Caller(
+        host=session.host,
+        subject=session.subject,
+        client=session.client,
+        session=session.id,
+        server=session.server,
+    )
+
+
+def _described(client: Client) -> ClientFacts:
+    return ClientFacts(id=client.id, name=client.name, active=not client.blocked, kind=client.kind)
 
 
 def challenge(error: GatewayError, exchange: Exchange, *, scope: str = "mcp") -> bytes:
