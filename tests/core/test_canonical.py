@@ -7,9 +7,10 @@ import math
 from time import perf_counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from safeconduct.core import canonical
 from safeconduct.core.canonical import (
     MAX_DEPTH,
     StrictJSONError,
@@ -160,3 +161,141 @@ def test_the_canonical_spelling_has_no_spaces_and_no_escapes() -> None:
 def test_what_is_no_json_has_no_spelling(number: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_bytes(number)
+
+
+_NUMBERS = st.from_regex(
+    r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", fullmatch=True
+) | st.sampled_from(
+    ["-0", "-0.0", "1.0", "1e5", "1e16", "1E16", "100000.0", "4.9e-324", "5e-324", "1e400", "01"]
+    + ["18446744073709551616", "-9223372036854775809", "1.7976931348623157e308", "1.", "+1"]
+    + [sign + "9" * digits for sign in ("", "-") for digits in (299, 300, 308, 309, 400, 401)]
+    + ["0." + "1" * 400, "1" * 309 + ".5", "1" * 200 + "e-150", "NaN", "Infinity"]
+)
+_PIECES = st.sampled_from(
+    [
+        *("a", "/", "é", "😀", "\u2028", "\x7f", "\x00", "\n", "[", "{", "}", ",", ": ", "9" * 320),
+        *("\\n", "\\b", "\\/", '\\"', "\\\\", "\\x", "\\u0000", "\\u000a", "\\u001f", "\\u001F"),
+        *("\\u0061", "\\u00e9", "\\ud83d\\ude00", "\\ud800", "\\uDC00"),
+    ]
+)
+_STRINGS = st.lists(_PIECES, max_size=4).map(lambda pieces: f'"{"".join(pieces)}"')
+_BLANKS = st.sampled_from(["", "", "", " ", "\n", "\t ", "\r\n", "\x0c", "\u00a0"])
+_NAMES = st.sampled_from(['"a"', '"A"', '""', '"\\u0061"', '"b"', '"é"']) | _STRINGS
+
+
+@st.composite
+def _objects(draw: st.DrawFn, inner: st.SearchStrategy[str]) -> str:
+    members = draw(st.lists(st.tuples(_NAMES, inner), max_size=4))
+    comma, colon = draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,\n", " :")]))
+    return "{" + comma.join(name + colon + member for name, member in members) + "}"
+
+
+@st.composite
+def _lists(draw: st.DrawFn, inner: st.SearchStrategy[str]) -> str:
+    items, comma, around = draw(st.lists(inner, max_size=4)), draw(_BLANKS), draw(_BLANKS)
+    return f"[{around}{f',{comma}'.join(items)}{around}]"
+
+
+_SPELLINGS = st.recursive(
+    _NUMBERS | _STRINGS | st.sampled_from(["true", "false", "null", "True"]),
+    lambda inner: _objects(inner) | _lists(inner),
+    max_leaves=10,
+)
+
+
+@st.composite
+def _texts(draw: st.DrawFn) -> bytes:
+    """Spell JSON in any way, whole or damaged, and perhaps nested about as deep as may be."""
+    depth = draw(st.sampled_from([0, 0, 0, 0, 60, 62, 63, 64, 65, 66]))
+    left, right = draw(st.sampled_from([("[", "]"), ('{"a":', "}"), ("[[],", "]")]))
+    inside = draw(_BLANKS) + draw(_SPELLINGS) + draw(_BLANKS)
+    raw = (left * depth + inside + right * depth).encode()
+    damages = [b"", b"", b"", b"", b"\xff", b"\xed\xa0\x80", b"\xef\xbb\xbf", b'"', b","]
+    damage = draw(st.sampled_from(damages))
+    at = draw(st.integers(0, len(raw))) if damage else 0
+    return raw[:at] + damage + raw[at:]
+
+
+def _said(raw: bytes) -> str:
+    """Return the value with the type of all that is in it, or why there is none."""
+    try:
+        return repr(parse(raw))
+    except StrictJSONError as error:
+        return f"refused: {error}"
+
+
+def _said_slowly(raw: bytes) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canonical, "_QUICK_BYTES", -1)
+        return _said(raw)
+
+
+@settings(max_examples=500)
+@given(_texts())
+@example(b'{"a":{"b":1,"b":1}}')
+@example(b'{"a":1,"a":2,"b":[]}')
+@example(b'{"b":1,"a":2,"":{"B":1,"b":2}}')
+@example(b"[1,1.0,-0.0,100000.0,1e16,18446744073709551616]")
+@example(b"9" * 309)
+@example(b"[" + b"1" * 309 + b"]")
+def test_what_is_read_quickly_is_what_would_be_read_slowly(raw: bytes) -> None:
+    assert _said(raw) == _said_slowly(raw)
+
+
+@settings(max_examples=300)
+@given(_VALUES, st.booleans(), st.sampled_from([None, 0, 1]), st.booleans())
+def test_whatever_is_well_formed_is_read_alike_both_ways(
+    value: object, ascii_only: bool, indent: int | None, compact: bool
+) -> None:
+    separators = (",", ":") if compact else None
+    raw = json.dumps(value, ensure_ascii=ascii_only, indent=indent, separators=separators).encode()
+
+    assert _said(raw) == _said_slowly(raw) == repr(json.loads(raw))
+
+
+@given(st.binary() | st.text(alphabet='{}[]",:0123456789eE+-.\\u dDnulltrefas', max_size=40))
+def test_any_bytes_are_judged_alike_both_ways(noise: bytes | str) -> None:
+    raw = noise if isinstance(noise, bytes) else noise.encode()
+
+    assert _said(raw) == _said_slowly(raw)
+
+
+@pytest.mark.parametrize("before", range(0, 310, 3))
+def test_a_number_too_large_is_found_wherever_it_begins(before: int) -> None:
+    """That it is too large only the slow way sees."""
+    raw = b'["' + b"x" * before + b'",' + b"9" * 309 + b"]"
+
+    assert _said(raw) == "refused: a number is too large"
+    assert _said(raw.replace(b"9" * 309, b"9" * 299)) == repr(["x" * before, 10**299 - 1])
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_ordinary_text_is_not_read_slowly(
+    indent: int | None, separators: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = {"id": 7, "params": {"name": "é", "arguments": {"a": [1, 1.5, None, True, "\n"]}}}
+    raw = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators).encode()
+    monkeypatch.setattr(canonical, "_read_slowly", None)
+
+    assert parse(raw) == value
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" * 65 + b"]" * 65,
+        b'{"a":' * 100_000,
+        b"[" + b"9" * 310 + b"]",
+        b"9" * 5000,
+        b"[" + b"1," * 40_000 + b"1]",
+    ],
+    ids=["deep", "deeper", "long number", "longer number", "large"],
+)
+def test_the_quick_way_is_not_even_tried_beyond_its_bounds(
+    raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = _said_slowly(raw)
+    monkeypatch.setattr(canonical, "_read", None)
+
+    assert _said(raw) == expected
