@@ -17,7 +17,7 @@ from safeconduct.policy.reading import Reads
 
 MOST = 4096
 LONGEST = 4096
-_UNDOUBTED = 200  # bytes; an engine refuses numbers of 309 digits and what is 126 deep
+_UNDOUBTED = 250  # bytes; an engine refuses numbers of 309 digits, and what is 126 deep
 _DEPTH = 64
 _STRIDE = 32
 _DIGITS = re.compile(rb"[0-9]{9}")
