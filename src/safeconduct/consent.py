@@ -8,6 +8,8 @@ replaces the old one; an ended consent stays as a row that grants nothing.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
+from math import inf
 from typing import Any
 
 from sqlalchemy import Column, Integer, String, Table, UniqueConstraint, insert, select, update
@@ -46,7 +48,7 @@ _consents = Table(
 _SEPARATOR = "\x1f"  # no client id, person or server key can hold a control character
 
 
-class Consent(Value, frozen=True):
+class Consent(Value, frozen=True, dict=True):
     """One person's yes.
 
     Attributes:
@@ -69,11 +71,14 @@ class Consent(Value, frozen=True):
     ended_at: datetime | None = None
     ended_because: str | None = None
 
+    @cached_property
+    def ends(self) -> float:
+        """When it ends by itself, as Unix time."""
+        return inf if self.expires_at is None else self.expires_at.timestamp()
+
     def live_at(self, seconds: float) -> bool:
         """Say whether it still grants anything at a Unix time."""
-        if self.ended_at is not None:
-            return False
-        return self.expires_at is None or seconds < self.expires_at.timestamp()
+        return self.ended_at is None and seconds < self.ends
 
 
 class Consents:

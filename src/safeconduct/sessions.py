@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
@@ -59,10 +60,10 @@ _sessions = Table(
     Index("ix_sessions_host_client", "host", "client"),
 )
 _MOST_PAIRS = 50_000
-_USE_IS_WRITTEN_EVERY = timedelta(minutes=5)
+_USE_IS_WRITTEN_EVERY_SECONDS = 300.0
 
 
-class Session(Value, frozen=True):
+class Session(Value, frozen=True, dict=True):
     """One connection of one agent, for one person, to one server.
 
     Attributes:
@@ -83,11 +84,19 @@ class Session(Value, frozen=True):
     ended_at: datetime | None = None
     ended_because: str | None = None
 
+    @cached_property
+    def used(self) -> float:
+        """When it was last used, as Unix time."""
+        return self.used_at.timestamp()
+
+    @cached_property
+    def ends(self) -> float:
+        """When it ends by itself, as Unix time: at its limit, or having rested for too long."""
+        return min(self.ends_at.timestamp(), self.used + self.idle_seconds)
+
     def live_at(self, seconds: float) -> bool:
         """Say whether it is live at a Unix time, by its row alone."""
-        if self.ended_at is not None or seconds >= self.ends_at.timestamp():
-            return False
-        return seconds < self.used_at.timestamp() + self.idle_seconds
+        return self.ended_at is None and seconds < self.ends
 
 
 class Sessions:
@@ -130,7 +139,7 @@ class Sessions:
 
     def touch(self, session: Session, seconds: float) -> None:
         """Note a use; it reaches the row with the next `flush`."""
-        if seconds - session.used_at.timestamp() > _USE_IS_WRITTEN_EVERY.total_seconds():
+        if seconds - session.used > _USE_IS_WRITTEN_EVERY_SECONDS:
             self._used[session.host, session.id] = seconds
 
     async def flush(self) -> None:

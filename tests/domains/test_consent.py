@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from safeconduct import consent
 from safeconduct.consent import Consent, Consents
@@ -46,6 +47,19 @@ async def _grant(database: Database, *all_of_them: Consent) -> None:
     async with database.write() as tx:
         for each in all_of_them:
             await consent.grant(tx, each)
+
+
+@pytest.mark.parametrize("lasts", [None, timedelta(days=90)])
+def test_a_consent_grants_until_the_moment_it_ends(
+    clock: ManualClock, lasts: timedelta | None
+) -> None:
+    yes, day = _consent(clock.now(), lasts=lasts), timedelta(days=1)
+    last = (clock.now() + 90 * day).timestamp()
+    assert yes.live_at(last - 0.001)
+    assert yes.live_at(last) is (lasts is None)
+
+    assert not replace(yes, ended_at=clock.now()).live_at(clock.seconds())
+    assert not replace(yes, expires_at=clock.now() + day).live_at(last - 0.001)
 
 
 @pytest.mark.requirement("C-01", "Z-13", "K-03", "X-01", "S-10")

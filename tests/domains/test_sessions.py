@@ -6,6 +6,7 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from safeconduct import sessions
 from safeconduct.core.clock import ManualClock
@@ -81,6 +82,17 @@ async def test_a_session_ends_when_idle_and_in_any_case(
 
     assert found is not None
     assert found.live_at((begun.opened_at + looked_at_after).timestamp()) is live
+
+
+def test_a_session_that_became_another_one_is_judged_anew(clock: ManualClock) -> None:
+    old, later = _session(clock.now()), (clock.now() + 31 * DAY).timestamp()
+    assert not old.live_at(later)
+
+    used = replace(old, used_at=old.used_at + 2 * DAY)
+    assert used.live_at(later)
+    assert not replace(used, ended_at=used.used_at).live_at(later)
+    assert not replace(used, ends_at=used.used_at).live_at(later)
+    assert not replace(used, idle_seconds=60).live_at(later)
 
 
 @pytest.mark.requirement("S-01")

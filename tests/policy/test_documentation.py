@@ -22,7 +22,7 @@ from safeconduct.policy import (
     check_bundle,
     known_data,
 )
-from safeconduct.policy.inspection import _BUILTINS, judge
+from safeconduct.policy.inspection import BUILTINS, judge
 from tests.fixtures.opa import Opa, OpaError, opa_library
 
 from .builders import TICKETS, a_request, at_levels, decided, some_facts
@@ -136,7 +136,7 @@ def test_the_built_ins_that_are_listed_are_those_that_may_be_called() -> None:
     listed = re.search(r"<!-- allowed -->(.*?)<!-- end -->", TEXT, re.DOTALL)
     assert listed is not None
 
-    assert set(re.findall(r"`([\w.]+)`", listed[1])) == _BUILTINS
+    assert set(re.findall(r"`([\w.]+)`", listed[1])) == BUILTINS
 
 
 def left_out() -> list[str]:
@@ -165,7 +165,7 @@ def test_opa_has_every_built_in_that_is_spoken_of() -> None:
         pytest.skip(why)
     unknown = [
         name
-        for name in [*_BUILTINS, *left_out(), *not_in_ours()]
+        for name in [*BUILTINS, *left_out(), *not_in_ours()]
         if not _known_to_opa(library, name)
     ]
 

@@ -28,6 +28,7 @@ from safeconduct.policy import (
     document,
     public_reason,
 )
+from safeconduct.policy.memory import Memory
 from safeconduct.policy.rego import ENTRY_POINT, interpreter
 
 from .builders import TICKETS, a_request, at_levels, at_once, decided, some_facts
@@ -41,6 +42,7 @@ class Scripted:
 
     def __init__(self, answer: bytes | EngineFailed) -> None:
         self.answer = answer
+        self.memory = Memory(None)
 
     async def evaluate(self, document: bytes) -> bytes:
         if isinstance(self.answer, EngineFailed):

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconduct.core.model import Level
+from safeconduct.core.model import AccessRequest, Level
 from safeconduct.policy import Facts, RelationFact, document
 from safeconduct.policy.schema import PolicyInput, input_schema
 
 from .builders import a_request, at_levels, some_facts
+from .strategies import facts as some
+from .strategies import requests
 
 PUBLISHED = Path(__file__).parent.parent.parent / "docs" / "policy-input.schema.json"
 MAYBE = [None, *Level]
@@ -64,3 +66,47 @@ def test_one_member_more_or_less_does_not_fit() -> None:
     for changed in (whole | {"extra": 1}, {k: v for k, v in whole.items() if k != "phase"}):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(changed, PolicyInput)
+
+
+def spelled(request: AccessRequest, facts: Facts) -> bytes:
+    """Write the document member by member, as the records there are were written."""
+    consent, tool = facts.consent, facts.tool
+    members = {
+        "arguments": request.arguments or {},
+        "phase": request.phase,
+        "caller": request.caller,
+        "action": request.action,
+        "resource": request.resource,
+        "subject": facts.subject,
+        "client": facts.client,
+        "session": facts.session,
+        "consent": consent
+        and {
+            "id": consent.id,
+            "level": consent.level.word,
+            "live": consent.live,
+            "granted_at": consent.granted_at,
+            "expires_at": consent.expires_at,
+        },
+        "ceiling": None if facts.ceiling is None else facts.ceiling.word,
+        "tool": {
+            "known": tool.known,
+            "enabled": tool.enabled,
+            "state": tool.state,
+            "level": tool.level.word,
+        },
+        "relations": facts.relations,
+        "environment": facts.environment,
+    }
+    return msgspec.json.encode(members)
+
+
+@given(requests(), some())
+def test_a_document_is_one_object_in_the_order_it_always_had(
+    request: AccessRequest, known: Facts
+) -> None:
+    written = document(request, known)
+
+    assert written.document == spelled(request, known)
+    assert written.document == b'{"arguments":%b,%b' % (written.arguments, written.basis[1:])
+    assert written.basis.startswith(written.settled + b',"environment":{"time":')

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from safeconduct import relations
 from safeconduct.core.clock import ManualClock
-from safeconduct.core.model import HostId, SubjectId
+from safeconduct.core.model import HostId, Level, ServerKey, SubjectId
 from safeconduct.relations import Ceilings, Graph, Relations, Tuple
 from safeconduct.storage import Change, Database, Feed
 
@@ -143,6 +143,23 @@ async def test_a_ceiling_that_expires_is_none(
     await _write(database, clock, "server:s#high@person:p[expiration:2030-01-01T00:00:00Z]")
 
     assert await ceilings.of(ACME, SubjectId("p"), ()) == {}
+
+
+@pytest.mark.parametrize("subject", ["person:p", "group:g#member"])
+async def test_who_has_no_ceiling_has_one_with_the_next_tuple_and_none_without_it(
+    database: Database, feed: Feed, clock: ManualClock, subject: str
+) -> None:
+    ceilings = Ceilings(database, feed)
+
+    async def on() -> Level | None:
+        return await ceilings.on(ACME, SubjectId("p"), ("g",), ServerKey("s"))
+
+    assert (await on(), await on()) == (None, None)
+    await _write(database, clock, f"server:s#medium@{subject}")
+    assert (await on(), await on()) == (Level.MEDIUM, Level.MEDIUM)
+    async with database.write() as tx:
+        await relations.remove(tx, ACME, Tuple.parse(f"server:s#medium@{subject}"))
+    assert await on() is None
 
 
 async def test_what_cannot_be_spelled_cannot_be_stored(

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from safeconduct.core.errors import Code, GatewayError
 from safeconduct.policy.machines import Machines
+from safeconduct.policy.memory import Memory
+from safeconduct.policy.reading import reads_of
 from safeconduct.policy.rego import is_panic
 
 if TYPE_CHECKING:
@@ -35,7 +37,13 @@ class EngineFailed(GatewayError):
 
 
 class Engine(Protocol):
-    """Runs the rules of one bundle."""
+    """Runs the rules of one bundle.
+
+    Attributes:
+        memory: Where its answers may be remembered.
+    """
+
+    memory: Memory
 
     async def evaluate(self, document: bytes) -> bytes:
         """Answer one input document (JSON) with one decision (JSON), not yet trusted.
@@ -62,6 +70,7 @@ class Embedded:
             BundleError: If they do not compile; the message names the file and the line.
         """
         self._machines = Machines(bundle)
+        self.memory = Memory(reads_of(self._machines.modules))
         self._watched = bundle.has_own_rules  # the built-in ones are known to be quick
         self._monotonic = monotonic
         self._rests_until = float("-inf")

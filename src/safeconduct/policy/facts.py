@@ -7,15 +7,17 @@ check that once more (`binding.rego`). The input document made here is what the 
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from safeconduct.core.model import (
     AccessRequest,
+    Caller,
     ClientId,
     ConsentId,
     Level,
+    Resource,
     ServerKey,
     SessionId,
     SubjectId,
@@ -137,9 +139,16 @@ class Facts(Value, frozen=True):
     environment: Environment
 
 
-class Input(NamedTuple):
-    """The input document in two pieces: the facts, and the arguments, which may be secret."""
+class Input(Value, frozen=True):
+    """The input document in pieces; arguments stand apart, since they may be secret.
 
+    Attributes:
+        settled: The beginning of `basis`: all of it but the environment, its last member.
+        basis: Everything but the arguments, as JSON.
+        arguments: Those, as JSON.
+    """
+
+    settled: bytes
     basis: bytes
     arguments: bytes
 
@@ -148,41 +157,71 @@ class Input(NamedTuple):
         return b'{"arguments":%b,%b' % (self.arguments, self.basis[1:])
 
 
+class _Consent(msgspec.Struct, gc=False):
+    id: ConsentId
+    level: str | None
+    live: bool
+    granted_at: str
+    expires_at: str | None
+
+
+class _Tool(msgspec.Struct, gc=False):
+    known: bool
+    enabled: bool
+    state: str
+    level: str | None
+
+
+class _Settled(msgspec.Struct, gc=False):
+    """What the document says before the environment: one call of C writes all of it."""
+
+    phase: str
+    caller: Caller
+    action: str
+    resource: Resource
+    subject: SubjectFacts
+    client: ClientFacts
+    session: SessionFacts | None
+    consent: _Consent | None
+    ceiling: str | None
+    tool: _Tool
+    relations: tuple[RelationFact, ...]
+
+
 def document(request: AccessRequest, facts: Facts) -> Input:
     """Write the input document: the request, the facts, and levels as words.
 
     Raises:
         ValueError, TypeError, msgspec.EncodeError: If an argument or attribute is not JSON.
     """
-    consent, tool = facts.consent, facts.tool
-    members = {
-        "phase": request.phase,
-        "caller": request.caller,
-        "action": request.action,
-        "resource": request.resource,
-        "subject": facts.subject,
-        "client": facts.client,
-        "session": facts.session,
-        "consent": consent
-        and {
-            "id": consent.id,
-            "level": consent.level.word,
-            "live": consent.live,
-            "granted_at": consent.granted_at,
-            "expires_at": consent.expires_at,
-        },
-        "ceiling": None if facts.ceiling is None else facts.ceiling.word,
-        "tool": {
-            "known": tool.known,
-            "enabled": tool.enabled,
-            "state": tool.state,
-            "level": tool.level.word,
-        },
-        "relations": facts.relations,
-        "environment": facts.environment,
-    }
-    arguments = b"{}" if request.arguments is None else _ENCODER.encode(request.arguments)
-    return Input(basis=_ENCODER.encode(members), arguments=arguments)
+    yes, tool, encode = facts.consent, facts.tool, _ENCODER.encode
+    consent = (
+        None
+        if yes is None
+        else _Consent(yes.id, _WORDS[yes.level], yes.live, yes.granted_at, yes.expires_at)
+    )
+    settled = encode(
+        _Settled(
+            request.phase,
+            request.caller,
+            request.action,
+            request.resource,
+            facts.subject,
+            facts.client,
+            facts.session,
+            consent,
+            _WORDS[facts.ceiling or 0],
+            _Tool(tool.known, tool.enabled, tool.state, _WORDS[tool.level]),
+            facts.relations,
+        )
+    )[:-1]
+    arguments = request.arguments
+    return Input(
+        settled=settled,
+        basis=b'%b,"environment":%b}' % (settled, encode(facts.environment)),
+        arguments=b"{}" if arguments is None else encode(arguments),
+    )
 
 
 _ENCODER = msgspec.json.Encoder()
+_WORDS = (None, *(level.word for level in Level))  # by number; no level has none

@@ -32,7 +32,11 @@ _kept = _Kept()
 
 
 class Machines:
-    """The machines of one bundle, a compiled one for each thread that asks."""
+    """The machines of one bundle, a compiled one for each thread that asks.
+
+    Attributes:
+        modules: What was compiled: the bundle's, spelled out.
+    """
 
     def __init__(self, bundle: Bundle) -> None:
         """Compile the rules for this thread at once, so that what is wrong shows now.
@@ -40,7 +44,8 @@ class Machines:
         Raises:
             BundleError: If they do not compile; the message names the file and the line.
         """
-        self._bundle = bundle
+        self.modules = exact(bundle.modules)
+        self._data = bundle.data
         self._compile()
 
     def current(self) -> regorus.Rvm:
@@ -54,7 +59,7 @@ class Machines:
         _kept.machines.pop(id(self), None)
 
     def _compile(self) -> regorus.Rvm:
-        machine = compiled(exact(self._bundle.modules), self._bundle.data)
+        machine = compiled(self.modules, self._data)
         # Machines whose owner is gone go now, in their own thread.
         ended = [key for key, (owner, _) in _kept.machines.items() if owner() is None]
         for key in ended:

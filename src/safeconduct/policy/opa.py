@@ -15,6 +15,7 @@ import msgspec
 from safeconduct.egress import UpstreamFailed
 from safeconduct.policy.bundle import Bundle
 from safeconduct.policy.engine import MAX_ANSWER_BYTES, EngineFailed
+from safeconduct.policy.memory import Memory
 from safeconduct.policy.opa_servers import Answered, OpaServer, OpaServers
 from safeconduct.policy.relocation import relocated
 
@@ -41,6 +42,7 @@ class OpaEngine:
         Raises:
             BundleError: If it cannot be put into an OPA server.
         """
+        self.memory = Memory(None)  # a server may be told of other rules, by others
         self._relocated = relocated(bundle)
         self._servers = servers
         self._path = f"/v1/data/{self._relocated.place}/answer"

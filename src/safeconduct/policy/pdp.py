@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from safeconduct.core.binding import Binding
 from safeconduct.core.decision import MOST_OBLIGATIONS, Decision, Obligation, Word
@@ -22,7 +23,7 @@ FAILED = "engine.failed"
 ALLOWED = "allowed"
 # What was asked, what was decided, the bundle that would have said the opposite, and its reason.
 Told = Callable[[AccessRequest, Decision, str, str], None]
-_NOTHING = Input(basis=b"", arguments=b"")
+_NOTHING = Input(settled=b"", basis=b"", arguments=b"")
 
 
 class Beside(Protocol):
@@ -106,31 +107,42 @@ class Pdp:
         given = _NOTHING
         try:
             given = document(request, facts)
-            answer = self._decoder.decode(await policy.engine.evaluate(given.document))
+            memory = policy.engine.memory
+            key = memory.key(given, facts.environment)
+            answered = memory.held.get(key)
+            if answered is None:
+                answered = self._understood(await policy.engine.evaluate(given.document))
+                memory.keep(key, answered)
         # What is not JSON going in, or not an answer coming out, is a deny like any other.
         except (EngineFailed, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
             return self._failed(policy.bundle, given)
-        decision = self._decision(answer, policy.bundle, given)
+        decision = replace(
+            answered,
+            id=self._new_id(),
+            bundle=policy.bundle,
+            basis=given.basis,
+            arguments=given.arguments,
+        )
         if policy.shadow is not None and self._told is not None:
             policy.shadow.beside(request, decision, given.document, self._told)
         return decision
 
-    def _decision(self, answer: Answer, bundle: str, given: Input) -> Decision:
+    def _understood(self, raw: bytes) -> Decision:
+        """Read an answer: a decision that is nobody's yet."""
+        answer = self._decoder.decode(raw)
         if not coherent(answer):
-            return self._failed(bundle, given)
+            raise EngineFailed("the policy's answer contradicts itself")
         return Decision(
-            id=self._new_id(),
+            id="",
             allow=answer.allow,
             reason=answer.reason,
             message=answer.message,
-            bundle=bundle,
+            bundle="",
             required_level=_level(answer.required_level),
             effective_level=_level(answer.effective_level),
             step_up=answer.step_up,
             obligations=answer.obligations,
             rules=answer.rules,
-            basis=given.basis,
-            arguments=given.arguments,
         )
 
     def _failed(self, bundle: str, given: Input = _NOTHING) -> Decision:

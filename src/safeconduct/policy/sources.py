@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from safeconduct.consent import Consent, Consents
 from safeconduct.core.binding import Binding, Question
 from safeconduct.core.clock import Clock
-from safeconduct.core.model import AccessRequest, HostId
+from safeconduct.core.model import AccessRequest, HostId, Value
 from safeconduct.people import People, Person
-from safeconduct.policy.answers import Answered, asked, told
+from safeconduct.policy.answers import Answered, Wanted, asked, told
 from safeconduct.policy.facts import (
     ClientFacts,
     ConsentFacts,
@@ -32,7 +32,7 @@ from safeconduct.relations import Ceilings, Tuple, membership_tuples
 from safeconduct.sessions import Session
 
 
-class Device(NamedTuple):
+class Device(Value, frozen=True):
     """From where a request comes, and what its sender says it is."""
 
     ip: str
@@ -111,6 +111,7 @@ class FactSources:
         groups = human.groups if human is not None else ()
         ceiling = await self._ceilings.on(host, subject, groups, server)
         seconds = self._clock.seconds()
+        own = self._questions(host)
         return Facts(
             subject=_subject(human, request),
             client=client,
@@ -118,7 +119,9 @@ class FactSources:
             consent=None if consent is None else _consent(consent, seconds),
             ceiling=ceiling,
             tool=tool,
-            relations=await self._relations(request, groups, bound, seconds),
+            relations=await self._relations(asked(request, bound, own), request, groups, seconds)
+            if bound or own
+            else (),
             environment=Environment(
                 time=_spelled(int(seconds)),
                 ip=device.ip,
@@ -129,20 +132,12 @@ class FactSources:
         )
 
     async def _relations(
-        self,
-        request: AccessRequest,
-        groups: tuple[str, ...],
-        bound: Sequence[Question],
-        seconds: float,
+        self, wanted: Wanted, request: AccessRequest, groups: tuple[str, ...], seconds: float
     ) -> tuple[RelationFact, ...]:
         """Have every question of the bindings, and of the host's rules, answered."""
-        caller = request.caller
-        own = self._questions(caller.host)
-        if not bound and not own:
-            return ()
-        wanted = asked(request, bound, own)
         if not wanted.questions:
             return ()
+        caller = request.caller
         answers = await self._relationships.answer(
             caller.host,
             wanted.known,

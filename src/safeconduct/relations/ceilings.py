@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote
 
 from sqlalchemy import select
@@ -41,6 +42,7 @@ def group(name: str) -> str:
     return f"group:{spelled}"
 
 
+@lru_cache(maxsize=4096)
 def members(name: str) -> str:
     """Spell everybody in a group as the subject of a tuple."""
     return f"{group(name)}#member"
@@ -97,7 +99,9 @@ class Ceilings:
         highest: Level | None = None
         for spelled in (person(subject), *map(members, groups)):
             key = (host, spelled)
-            levels = self._view.held(key) or await self._levels(*key)
+            levels = self._view.held(key)
+            if levels is None:
+                levels = await self._levels(*key)
             level = levels.get(server)
             if level is not None and (highest is None or level > highest):
                 highest = level

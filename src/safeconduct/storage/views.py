@@ -19,7 +19,11 @@ _RETRIES = 5
 
 
 class View(Generic[K, V]):
-    """A bounded, always current window on rows of one kind."""
+    """A bounded, always current window on rows of one kind.
+
+    Attributes:
+        held: Returns the value if it is in memory. Never waits; None means "ask `get`".
+    """
 
     def __init__(
         self,
@@ -47,12 +51,9 @@ class View(Generic[K, V]):
         self._kind = kind
         self._size = size
         self._held: OrderedDict[K, V] = OrderedDict()
+        self.held: Callable[[K], V | None] = self._held.get
         self._generation = 0
         feed.follow(self._on_change)
-
-    def held(self, key: K) -> V | None:
-        """Return the value if it is in memory. Never waits; None means "ask `get`"."""
-        return self._held.get(key)
 
     async def get(self, key: K) -> V | None:
         """Return the value, reading it once if it is not in memory."""
