@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         "_keep_seconds",
         "_limits",
         "_loop",
+        "_most_fields",
         "_owner",
         "_parser",
         "_paused",
@@ -72,6 +73,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, *, owner: Owner, limits: Limits) -> None:
         self._owner = owner
         self._limits = limits
+        self._most_fields = limits.header_count
         self._small_bytes = min(limits.line_bytes, limits.head_bytes)
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
@@ -171,7 +173,8 @@ class Connection(asyncio.Protocol):
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        if self._state not in _ANSWERED:
+        before = self._state
+        if before not in _ANSWERED:
             self.abort()
             return
         self._quiet_bytes += len(data)
@@ -187,7 +190,7 @@ class Connection(asyncio.Protocol):
         elif self._quiet_bytes > self._limits.head_bytes:
             self._end(UpstreamFailed("the upstream sends too much beside the answer", sent=True))
         elif self._reply is not None:
-            self._pace(self._reply)
+            self._pace(self._reply, begun=before == _HEAD)
 
     def eof_received(self) -> None:
         if self._state == _BODY and self._until_eof and _said_goodbye(self._transport):
@@ -211,7 +214,7 @@ class Connection(asyncio.Protocol):
         # the head is complete; until then `data_received` bounds whatever comes.
         fields = self._fields
         fields.append((name.lower(), value))
-        if len(fields) > self._limits.header_count:
+        if len(fields) > self._most_fields:
             raise _too_many()
 
     def on_headers_complete(self) -> None:
@@ -293,7 +296,6 @@ class Connection(asyncio.Protocol):
         self._state = _BODY
         self._fields = []  # the trailer has its own allowance
         self._reply = reply
-        self._deadline = self._clock() + self._limits.idle_seconds
         head = self._head
         assert head is not None
         if head.done():
@@ -302,14 +304,14 @@ class Connection(asyncio.Protocol):
             raise UpstreamFailed("the exchange was given up", sent=True)
         head.set_result(reply)
 
-    def _pace(self, reply: Reply) -> None:
-        """After a piece of the body: a new deadline, and a pause when the reader is behind."""
+    def _pace(self, reply: Reply, *, begun: bool) -> None:
+        """After a head or a piece of the body: a new deadline, and a pause for a slow reader."""
         if reply.held > self._limits.buffer_bytes and not self._paused:
             assert self._transport is not None
             self._paused = True
             self._transport.pause_reading()
             self._deadline = self._clock() + self._limits.stalled_seconds
-        elif self._quiet_bytes == 0 and not self._paused:
+        elif (begun or self._quiet_bytes == 0) and not self._paused:
             self._deadline = self._clock() + self._limits.idle_seconds
 
     def _finish(self) -> None:

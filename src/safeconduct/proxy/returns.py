@@ -102,17 +102,16 @@ class Returns:
             reading = _reading(call, reply.status, media, raw)
             if reading is None:
                 status = 202 if call.exchange.verb == "POST" else reply.status
-                answer, outcome = Answer(status, ()), "ok"
+                headers, body, outcome = (), b"", "ok"
             else:
                 body = raw if _passes(call, reading) else await self._judged(call, raw, reading)
                 headers = self._headers(refusals.JSON_HEADERS, call, reply)
-                answer, outcome = Answer(reply.status, headers, body), reading.outcome
+                status, outcome = reply.status, reading.outcome
         except BaseException:
             await reply.aclose()
             raise
-        sent = len(raw_body(answer))
-        self._records.outcome(call, record, outcome, status=reply.status, sent=sent)
-        return answer
+        self._records.outcome(call, record, outcome, status=reply.status, sent=len(body))
+        return Answer(status, headers, body)
 
     async def _judged(self, call: Call, raw: bytes, reading: results.Reading) -> bytes:
         """Return an answer's bytes, changed only where an obligation or a list asks for it."""
