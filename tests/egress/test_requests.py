@@ -1,9 +1,11 @@
 """One request in, one request out: nothing a caller passes can frame or begin another."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from safeconduct.core.errors import Refused
-from safeconduct.egress.requests import Origin, RequestWriter, parse_url
+from safeconduct.egress.requests import Fields, Origin, _start, parse_url, write
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_a_url_that_can_be_read_in_two_ways_is_refused(url: str) -> None:
 def test_a_request_is_written_whole() -> None:
     target = parse_url("http://a.test/mcp")
 
-    written = RequestWriter().write(target, "POST", [(b"Accept", b"a, b")], b"{}")
+    written = write(target, "POST", [(b"Accept", b"a, b")], b"{}")
 
     assert written == (
         b"POST /mcp HTTP/1.1\r\nhost: a.test\r\nuser-agent: safeconduct\r\n"
@@ -76,7 +78,7 @@ def test_a_request_is_written_whole() -> None:
 def test_a_length_is_sent_where_a_body_is_or_is_expected(
     method: str, body: bytes, length: bool
 ) -> None:
-    written = RequestWriter().write(parse_url("http://a.test/"), method, [], body)
+    written = write(parse_url("http://a.test/"), method, [], body)
 
     assert (b"content-length" in written) is length
 
@@ -84,7 +86,7 @@ def test_a_length_is_sent_where_a_body_is_or_is_expected(
 @pytest.mark.parametrize("method", ["HEAD", "CONNECT", "get", "GET /x HTTP/1.1\r\nx:", "", "TRACE"])
 def test_a_method_that_changes_framing_is_not_sent(method: str) -> None:
     with pytest.raises(Refused):
-        RequestWriter().write(parse_url("http://a.test/"), method, [], b"")
+        write(parse_url("http://a.test/"), method, [], b"")
 
 
 @pytest.mark.requirement("SEC-61")
@@ -113,24 +115,52 @@ def test_a_method_that_changes_framing_is_not_sent(method: str) -> None:
     ],
 )
 def test_a_header_that_would_frame_or_split_is_refused(header: tuple[bytes, bytes]) -> None:
-    writer = RequestWriter()
+    write(parse_url("http://a.test/"), "POST", [(b"ok", b"1"), (b"x", b"good")], b"")
     for _ in range(2):  # a refused name is not remembered as a good one
         with pytest.raises(Refused):
-            writer.write(parse_url("http://a.test/"), "POST", [(b"ok", b"1"), header], b"")
+            write(parse_url("http://a.test/"), "POST", [(b"ok", b"1"), header], b"")
+        with pytest.raises(Refused):
+            Fields([header, (b"ok", b"1")])
 
 
 @pytest.mark.parametrize("value", [b"", b"a\tb", b"\xe9\xff", b"=?base64?eA==?="])
 def test_the_values_beside_them_are_sent_as_they_are(value: bytes) -> None:
-    written = RequestWriter().write(parse_url("http://a.test/"), "POST", [(b"x", value)], b"")
+    written = write(parse_url("http://a.test/"), "POST", [(b"x", value)], b"")
 
     assert b"\r\nx: " + value + b"\r\n" in written
 
 
+@given(
+    headers=st.lists(
+        st.tuples(st.sampled_from([b"x", b"x-long", b"Accept"]), st.binary(max_size=6)), max_size=4
+    )
+)
+def test_fields_checked_once_are_sent_as_the_same_fields_checked_each_time(
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    targets = [parse_url("http://a.test/x"), parse_url("https://b.test/y")]
+    if any(set(value) & {*range(9), *range(10, 32), 127} for _, value in headers):
+        with pytest.raises(Refused):
+            Fields(headers)
+        return
+
+    kept = Fields(headers)
+
+    for target in targets:
+        for method, body in [("POST", b"{}"), ("POST", b"1"), ("GET", b"")]:
+            written = write(target, method, kept, body)
+            assert written == write(target, method, headers, body)
+            assert written.startswith(method.encode() + target.tail)
+
+
+def test_two_line_ends_that_make_up_for_each_other_are_refused() -> None:
+    """The controls are counted over all values together, so one must not stand for another."""
+    with pytest.raises(Refused):
+        Fields([(b"a", b"\r\n"), (b"b", b"")])
+
+
 def test_the_memory_of_names_is_bounded() -> None:
-    writer = RequestWriter()
-    target = parse_url("http://a.test/")
-
     for number in range(5000):
-        writer.write(target, "GET", [(b"x-%d" % number, b"1")], b"")
+        Fields([(b"x-%d" % number, b"1")])
 
-    assert len(writer._names) <= 1024
+    assert _start.cache_info().currsize <= 1024

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from safeconduct.egress.failures import Limits, UpstreamFailed
+from safeconduct.egress.failures import Limits, UpstreamFailed, UpstreamTimeout
 from safeconduct.egress.wire import Connection
 
 FRAGMENTS = [
@@ -198,3 +198,218 @@ async def test_a_status_that_cannot_lead_to_an_answer_is_refused_at_once(
     assert wire.aborted
     with pytest.raises(UpstreamFailed):
         await head
+
+
+Lines = list[tuple[int, int]]
+LINES = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 16)), max_size=6)
+
+
+def spelled(lines: Lines) -> bytes:
+    return b"".join(b"%b: %b\r\n" % (b"n" * name, b"v" * value) for name, value in lines)
+
+
+def fits(lines: Lines, limits: Limits) -> bool:
+    sizes = [name + value for name, value in lines]
+    return (
+        len(sizes) <= limits.header_count
+        and all(size <= limits.line_bytes for size in sizes)
+        and sum(sizes) + 4 * len(sizes) <= limits.head_bytes
+    )
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(early=LINES, lines=LINES, trailer=LINES)
+@example(early=[], lines=[(8, 8)] * 3, trailer=[])  # exactly 88 bytes with the coding
+@example(early=[], lines=[(8, 8), (8, 8), (8, 9)], trailer=[])
+@example(early=[(1, 0)], lines=[(8, 8)] * 3, trailer=[])
+@example(early=[(8, 8)], lines=[(8, 8)] * 2, trailer=[(8, 8)] * 4)
+@example(early=[], lines=[], trailer=[(12, 13)])
+@example(early=[], lines=[(12, 13)], trailer=[])
+@example(early=[], lines=[], trailer=[(12, 10)] * 3)
+@example(early=[], lines=[], trailer=[(12, 10)] * 4)
+@example(early=[(1, 1)] * 2, lines=[(1, 1)] * 2, trailer=[(1, 1)] * 4)
+@example(early=[(1, 1)] * 2, lines=[(1, 1)] * 3, trailer=[])
+async def test_a_head_and_a_trailer_are_taken_up_to_the_limits_and_not_beyond(
+    sock: socket.socket, early: Lines, lines: Lines, trailer: Lines
+) -> None:
+    """Interim responses have no allowance of their own; trailers do."""
+    coded = (len(b"transfer-encoding"), len(b"chunked"))
+    limits = Limits(head_bytes=88, line_bytes=24, header_count=5)
+    head = b"HTTP/1.1 103 E\r\n" + spelled(early) + b"\r\nHTTP/1.1 200 OK\r\n" + spelled(lines)
+    data = head + b"transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n" + spelled(trailer) + b"\r\n"
+
+    seen = await outcome(sock, [data], limits)
+
+    if fits([*early, *lines, coded], limits) and fits(trailer, limits):
+        assert seen is not None
+        kept = [(b"n" * name, b"v" * value) for name, value in lines]
+        assert seen == (200, (*kept, (b"transfer-encoding", b"chunked")), b"hi")
+    else:
+        assert seen is None
+
+
+@pytest.mark.requirement("SEC-64")
+@pytest.mark.parametrize("place", [b"", b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"])
+async def test_too_many_fields_are_refused_before_they_have_ended(
+    sock: socket.socket, place: bytes
+) -> None:
+    """Each costs far more to keep than to send, so no piece may bring a crowd of them."""
+    keeper, wire = Keeper(), Wire(sock)
+    connection = Connection(owner=keeper, limits=Limits())
+    connection.connection_made(wire)
+    head = connection.send(b"request")
+    connection.data_received(b"HTTP/1.1 200 OK\r\n" + place + b"a:\r\n" * 50_000)
+
+    assert wire.aborted
+    assert len(connection._fields) <= 201
+    with pytest.raises(UpstreamFailed):
+        await (await head).read(10)
+
+
+@pytest.mark.requirement("SEC-64")
+async def test_a_field_without_an_end_is_refused_as_soon_as_it_is_longer_than_a_head(
+    sock: socket.socket,
+) -> None:
+    keeper, wire = Keeper(), Wire(sock)
+    connection = Connection(owner=keeper, limits=Limits())
+    connection.connection_made(wire)
+    head = connection.send(b"request")
+    connection.data_received(b"HTTP/1.1 200 OK\r\nx: ")
+    for _ in range(65):
+        assert not wire.aborted
+        connection.data_received(b"y" * 1000)
+    connection.data_received(b"y" * 1000)
+
+    assert wire.aborted
+    with pytest.raises(UpstreamFailed):
+        await head
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(first=STREAMS, second=STREAMS, sizes=CUTS)
+@example(
+    first=b"HTTP/1.1 100 C\r\n\r\n" * 8
+    + b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: x\r\nU: y\r\n\r\n",
+    second=b"HTTP/1.1 100 C\r\nX: y\r\n\r\n" * 8
+    + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+    sizes=[],
+)
+@example(
+    first=b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 0\r\n\r\n",
+    second=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    sizes=[],
+)
+@example(
+    first=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    second=b"HTTP/1.1 200 OK\r\n\r\nhi",
+    sizes=[],
+)
+@example(
+    first=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nT: x\r\n\r\n",
+    second=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    sizes=[],
+)
+async def test_an_answer_is_read_alike_on_a_connection_that_carried_another(
+    sock: socket.socket, first: bytes, second: bytes, sizes: list[int]
+) -> None:
+    async def read(*answers: bytes) -> object:
+        keeper, wire = Keeper(), Wire(sock)
+        connection = Connection(owner=keeper, limits=Limits())
+        connection.connection_made(wire)
+        for number, data in enumerate(answers):
+            if keeper.words != ["free"] * number:
+                return "spent"
+            head = connection.send(b"request")
+            for piece in cut(data, sizes):
+                if not wire.aborted and keeper.words == ["free"] * number:
+                    connection.data_received(piece)
+        kept = len(keeper.words) == len(answers) and keeper.words[-1] == "free"
+        seconds = connection._keep_seconds if kept else None
+        if keeper.words == ["free"] * (len(answers) - 1):
+            connection.eof_received()
+        connection.connection_lost(None)
+        try:
+            reply = head.result()
+            return seconds, reply.status, tuple(reply.headers), await reply.read(1 << 20)
+        except UpstreamFailed as error:
+            return seconds, str(error)
+
+    after = await read(first, second)
+    if after != "spent":
+        assert after == await read(second)
+
+
+@pytest.mark.parametrize(("head_bytes", "taken"), [(600, True), (599, False)])
+async def test_the_shortest_fields_count_for_what_they_would_be_with_blanks(
+    sock: socket.socket, head_bytes: int, taken: bool
+) -> None:
+    limits = Limits(head_bytes=head_bytes, line_bytes=1000)
+    data = b"HTTP/1.1 204 No\r\n" + b"a:b\r\n" * 100 + b"\r\n"
+
+    assert (await outcome(sock, [data], limits) is not None) is taken
+
+
+@pytest.mark.parametrize(
+    ("pieces", "on_time"),
+    [
+        ([b""], True),
+        ([b"2\r\nhi\r\n"], True),
+        ([b"", b"2\r\nhi\r\n"], True),
+        ([b"", b"2;" + b"x" * 100], False),
+        ([b"2\r\nhi\r\n", b"2;" + b"x" * 100], False),
+    ],
+    ids=["head", "head and piece", "piece", "no piece", "no second piece"],
+)
+async def test_a_head_and_each_piece_of_a_body_give_it_new_time_and_nothing_else_does(
+    sock: socket.socket, pieces: list[bytes], on_time: bool
+) -> None:
+    now = asyncio.get_running_loop().time()
+    wire = Wire(sock)
+    limits = Limits(head_seconds=100.0, idle_seconds=1000.0)
+    connection = Connection(owner=Keeper(), limits=limits)
+    connection.connection_made(wire)
+    head = connection.send(b"request")
+    begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for piece in [begin + pieces[0], *pieces[1:]]:
+        connection._deadline = now + 10.0  # as if much of its time were over
+        connection.data_received(piece)
+    reply = await head
+
+    connection.tick(now + 999.0)
+    assert wire.aborted is not on_time
+    connection.tick(now + 1100.0)
+    assert wire.aborted
+    with pytest.raises(UpstreamTimeout):
+        async for _ in reply:
+            pass
+
+
+async def test_what_is_at_hand_is_the_whole_body_or_nothing(sock: socket.socket) -> None:
+    connection = Connection(owner=Keeper(), limits=Limits())
+    connection.connection_made(Wire(sock))
+    head = connection.send(b"request")
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi")
+    reply = await head
+
+    assert reply.at_hand(1000) is None
+    connection.data_received(b"yo")
+    assert reply.at_hand(3) is None
+    assert reply.at_hand(1000) == b"hiyo"
+    assert reply.at_hand(1000) == b""
+
+
+async def test_what_broke_is_never_at_hand(sock: socket.socket) -> None:
+    connection = Connection(owner=Keeper(), limits=Limits())
+    connection.connection_made(Wire(sock))
+    head = connection.send(b"request")
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi")
+    connection.eof_received()
+    reply = await head
+
+    assert reply.at_hand(1000) is None
+    with pytest.raises(UpstreamFailed):
+        await reply.read(1000)

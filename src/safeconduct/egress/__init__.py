@@ -7,12 +7,14 @@ from safeconduct.egress.git import GitBranch, GitCommit, GitFailed, GitLimits
 from safeconduct.egress.http import FetchedDocument, Fetcher, FetchFailed
 from safeconduct.egress.mail import Mailer, MailFailed
 from safeconduct.egress.reply import Reply
+from safeconduct.egress.requests import Fields
 from safeconduct.egress.stream import Transport
 
 __all__ = [
     "FetchFailed",
     "FetchedDocument",
     "Fetcher",
+    "Fields",
     "GitBranch",
     "GitCommit",
     "GitFailed",

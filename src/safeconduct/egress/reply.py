@@ -35,7 +35,8 @@ class Reply:
 
     Attributes:
         status: 200 to 599.
-        headers: In the order received, names lower-cased; trailers are dropped.
+        headers: In the order received, names lower-cased, values with the blanks around them;
+            trailers are dropped.
         length: What Content-Length promised, or None.
         held: Cost of the unread pieces, for the connection's back-pressure.
     """
@@ -54,7 +55,6 @@ class Reply:
 
     def __init__(
         self,
-        *,
         status: int,
         headers: list[tuple[bytes, bytes]],
         length: int | None,
@@ -80,12 +80,20 @@ class Reply:
             UpstreamFailed: If a field that decides how the answer is understood is there
                 twice and the two differ.
         """
-        found = [value for known, value in self.headers if known == name]
-        if not found:
-            return None
-        if name in _SINGLE and any(value != found[0] for value in found):
-            raise UpstreamFailed("the upstream contradicts itself in a header", name, sent=True)
-        return found[0]
+        found = None
+        for known, padded in self.headers:
+            if known != name:
+                continue
+            value = padded.strip(b" \t")
+            if found is None:
+                found = value
+            elif value != found and name in _SINGLE:
+                raise UpstreamFailed("the upstream contradicts itself in a header", name, sent=True)
+        return found
+
+    def at_hand(self, limit: int) -> bytes | None:
+        """Return the whole body if it is here and not too long, else None: `read`, not waiting."""
+        return self._take() if self._ended and self.held <= limit else None
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body; leaving early, by error or cancellation, closes the connection.
@@ -93,8 +101,9 @@ class Reply:
         Raises:
             UpstreamFailed: If the body is longer than `limit` bytes or does not arrive whole.
         """
-        if self._ended and self.held <= limit:
-            return self._take()
+        body = self.at_hand(limit)
+        if body is not None:
+            return body
         taken: list[bytes] = []
         size = 0
         try:
@@ -141,19 +150,22 @@ class Reply:
         """Add a piece of the body; for the connection only."""
         self._pieces.append(piece)
         self.held += len(piece) + _PIECE_OVERHEAD
-        self._wake()
+        if self._waiter is not None:
+            _wake(self._waiter)
 
     def finish(self) -> None:
         """Mark the end of the body; for the connection only."""
         self._ended = True
         self._source = None
-        self._wake()
+        if self._waiter is not None:
+            _wake(self._waiter)
 
     def fail(self, error: UpstreamFailed) -> None:
         """End the body with an error, raised after what had arrived; for the connection only."""
         self._error = error
         self._source = None
-        self._wake()
+        if self._waiter is not None:
+            _wake(self._waiter)
 
     def _take(self) -> bytes:
         pieces = self._pieces
@@ -164,9 +176,10 @@ class Reply:
             self._source.drained()
         return chunk
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _too_long() -> UpstreamFailed:

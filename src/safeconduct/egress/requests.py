@@ -6,6 +6,7 @@ ours alone, and no value can start a line of its own (RFC 9112 section 11.1, 11.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -14,7 +15,7 @@ from safeconduct.core.errors import Code, Refused
 from safeconduct.egress.addresses import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
 _MAX_URL = 2048
 _MAX_NAMES = 1024
@@ -26,7 +27,7 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROLS = bytes([*range(9), *range(10, 32), 127])
 
 # HEAD and CONNECT change how a response is framed; nobody here needs them.
-_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHODS = {name: name.encode() for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 _OURS = frozenset(
@@ -114,44 +115,58 @@ def _authority(origin: Origin) -> str:
     return host if origin.port == default else f"{host}:{origin.port}"
 
 
-class RequestWriter:
-    """Writes requests; remembers the field names it has already checked."""
+class Fields:
+    """A caller's header fields as the lines they are sent as, checked when they are made.
 
-    def __init__(self) -> None:
-        self._names: dict[bytes, bytes] = {}
+    They hold nothing of a target, so whoever sends the same ones again may keep them.
+    """
 
-    def write(
-        self, target: Target, method: str, headers: Sequence[tuple[bytes, bytes]], body: bytes
-    ) -> bytes:
-        """Return the whole request.
+    __slots__ = ("lines",)
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Check fields and write them.
 
         Raises:
-            Refused: If the method is not one of ours, a field is not the caller's to send, or
-                a name or value holds what must not be in it.
+            Refused: If a field is not the caller's to send, or a name or value holds what must
+                not be in it.
         """
-        if method not in _METHODS:
-            raise Refused(Code.METHOD_NOT_ALLOWED, "this method is not sent to upstream servers")
-        names = self._names
         parts: list[bytes] = []
         for name, value in headers:
-            parts += (names.get(name) or self._checked(name), value, b"\r\n")
-        fields = b"".join(parts)
+            parts += (_start(name), value, b"\r\n")
+        self.lines = b"".join(parts)
+        line_ends = 2 * (len(parts) // 3)
         # One pass over all values: the only control characters left are our own line ends.
-        if len(fields) - len(fields.translate(None, _CONTROLS)) != 2 * len(headers):
+        if len(self.lines) - len(self.lines.translate(None, _CONTROLS)) != line_ends:
             raise Refused(Code.INVALID_MESSAGE, "a header value holds a control character")
-        length = (
-            b"content-length: %d\r\n\r\n" % len(body)
-            if body or method in _METHODS_WITH_BODY
-            else b"\r\n"
-        )
-        return b"".join((method.encode("ascii"), target.tail, fields, length, body))
 
-    def _checked(self, name: bytes) -> bytes:
-        if not _TOKEN.fullmatch(name):
-            raise Refused(Code.INVALID_MESSAGE, "a header name is not a token")
-        if name.lower() in _OURS:
-            raise Refused(Code.INVALID_MESSAGE, "this header is not the caller's to send")
-        if len(self._names) >= _MAX_NAMES:
-            self._names.clear()
-        line = self._names[name] = name + b": "
-        return line
+
+def write(
+    target: Target, method: str, headers: Fields | Iterable[tuple[bytes, bytes]], body: bytes
+) -> bytes:
+    """Return the whole request.
+
+    Raises:
+        Refused: If the method is not one of ours, or a field cannot be sent.
+    """
+    verb = _METHODS.get(method)
+    if verb is None:
+        raise Refused(Code.METHOD_NOT_ALLOWED, "this method is not sent to upstream servers")
+    lines = headers.lines if isinstance(headers, Fields) else Fields(headers).lines
+    if body or method in _METHODS_WITH_BODY:
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        return b"".join((verb, target.tail, lines, length, body))
+    return b"".join((verb, target.tail, lines, b"\r\n"))
+
+
+@functools.lru_cache(maxsize=_MAX_NAMES)  # the same few names, again and again
+def _start(name: bytes) -> bytes:
+    """Return how the line of a field with this name starts.
+
+    Raises:
+        Refused: If the name is none, or one of ours.
+    """
+    if not _TOKEN.fullmatch(name):
+        raise Refused(Code.INVALID_MESSAGE, "a header name is not a token")
+    if name.lower() in _OURS:
+        raise Refused(Code.INVALID_MESSAGE, "this header is not the caller's to send")
+    return name + b": "

@@ -15,11 +15,11 @@ from safeconduct.egress.addresses import Reach
 from safeconduct.egress.dial import Dialer, Resolve
 from safeconduct.egress.failures import Limits, UpstreamFailed
 from safeconduct.egress.pool import Pool
-from safeconduct.egress.requests import Origin, RequestWriter, Target, parse_url
+from safeconduct.egress.requests import Fields, Origin, Target, parse_url, write
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from safeconduct.egress.reply import Reply
     from safeconduct.egress.wire import Connection
@@ -52,7 +52,6 @@ class Transport:
         self._limits = limits or Limits()
         reach = Reach(allow_loopback=allow_loopback, allow_private=allow_private)
         self._dialer = Dialer(reach=reach, limits=self._limits, tls=tls, resolve=resolve)
-        self._writer = RequestWriter()
         self._targets: dict[str, tuple[Target, Pool]] = {}
         self._pools: WeakValueDictionary[Origin, Pool] = WeakValueDictionary()
         self._ticker: asyncio.TimerHandle | None = None
@@ -63,7 +62,7 @@ class Transport:
         url: str,
         *,
         method: str = "POST",
-        headers: Sequence[tuple[bytes, bytes]] = (),
+        headers: Fields | Iterable[tuple[bytes, bytes]] = (),
         body: bytes = b"",
     ) -> Reply:
         """Send one request and return its reply as soon as the head has arrived.
@@ -81,7 +80,7 @@ class Transport:
             Refused: If the request is not one that is ever sent.
         """
         target, pool = self._targets.get(url) or self._target(url)
-        request = self._writer.write(target, method, headers, body)
+        request = write(target, method, headers, body)
         connection = pool.take() or await pool.acquire()
         head = connection.send(request)
         try:

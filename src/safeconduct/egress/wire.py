@@ -23,7 +23,7 @@ from safeconduct.egress.reply import Reply
 _IDLE, _HEAD, _BODY, _CLOSED = range(4)
 _ANSWERED = frozenset({_HEAD, _BODY})
 
-_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"content-encoding", b"keep-alive"})
+_FRAMING = frozenset({b"transfer-encoding", b"content-encoding", b"keep-alive"})
 _WITHOUT_BODY = frozenset({204, 304})
 _VERSIONS = frozenset({"1.1", "1.0"})
 _KEEP_ALIVE_TIMEOUT = re.compile(rb"(?:^|[,\s])timeout\s*=\s*(\d{1,6})(?!\d)", re.IGNORECASE)
@@ -45,25 +45,26 @@ class Connection(asyncio.Protocol):
     """One connection, one exchange at a time."""
 
     __slots__ = (
+        "_clock",
         "_complete",
         "_deadline",
-        "_field_count",
+        "_fields",
         "_head",
-        "_head_bytes",
-        "_headers",
         "_interim",
         "_interim_count",
         "_keep",
         "_keep_seconds",
-        "_length",
         "_limits",
         "_loop",
+        "_most_fields",
         "_owner",
         "_parser",
         "_paused",
         "_poll",
         "_quiet_bytes",
         "_reply",
+        "_skipped",
+        "_small_bytes",
         "_state",
         "_transport",
         "_until_eof",
@@ -72,7 +73,10 @@ class Connection(asyncio.Protocol):
     def __init__(self, *, owner: Owner, limits: Limits) -> None:
         self._owner = owner
         self._limits = limits
+        self._most_fields = limits.header_count
+        self._small_bytes = min(limits.line_bytes, limits.head_bytes)
         self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
         self._parser: Any = httptools.HttpResponseParser(self)
         self._poll = select.poll()
         self._transport: asyncio.Transport | None = None
@@ -81,20 +85,16 @@ class Connection(asyncio.Protocol):
         self._state = _IDLE
         self._deadline = inf
         self._paused = False
-        self._reset()
-
-    def _reset(self) -> None:
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._field_count = 0
-        self._head_bytes = 0
+        # Of one exchange; `send` begins some anew, a response's head or its end the others.
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._skipped = 0
         self._quiet_bytes = 0
         self._interim = False
         self._interim_count = 0
         self._complete = False
         self._keep = False
-        self._keep_seconds = self._limits.pool_idle_seconds
+        self._keep_seconds = 0.0
         self._until_eof = False
-        self._length: int | None = None
 
     # For the pool
 
@@ -118,21 +118,23 @@ class Connection(asyncio.Protocol):
             self._state == _IDLE
             and self._transport is not None
             and not self._transport.is_closing()
-            and self._loop.time() < self._deadline
+            and self._clock() < self._deadline
             and not self._poll.poll(0)
         )
 
     def send(self, request: bytes) -> asyncio.Future[Reply]:
         """Write one request; the future gives its reply once the response's head is in."""
         assert self._transport is not None
-        self._reset()
+        self._fields = []
+        self._quiet_bytes = self._interim_count = 0
+        self._complete = False
         self._state = _HEAD
-        self._deadline = self._loop.time() + self._limits.head_seconds
-        self._head = self._loop.create_future()
+        self._deadline = self._clock() + self._limits.head_seconds
+        head = self._head = self._loop.create_future()
         # At the end of the loop's turn, with everybody else's: several writes in a row wake
         # the other side once, which costs more than writing.
         self._loop.call_soon(self._write, request)
-        return self._head
+        return head
 
     def _write(self, request: bytes) -> None:
         if self._transport is not None and self._state != _CLOSED:
@@ -157,7 +159,7 @@ class Connection(asyncio.Protocol):
         """Go on reading after a pause."""
         if self._paused and self._transport is not None and not self._transport.is_closing():
             self._paused = False
-            self._deadline = self._loop.time() + self._limits.idle_seconds
+            self._deadline = self._clock() + self._limits.idle_seconds
             self._transport.resume_reading()
 
     # asyncio.Protocol
@@ -171,7 +173,8 @@ class Connection(asyncio.Protocol):
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        if self._state not in _ANSWERED:
+        before = self._state
+        if before not in _ANSWERED:
             self.abort()
             return
         self._quiet_bytes += len(data)
@@ -187,7 +190,7 @@ class Connection(asyncio.Protocol):
         elif self._quiet_bytes > self._limits.head_bytes:
             self._end(UpstreamFailed("the upstream sends too much beside the answer", sent=True))
         elif self._reply is not None:
-            self._pace(self._reply)
+            self._pace(self._reply, begun=before == _HEAD)
 
     def eof_received(self) -> None:
         if self._state == _BODY and self._until_eof and _said_goodbye(self._transport):
@@ -207,20 +210,18 @@ class Connection(asyncio.Protocol):
             raise _Unsolicited
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        size = len(name) + len(value)
-        self._head_bytes += size + 4
-        self._field_count += 1
-        limits = self._limits
-        if (
-            self._field_count > limits.header_count
-            or size > limits.line_bytes
-            or self._head_bytes > limits.head_bytes
-        ):
-            raise UpstreamFailed("the upstream sends too many headers", sent=True)
-        if self._state == _HEAD:  # else it is a trailer: counted, and dropped
-            self._headers.append((name.lower(), value.strip(b" \t")))
+        # Counted at once, as empty ones cost more to keep than to send. Bytes are counted when
+        # the head is complete; until then `data_received` bounds whatever comes.
+        fields = self._fields
+        fields.append((name.lower(), value))
+        if len(fields) > self._most_fields:
+            raise _too_many()
 
     def on_headers_complete(self) -> None:
+        fields = self._fields
+        # A field counts for at most one byte more than it takes on the wire.
+        if self._quiet_bytes + len(fields) > self._small_bytes:
+            self._measure()
         status = self._parser.get_status_code()
         if status < 200:
             self._skip_interim(status)
@@ -228,14 +229,19 @@ class Connection(asyncio.Protocol):
         version = self._parser.get_http_version()
         if status > 599 or version not in _VERSIONS:
             raise UpstreamFailed("the upstream's status line is not HTTP/1.1", sent=True)
-        chunked = False
-        for name, value in self._headers:
-            if name in _FRAMING:
-                chunked = self._framing(name, value) or chunked
+        if self._interim_count:
+            del fields[: self._skipped]
+        self._keep_seconds = self._limits.pool_idle_seconds
+        length, chunked = None, False
+        for name, value in fields:
+            if name == b"content-length":  # httptools refuses a second, and an odd one
+                length = int(value)
+            elif name in _FRAMING:
+                chunked = self._framing(name, value.strip(b" \t")) or chunked
         if chunked and version == "1.0":
             raise UpstreamFailed("the upstream's framing is ambiguous", sent=True)
-        self._until_eof = not (chunked or self._length is not None or status in _WITHOUT_BODY)
-        self._begin(Reply(status=status, headers=self._headers, length=self._length, source=self))
+        self._until_eof = not (chunked or length is not None or status in _WITHOUT_BODY)
+        self._begin(Reply(status, fields, length, self))
 
     def on_body(self, piece: bytes) -> None:
         self._quiet_bytes = 0
@@ -245,31 +251,40 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = False
-            self._headers = []
             return
+        if self._fields:  # a trailer
+            self._measure()
         self._complete = True
         self._keep = self._parser.should_keep_alive()
 
     # Inside
 
+    def _measure(self) -> None:
+        """Count each field's bytes, and those of all: names, values and what stands between."""
+        limits, head_bytes = self._limits, 0
+        for name, value in self._fields:
+            size = len(name) + len(value)
+            head_bytes += size + 4
+            if size > limits.line_bytes or head_bytes > limits.head_bytes:
+                raise _too_many()
+
     def _skip_interim(self, status: int) -> None:
         self._interim = True
         self._interim_count += 1
+        self._skipped = len(self._fields)
         if status < 100 or status == 101 or self._interim_count > self._limits.interim_count:
             raise UpstreamFailed("the upstream answers with no final status", sent=True)
 
     def _framing(self, name: bytes, value: bytes) -> bool:
-        """Take in one field that says how the body is framed; True if it is in chunks.
+        """Take in one more field that says how the body is framed; True if it is in chunks.
 
-        httptools already refuses both framings at once, and a second or odd length.
+        httptools already refuses it beside a length.
         """
-        if name == b"content-length":
-            self._length = int(value)
-        elif name == b"transfer-encoding":
+        if name == b"transfer-encoding":
             if value.lower() != b"chunked":
                 raise UpstreamFailed("the upstream uses an unknown transfer coding", sent=True)
             return True
-        elif name == b"content-encoding":
+        if name == b"content-encoding":
             if value.lower() != b"identity":
                 raise UpstreamFailed("the upstream compresses although not asked to", sent=True)
         elif found := _KEEP_ALIVE_TIMEOUT.search(value):
@@ -279,25 +294,25 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, reply: Reply) -> None:
         self._state = _BODY
-        self._field_count = self._head_bytes = 0  # the trailer has its own allowance
+        self._fields = []  # the trailer has its own allowance
         self._reply = reply
-        self._deadline = self._loop.time() + self._limits.idle_seconds
-        assert self._head is not None
-        if self._head.done():
+        head = self._head
+        assert head is not None
+        if head.done():
             # Cancelled, though its task has not run yet: when it does, it closes this very
             # connection, which therefore must not be lent to somebody else in between.
             raise UpstreamFailed("the exchange was given up", sent=True)
-        self._head.set_result(reply)
+        head.set_result(reply)
 
-    def _pace(self, reply: Reply) -> None:
-        """After a piece of the body: a new deadline, and a pause when the reader is behind."""
+    def _pace(self, reply: Reply, *, begun: bool) -> None:
+        """After a head or a piece of the body: a new deadline, and a pause for a slow reader."""
         if reply.held > self._limits.buffer_bytes and not self._paused:
             assert self._transport is not None
             self._paused = True
             self._transport.pause_reading()
-            self._deadline = self._loop.time() + self._limits.stalled_seconds
-        elif self._quiet_bytes == 0 and not self._paused:
-            self._deadline = self._loop.time() + self._limits.idle_seconds
+            self._deadline = self._clock() + self._limits.stalled_seconds
+        elif (begun or self._quiet_bytes == 0) and not self._paused:
+            self._deadline = self._clock() + self._limits.idle_seconds
 
     def _finish(self) -> None:
         """Give the whole response to the reader, and ourselves back to the pool."""
@@ -312,7 +327,7 @@ class Connection(asyncio.Protocol):
                 self._paused = False
                 transport.resume_reading()
             self._state = _IDLE
-            self._deadline = self._loop.time() + self._keep_seconds
+            self._deadline = self._clock() + self._keep_seconds
             self._owner.free(self)
         else:
             self.abort()
@@ -347,6 +362,10 @@ def _said_goodbye(transport: asyncio.Transport | None) -> bool:
         return not tls.read(1)
     except ssl.SSLError:
         return False
+
+
+def _too_many() -> UpstreamFailed:
+    return UpstreamFailed("the upstream sends too many headers", sent=True)
 
 
 def _meaning(error: Exception) -> UpstreamFailed:

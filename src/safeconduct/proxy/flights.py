@@ -12,6 +12,7 @@ from safeconduct.proxy.calls import Call
 from safeconduct.telemetry import Metrics
 
 _MOST = 100
+Flight = tuple[HostId, SessionId]
 
 
 class Flights:
@@ -26,16 +27,20 @@ class Flights:
         """
         self._metrics = metrics
         self._most = most
-        self._under_way: dict[tuple[HostId, SessionId], int] = {}
+        self._under_way: dict[Flight, int] = {}
 
-    def begin(self, call: Call) -> None:
-        """Count one more call; each `begin` that returns needs an `end`.
+    def begin(self, call: Call) -> Flight | None:
+        """Count one more call; whatever this returns has to be ended.
+
+        Returns:
+            What to end, or None for a message that is not counted: one that keeps nobody
+            waiting. A cancellation, say, has to pass a full session.
 
         Raises:
             Refused: THROTTLED if the session has as many as it may; nothing was counted then.
         """
-        if not _counts(call):
-            return
+        if call.message.form != "request" and call.exchange.verb != "GET":
+            return None
         key = (call.caller.host, call.caller.session)
         under_way = self._under_way.get(key, 0)
         if under_way >= self._most:
@@ -45,31 +50,26 @@ class Flights:
                 "a time. Nothing was done. Wait for one to end, or cancel one, and try again.",
             )
         self._under_way[key] = under_way + 1
+        return key
 
-    def end(self, call: Call) -> None:
+    def end(self, flight: Flight | None) -> None:
         """Count a call no more."""
-        if _counts(call):
-            self._less((call.caller.host, call.caller.session))
+        if flight is None:
+            return
+        left = self._under_way[flight] - 1
+        if left:
+            self._under_way[flight] = left
+        else:
+            del self._under_way[flight]  # or it would grow with every session there ever was
 
-    def begin_stream(self, call: Call) -> None:
+    def begin_stream(self, call: Call) -> Flight:
         """Count the stream that answers a call, in whose place it stands: never refused."""
         key = (call.caller.host, call.caller.session)
         self._under_way[key] = self._under_way.get(key, 0) + 1
         self._metrics.streams += 1
+        return key
 
-    def end_stream(self, call: Call) -> None:
+    def end_stream(self, flight: Flight) -> None:
         """Count a stream no more."""
         self._metrics.streams -= 1
-        self._less((call.caller.host, call.caller.session))
-
-    def _less(self, key: tuple[HostId, SessionId]) -> None:
-        left = self._under_way[key] - 1
-        if left:
-            self._under_way[key] = left
-        else:
-            del self._under_way[key]  # or it would grow with every session there ever was
-
-
-def _counts(call: Call) -> bool:
-    """Whether a message keeps anybody waiting; a cancellation has to pass a full session."""
-    return call.message.form == "request" or call.exchange.verb == "GET"
+        self.end(flight)

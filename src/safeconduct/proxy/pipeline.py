@@ -7,6 +7,8 @@ upstream, and nothing is decided anywhere else.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -67,25 +69,34 @@ class Pipeline:
         """Answer one exchange; what the gateway refuses is an answer too."""
         progress = Progress()
         try:
-            return await self._travel(exchange, progress)
+            admitted = await self._gate.admit(exchange)  # 1 authenticate
+            call = parse(exchange, admitted, self._transports, progress)  # 2 parse
+            if call is None:
+                return _ACCEPTED
+            decision = await self._decider.decide(call)  # 3 describe, 4 decide
+            if call.message.method in subscriptions.ASKING:
+                decision = await subscriptions.decide(self._decider, call, decision)
+            record = await self._records.intent(call, decision)  # durable before anything happens
+            refuse(decision)  # 5 refuse
+            call = replace(call, decision=decision)
+            if decision.obligations:
+                return await self._notices.beside(call, self._carry(call, decision, record))
+            return await self._carry(call, decision, record)
         except GatewayError as error:
             return _refusal(error, exchange, progress)
 
-    async def _travel(self, exchange: Exchange, progress: Progress) -> Answer:
-        admitted = await self._gate.admit(exchange)  # 1 authenticate
-        call = parse(exchange, admitted, self._transports, progress)  # 2 parse
-        if call is None:
-            return _ACCEPTED
-        decision = await self._decider.decide(call)  # 3 describe, 4 decide
-        decision = await subscriptions.decide(self._decider, call, decision)
-        record = await self._records.intent(call, decision)  # durable before anything happens
-        refuse(decision)  # 5 refuse
-        call = replace(call, decision=decision)
-        return await self._notices.beside(call, self._carry(call, decision, record))
-
     async def _carry(self, call: Call, decision: Decision, record: str) -> Answer:
         try:
-            return await self._fly(call, decision, record)
+            flight = self._flights.begin(call)
+            try:
+                now = call
+                if decision.obligations:
+                    now = await self._obligations.enter(call, decision)  # 6 obligations in
+                body = self._states.enter(now.message, now.caller)
+                reply = await self._forward(now, body)  # 7 forward
+                return await self._returns.answer(now, reply, record)  # 8 obligations out
+            finally:
+                self._flights.end(flight)  # a stream goes on counting by itself
         except GatewayError as error:
             self._records.outcome(call, record, error.code.value)
             raise
@@ -96,41 +107,25 @@ class Pipeline:
             self._records.outcome(call, record, Code.INTERNAL.value)
             raise
 
-    async def _fly(self, call: Call, decision: Decision, record: str) -> Answer:
-        self._flights.begin(call)
-        try:
-            call = await self._obligations.enter(call, decision)  # 6 obligations in
-            body = self._states.enter(call.message, call.caller)
-            reply = await self._send(call, body)  # 7 forward
-            return await self._returns.answer(call, reply, record)  # 8 obligations out
-        finally:
-            self._flights.end(call)  # a stream goes on counting by itself
-
-    async def _send(self, call: Call, body: bytes) -> Reply:
-        url, headers = call.server.url, call.exchange.headers
+    def _forward(self, call: Call, body: bytes) -> Coroutine[Any, Any, Reply]:
+        url, message, headers = call.server.url, call.message, call.exchange.headers
         version, session = headers.text(b"mcp-protocol-version"), call.upstream_session
-        match call.exchange.verb:
-            case "GET":
-                after = headers.get(b"last-event-id")
-                return await self._forwarder.stream(
-                    url, version=version, session=session, after=after
-                )
-            case "DELETE":
-                return await self._forwarder.end(url, version=version, session=session)
-            case _:
-                return await self._forwarder.message(
-                    url, body, version=version, session=session, routing=_routing(call)
-                )
-
-
-def _routing(call: Call) -> list[tuple[bytes, bytes]]:
-    """Write the headers a modern upstream routes by, from the judged body."""
-    if call.revision.era != MODERN:
-        return []
-    routing = [(b"mcp-method", encoded(call.message.method))]
-    if call.message.name:
-        routing.append((b"mcp-name", encoded(call.message.name)))
-    return [*routing, *call.exchange.headers.params.items()]
+        if call.exchange.verb == "GET":
+            after = headers.get(b"last-event-id")
+            return self._forwarder.stream(url, version=version, session=session, after=after)
+        if call.exchange.verb == "DELETE":
+            return self._forwarder.end(url, version=version, session=session)
+        if call.revision.era != MODERN:
+            return self._forwarder.message(url, body, version=version, session=session)
+        return self._forwarder.message(  # what a modern upstream routes by, from the judged body
+            url,
+            body,
+            version=version,
+            session=session,
+            method=encoded(message.method),
+            name=encoded(message.name) if message.name else b"",
+            params=tuple(headers.params.items()) if headers.params else (),
+        )
 
 
 def _refusal(error: GatewayError, exchange: Exchange, progress: Progress) -> Answer:

@@ -54,6 +54,14 @@ class Reading(msgspec.Struct):
         return self.method is None and (self.result is not None or self.error is not None)
 
     @property
+    def asks(self) -> bool:
+        """Whether the call is not over: the server wants an answer, or its state back."""
+        result = self.result
+        return result is not None and (
+            bool(result.inputRequests) or result.requestState is not None
+        )
+
+    @property
     def outcome(self) -> str:
         """One word for the record."""
         if self.error is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -33,7 +34,7 @@ from safeconduct.upstreams import EventTooLarge, Splitter, data_of, with_data
 _ANSWER_BYTES = 32 * 1024 * 1024
 _EVENT_BYTES = 4 * 1024 * 1024
 _KEEP_ALIVE = b": still here\n\n"
-_PASSED = (b"content-type", b"cache-control")
+Pairs = tuple[tuple[bytes, bytes], ...]
 _TOOLS_CHANGED = "notifications/tools/list_changed"
 _RESUMED = Refused(
     Code.FORBIDDEN,
@@ -90,39 +91,29 @@ class Returns:
         Raises:
             UpstreamFailed: If the reply is nothing a caller could use.
         """
-        media = (reply.header(b"content-type") or b"").partition(b";")[0].strip().lower()
         try:
+            media = _media(reply.header(b"content-type") or b"")
             if reply.status == 200 and media == b"text/event-stream":
-                headers = (*STREAM_HEADERS, *self._session_header(call, reply))
+                headers = self._headers(STREAM_HEADERS, call, reply)
                 stream = self._stream(call, reply, record)
                 await anext(stream)
                 return Answer(200, headers, stream)
-            raw = await reply.read(_ANSWER_BYTES)
-            answer, outcome = await self._whole(call, reply, media, raw)
+            raw = reply.at_hand(_ANSWER_BYTES)
+            if raw is None:
+                raw = await reply.read(_ANSWER_BYTES)
+            reading = _reading(call, reply.status, media, raw)
+            if reading is None:
+                status = 202 if call.exchange.verb == "POST" else reply.status
+                headers, body, outcome = (), b"", "ok"
+            else:
+                body = raw if _passes(call, reading) else await self._judged(call, raw, reading)
+                headers = self._headers(refusals.JSON_HEADERS, call, reply)
+                status, outcome = reply.status, reading.outcome
         except BaseException:
             await reply.aclose()
             raise
-        sent = len(raw_body(answer))
-        self._records.outcome(call, record, outcome, status=reply.status, sent=sent)
-        return answer
-
-    async def _whole(
-        self, call: Call, reply: Reply, media: bytes, raw: bytes
-    ) -> tuple[Answer, str]:
-        """Return a whole answer, and the outcome it means."""
-        expects = call.message.form == "request"
-        if reply.status in {200, 202, 204} and not expects:
-            return Answer(202 if call.exchange.verb == "POST" else reply.status, ()), "ok"
-        if reply.status not in {200, 400, 404} or media != b"application/json":
-            raise _unusable(call, reply.status)
-        reading = results.read(raw, call.message)
-        if reply.status != 200 and reading.error is None:
-            raise _unusable(call, reply.status)
-        if reading.method is not None or (reading.result is None and reading.error is None):
-            raise UpstreamFailed("The server's answer is no answer.", sent=True)
-        body = await self._judged(call, raw, reading)
-        headers = (*refusals.JSON_HEADERS, *self._session_header(call, reply))
-        return Answer(reply.status, headers, body), reading.outcome
+        self._records.outcome(call, record, outcome, status=reply.status, sent=len(body))
+        return Answer(status, headers, body)
 
     async def _judged(self, call: Call, raw: bytes, reading: results.Reading) -> bytes:
         """Return an answer's bytes, changed only where an obligation or a list asks for it."""
@@ -153,7 +144,7 @@ class Returns:
 
     async def _stream(self, call: Call, reply: Reply, record: str) -> AsyncGenerator[bytes]:
         outcome, sent = "cut", 0
-        self._flights.begin_stream(call)
+        flight = self._flights.begin_stream(call)
         try:
             yield b""  # begun before it is handed out: then closing it always runs what is below
             async with contextlib.aclosing(self._events(call, reply)) as events:
@@ -168,7 +159,7 @@ class Returns:
             outcome = "cancelled" if outcome == "cut" else outcome
             raise
         finally:
-            self._flights.end_stream(call)
+            self._flights.end_stream(flight)
             try:
                 self._records.outcome(call, record, outcome, status=200, sent=sent)
             finally:
@@ -299,14 +290,15 @@ class Returns:
         said = refusals.answer(error, era=call.revision.era, message_id=call.message.id)
         return b"event: message\ndata: " + raw_body(said) + b"\n\n", word
 
-    def _session_header(self, call: Call, reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
+    def _headers(self, headers: Pairs, call: Call, reply: Reply) -> Pairs:
+        """Return an answer's headers, with the transport session where one may begin."""
         if call.message.method != "initialize":
-            return ()
+            return headers
         given = reply.header(b"mcp-session-id")
         if given is None:
-            return ()
+            return headers
         sealed = self._transports.seal(given.decode("latin-1"), call.caller)
-        return ((b"mcp-session-id", sealed.encode("ascii")),)
+        return (*headers, (b"mcp-session-id", sealed.encode("ascii")))
 
 
 class _Alarm:
@@ -326,6 +318,41 @@ class _Alarm:
         self._event.clear()
         self.rung = asyncio.ensure_future(self._event.wait())
         return True
+
+
+@functools.lru_cache(maxsize=256)  # servers send one of a handful of values, always
+def _media(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()
+
+
+def _reading(call: Call, status: int, media: bytes, raw: bytes) -> results.Reading | None:
+    """Read a whole answer; None where nobody expects one and the server took the message.
+
+    Raises:
+        GatewayError: If it is nothing a caller could use.
+    """
+    if call.message.form != "request" and status in {200, 202, 204}:
+        return None
+    if status not in {200, 400, 404} or media != b"application/json":
+        raise _unusable(call, status)
+    reading = results.read(raw, call.message)
+    if status != 200 and reading.error is None:
+        raise _unusable(call, status)
+    if not reading.answers():
+        raise UpstreamFailed("The server's answer is no answer.", sent=True)
+    return reading
+
+
+def _passes(call: Call, reading: results.Reading) -> bool:
+    """Whether an answer passes byte for byte, since nothing asks to have it changed or looked at.
+
+    Says no when in doubt: `Returns._judged` looks closer.
+    """
+    if call.row.listing is not None:
+        return False
+    return not call.row.pauses or (
+        call.decision is not None and not call.decision.obligations and not reading.asks
+    )
 
 
 def _is_standing(call: Call) -> bool:

@@ -17,7 +17,7 @@ from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider
 from safeconduct.proxy.messages import disguised
 
-_ASKING = frozenset({"subscriptions/listen", "completion/complete"})
+ASKING = frozenset({"subscriptions/listen", "completion/complete"})
 _MOST, _LONGEST = 100, 2048
 
 
@@ -87,7 +87,7 @@ async def decide(decider: Decider, call: Call, decision: Decision) -> Decision:
     Raises:
         Refused: INVALID_PARAMS if the items cannot be read.
     """
-    if call.message.method not in _ASKING or not decision.allow:
+    if call.message.method not in ASKING or not decision.allow:
         return decision
     for kind, name, action in wanted(call):
         each = await decider.decide(call, kind, name, action)

@@ -7,15 +7,18 @@ regenerated from the judged body; mirrored parameters, already checked, are hand
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Coroutine
+from typing import Any
 
-from safeconduct.egress import Reply, Transport
+from safeconduct.egress import Fields, Reply, Transport
 
+_MOST_KEPT, _LONGEST_KEPT = 1024, 1024
 Pairs = tuple[tuple[bytes, bytes], ...]
 _POST: Pairs = (
     (b"content-type", b"application/json"),
     (b"accept", b"application/json, text/event-stream"),
 )
+_ROUTING = (b"mcp-method", b"mcp-name")
 _GET: Pairs = ((b"accept", b"text/event-stream"),)
 
 
@@ -24,28 +27,35 @@ class Forwarder:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._kept: dict[tuple[str | None, str | None, bytes, bytes], Fields] = {}
 
-    async def message(
+    def message(
         self,
         url: str,
         body: bytes,
         *,
         version: str | None,
         session: str | None = None,
-        routing: Iterable[tuple[bytes, bytes]] = (),
-    ) -> Reply:
-        """Post one message and return the reply once its head is in.
+        method: bytes = b"",
+        name: bytes = b"",
+        params: Pairs = (),
+    ) -> Coroutine[Any, Any, Reply]:
+        """Post one message; awaiting it gives the reply once its head is in.
 
         Args:
             url: The upstream's MCP endpoint.
             body: Exactly the bytes that were judged.
             version: The `MCP-Protocol-Version` the caller stated, if any.
             session: The upstream's own transport session.
-            routing: `Mcp-Method`, `Mcp-Name` and `Mcp-Param-*` for modern messages.
+            method: `Mcp-Method` for modern messages, else nothing.
+            name: `Mcp-Name` where the method has one, else nothing.
+            params: `Mcp-Param-*` for modern messages.
         """
-        return await self._transport.exchange(
-            url, headers=(*_POST, *_context(version, session), *routing), body=body
-        )
+        # Most messages differ from one before in their body alone.
+        fields = None if params else self._kept.get((version, session, method, name))
+        if fields is None:
+            fields = self._fields(version, session, method, name, params)
+        return self._transport.exchange(url, headers=fields, body=body)
 
     async def stream(
         self, url: str, *, version: str | None, session: str | None, after: bytes | None
@@ -61,6 +71,18 @@ class Forwarder:
         return await self._transport.exchange(
             url, method="DELETE", headers=_context(version, session)
         )
+
+    def _fields(
+        self, version: str | None, session: str | None, method: bytes, name: bytes, params: Pairs
+    ) -> Fields:
+        """Write the fields of a message, and keep them if they are likely to come again."""
+        routing = tuple(pair for pair in zip(_ROUTING, (method, name), strict=True) if pair[1])
+        fields = Fields((*_POST, *_context(version, session), *routing, *params))
+        if not params and len(fields.lines) <= _LONGEST_KEPT:
+            if len(self._kept) >= _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[version, session, method, name] = fields
+        return fields
 
 
 def _context(version: str | None, session: str | None) -> Pairs:
