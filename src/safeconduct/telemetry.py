@@ -109,7 +109,8 @@ class Metrics:
 
     def ended(self, outcome: str, milliseconds: float) -> None:
         """Count how a call ended; `outcome` is one of a closed set of words."""
-        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+        outcomes = self._outcomes
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
         seconds = milliseconds / 1000
         self._buckets[bisect_left(_SECONDS, seconds)] += 1
         self._seconds += seconds

@@ -5,6 +5,7 @@ Run as `python -m tests.audit.child MODE DIRECTORY`.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
@@ -21,6 +22,16 @@ def append_until_killed(trail: Trail) -> None:
     """Append in a loop; an id goes out only after `append` returned it."""
     for number in itertools.count():
         os.write(1, trail.append(call(number)).encode() + b"\n")
+
+
+async def answer_until_killed(trail: Trail) -> None:
+    """Append and note in a loop, a few calls a turn."""
+    for number in itertools.count():
+        record = trail.append(call(number))
+        os.write(1, record.encode() + b"\n")
+        trail.note(call(number, kind="call.outcome", of=record))
+        if number % 3 == 0:
+            await asyncio.sleep(0)
 
 
 def fill_the_disk(trail: Trail, directory: Path) -> None:
@@ -49,6 +60,8 @@ def main(mode: str, directory: Path) -> None:
     trail.open()
     if mode == "append":
         append_until_killed(trail)
+    elif mode == "answer":
+        asyncio.run(answer_until_killed(trail))
     else:
         fill_the_disk(trail, directory)
 

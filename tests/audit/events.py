@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +50,14 @@ def written(directory: Path) -> list[dict[str, Any]]:
 def only_segment(directory: Path) -> Path:
     (file,) = segments(directory)
     return file.path
+
+
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes: what passes them is written in part, or fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -42,6 +42,29 @@ def test_no_acknowledged_record_is_lost_when_the_process_is_killed(directory: Pa
     assert verify(directory).problems == ()
 
 
+@pytest.mark.requirement("L-01", "L-16")
+def test_a_process_that_is_killed_may_lose_the_outcomes_of_a_turn_and_no_intent(
+    directory: Path,
+) -> None:
+    with child("answer", directory) as process:
+        assert process.stdout is not None
+        acknowledged = [process.stdout.readline().decode().strip() for _ in range(1000)]
+        process.kill()
+        acknowledged += process.stdout.read().decode().split("\n")[:-1]
+
+    records = written(directory)
+    intents = [record["id"] for record in records if record["kind"] == "call.intent"]
+    outcomes = [record["of"] for record in records if record["kind"] == "call.outcome"]
+    assert set(acknowledged) <= set(intents)
+    assert outcomes == intents[: len(outcomes)]
+    assert len(intents) - len(outcomes) <= 4
+
+    trail = Trail(directory, clock=ManualClock())
+    trail.open()
+    trail.close()
+    assert verify(directory).problems == ()
+
+
 @pytest.mark.requirement("L-16")
 def test_a_full_disk_refuses_and_space_brings_the_trail_back_by_itself(directory: Path) -> None:
     """The file size limit falls inside a record, so the kernel writes a part of it."""

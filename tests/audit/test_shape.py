@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from safeconduct.audit import redacted_shape
 
@@ -28,6 +30,28 @@ def test_a_shape_tells_names_types_and_sizes_and_no_values() -> None:
         "body": "object(1)",
         "nothing": "null",
     }
+
+
+@given(
+    st.dictionaries(
+        st.text(),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    )
+)
+def test_a_shape_says_of_every_value_what_it_is(arguments: dict[str, object]) -> None:
+    for name, value in arguments.items():
+        said = redacted_shape({name: value})[name[:64]]
+        match value:
+            case None:
+                assert said == "null"
+            case bool():
+                assert said == "boolean"
+            case int() | float():
+                assert said == "number"
+            case str():
+                assert said == f"string({len(value)})"
+            case _:
+                assert said == "bytes"
 
 
 @pytest.mark.requirement("L-18")

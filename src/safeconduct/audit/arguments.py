@@ -44,7 +44,8 @@ class SealedArguments:
         """Seal arguments that are JSON already; see `sealed`."""
         if len(arguments) > MOST_BYTES:
             return None
-        return self._of(host).seal(arguments, bound_to=host.encode())
+        sealer = self._sealers.get(host) or self._of(host)
+        return sealer.seal(arguments, bound_to=host.encode())
 
     def opened(self, host: HostId, sealed: str) -> bytes:
         """Return the arguments as JSON.

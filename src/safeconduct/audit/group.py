@@ -29,7 +29,8 @@ class GroupSync:
         self._pause_seconds = pause_seconds
         self._changed = threading.Condition()
         self._waiters: list[_Waiter] = []
-        self._dirty = False
+        # Read without the lock by whoever writes: it is cleared before `work` looks.
+        self.due = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="audit-sync", daemon=True)
 
@@ -37,11 +38,10 @@ class GroupSync:
         self._thread.start()
 
     def dirty(self) -> None:
-        """Note that something was written; cheap while a sync is already due."""
-        if not self._dirty:  # read without the lock: it is cleared before `work` looks
-            with self._changed:
-                self._dirty = True
-                self._changed.notify()
+        """Note that something was written; needless while a sync is `due` already."""
+        with self._changed:
+            self.due = True
+            self._changed.notify()
 
     async def wait(self) -> None:
         """Return once a sync that began after this call is done.
@@ -55,7 +55,7 @@ class GroupSync:
             if self._stopping or not self._thread.is_alive():
                 raise AuditUnavailable("the sync thread has ended")
             self._waiters.append((loop, done))
-            self._dirty = True
+            self.due = True
             self._changed.notify()
         await done
 
@@ -72,7 +72,7 @@ class GroupSync:
         try:
             while self._due():
                 with self._changed:
-                    self._dirty = False
+                    self.due = False
                     waiters, self._waiters = self._waiters, []
                 try:
                     self._work()
@@ -89,11 +89,11 @@ class GroupSync:
 
     def _due(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._dirty or self._stopping)
+            self._changed.wait_for(lambda: self.due or self._stopping)
             self._changed.wait_for(
                 lambda: self._waiters or self._stopping, timeout=self._pause_seconds
             )
-            return self._dirty
+            return self.due
 
 
 def _settle(waiters: list[_Waiter], failure: str | None) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from safeconduct.audit.event import Event
 from safeconduct.core.clock import Clock
 from safeconduct.core.model import Value
 
@@ -28,6 +27,7 @@ _SEAL = b',"hash":"'
 _END = b'"}'
 _SEAL_BYTES = len(_SEAL) + 64 + len(_END)
 # DEL and C1 controls, marks of direction, line and paragraph separators, byte-order mark.
+_DELETE = 0x7F
 _UNPRINTABLE = re.compile("[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
@@ -76,22 +76,24 @@ class Stamper:
     """Spells the clock's time as `stamp` does; the text of a second is made once."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._second = -1
+        self._seconds = clock.seconds
+        self._began = -(10**18)  # the second the text is of, in microseconds
         self._text = ""
 
     def now(self) -> str:
-        second, microseconds = divmod(round(self._clock.seconds() * 1_000_000), 1_000_000)
-        if second != self._second:
+        microseconds = round(self._seconds() * 1_000_000)
+        since = microseconds - self._began
+        if not 0 <= since < 1_000_000:
+            second, since = divmod(microseconds, 1_000_000)
             self._text = stamp(datetime.fromtimestamp(second, UTC))[:-7]
-            self._second = second
-        return f"{self._text}{microseconds:06d}Z"
+            self._began = microseconds - since
+        return f"{self._text}{str(since).zfill(6)}Z"
 
 
 def sealed(body: bytes) -> tuple[bytes, str]:
     """Close an open JSON object with its hash; return the line and the hash."""
     digest = hashlib.sha256(body).hexdigest()
-    return b'%b,"hash":"%b"}\n' % (body, digest.encode()), digest
+    return b"".join((body, _SEAL, digest.encode(), _END, b"\n")), digest
 
 
 def intact(line: bytes) -> bool:
@@ -100,7 +102,7 @@ def intact(line: bytes) -> bool:
     return bool(body) and sealed(body)[0] == line
 
 
-def members(event: Event) -> bytes:
+def members(event: msgspec.Struct) -> bytes:
     r"""Spell the event's members, without the braces around them.
 
     JSON has no spelling for half a surrogate pair that every reader accepts, so it is
@@ -110,7 +112,7 @@ def members(event: Event) -> bytes:
         text = _ENCODER.encode(event)
     except UnicodeEncodeError:
         text = _ENCODER.encode(_without_lone_surrogates(msgspec.to_builtins(event)))
-    if not text.isascii() or b"\x7f" in text:
+    if not text.isascii() or _DELETE in text:
         # These characters occur only inside strings, where an escape means the same.
         text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text.decode()).encode()
     return text[1:-1]

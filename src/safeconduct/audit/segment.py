@@ -96,21 +96,21 @@ class Segment:
             self.close()
             raise FileExistsError(errno.EEXIST, "the segment is not empty")
 
-    def write(self, line: bytes) -> None:
-        """Append a line with one write.
+    def write(self, text: bytes) -> None:
+        """Append whole lines with one write.
 
         Raises:
-            OSError: If the line is not in the file as a whole. Then it is not there at all,
-                or nothing is written behind its beginning until that could be cut off.
+            OSError: If they are not in the file, every one as a whole. Then none of them is, or
+                nothing is written behind their beginning until that could be cut off.
         """
         if self._ragged:
             self._trim()
-        written = os.write(self.fd, line)  # an error means that nothing was written
-        if written != len(line):
+        written = os.write(self.fd, text)  # an error means that nothing was written
+        if written != len(text):
             self._ragged = True
             with contextlib.suppress(OSError):  # the next write tries again
                 self._trim()
-            raise OSError(errno.ENOSPC, "the record was written only in part")
+            raise OSError(errno.ENOSPC, "the records were written only in part")
         self.size += written
 
     def close(self) -> None:

@@ -3,6 +3,8 @@
 One trail per worker process, one chain per trail. `append` is a single inline `write()`:
 when it returns, the record survives the death of the process; after `durable()` it also
 survives the loss of power. When it raises, nothing was recorded and nothing may be done.
+What only says how something ended is taken by `note` and goes into the file together with
+whatever is written next, so that many calls at once cost fewer writes.
 
 The newest durable link stands in a file of its own beside the segments, so that records
 missing from the end are noticed too. Whoever can rewrite the directory can rewrite both:
@@ -11,6 +13,8 @@ keep copies of the head elsewhere and give them to `verify` as anchors.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import os
 import secrets
@@ -18,6 +22,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
 from safeconduct.audit.group import GroupSync
@@ -47,10 +53,17 @@ Durability = Literal["process", "disk"]
 
 _SEGMENT_BYTES = 64 * 1024 * 1024
 _DIRECTORY_MODE = 0o700
+MOST_WAITING = 64
+# More than a record's own members need around the event's, but for the chain's name.
+_FRAME_BYTES = 320
 
 
 class Trail:
-    """Writes events into one hash chain. Safe to call from several threads."""
+    """Writes events into one hash chain. Safe to call from several threads.
+
+    Attributes:
+        durability: What `settled` waits for.
+    """
 
     def __init__(
         self,
@@ -69,13 +82,13 @@ class Trail:
             clock: Where the records' `ts` comes from.
             writer: This process's slot. No two processes may share one.
             durability: What `settled` waits for: nothing more than the write, or the disk.
-            segment_bytes: A new segment begins when the next record would pass this size.
+            segment_bytes: A new segment begins when the next write would pass this size.
             sync: Makes a file descriptor's data durable.
         """
         self._directory = directory
         self._stamper = Stamper(clock)
         self._writer = check_writer(writer)
-        self._durability = durability
+        self.durability = durability
         self._segment_bytes = segment_bytes
         self._sync = sync
         self._lock = threading.Lock()
@@ -86,8 +99,15 @@ class Trail:
         self._segment: Segment | None = None
         self._retired: list[Segment] = []
         self._number = 0
-        self._at = Link(chain="", n=0)
+        # The chain's name, and the number and hash of its last record.
+        self._chain, self._n, self._hash = "", 0, ""
         self._prefix = ""
+        self._most_bytes = 0
+        # Instants and members of records that are not written yet, and so have no place in the
+        # chain: a write that fails leaves no gap in it.
+        self._waiting: list[tuple[str, bytes]] = []
+        # The loop that will write them when its turn ends.
+        self._turning: asyncio.AbstractEventLoop | None = None
         # What to write down about failures, as soon as writing works again.
         self._trouble: dict[str, Any] = {}
 
@@ -107,33 +127,59 @@ class Trail:
             raise AuditUnavailable("the trail cannot be opened", error) from error
         self._group.start()
 
-    def append(self, event: Event) -> str:
-        """Write one record and return its id.
+    def append(self, event: msgspec.Struct) -> str:
+        """Write one record, behind those that wait, and return its id.
+
+        Args:
+            event: An Event, or any struct that has some of its members in their order.
 
         Raises:
             AuditUnavailable: If the record is not written, whatever the reason. The next
                 call tries again, and writes down how many were refused before.
             Refused: With TOO_LARGE, if the event is larger than a record may be.
         """
+        spelled = members(event)
         with self._lock:
-            try:
-                self._mend()
-                return self._put(event)
-            except OSError as error:
-                self._trouble["refused"] = self._trouble.get("refused", 0) + 1
-                raise AuditUnavailable(error.strerror) from error
+            self._take(spelled)
+            return self._write()
+
+    def note(self, event: msgspec.Struct) -> None:
+        """Take a record that nothing waits for: it may be lost when the process is killed.
+
+        It is written together with whatever is written next, at the latest when the running
+        event loop's turn ends, and before anything that was scheduled in it after this call.
+        Without a running loop, or once writing has failed, it is written at once.
+
+        Raises:
+            AuditUnavailable: If it is known by now that it cannot be written. If that shows
+                only later, it is counted with those that were refused, and given up.
+            Refused: With TOO_LARGE, if the event is larger than a record may be.
+        """
+        spelled = members(event)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        with self._lock:
+            self._take(spelled)
+            if loop is None or self._trouble or len(self._waiting) >= MOST_WAITING:
+                self._write()
+            elif loop is not self._turning:
+                loop.call_soon(self._end_turn)
+                self._turning = loop
 
     def available(self) -> bool:
         """Tell whether records can be written; after a failure, try it."""
         with self._lock:
-            try:
-                self._mend()
-            except (OSError, AuditUnavailable):
+            if self._segment is None:
                 return False
-            return self._segment is not None
+            if self._waiting or self._trouble:
+                with contextlib.suppress(AuditUnavailable):
+                    self._write()
+            return not self._trouble
 
     async def durable(self) -> None:
-        """Return when everything appended before this call is on the disk.
+        """Return when everything appended or noted before this call is on the disk.
 
         Call it right after `append`: records that an earlier, failed sync should have
         taken are not waited for again.
@@ -141,6 +187,9 @@ class Trail:
         Raises:
             AuditUnavailable: If the disk did not take it.
         """
+        with self._lock:
+            if self._waiting:
+                self._write()
         await self._group.wait()
 
     async def settled(self, *, critical: bool = False) -> None:
@@ -149,11 +198,16 @@ class Trail:
         Args:
             critical: Wait for the disk whatever the configured durability.
         """
-        if critical or self._durability == "disk":
-            await self._group.wait()
+        if critical or self.durability == "disk":
+            await self.durable()
 
     def close(self) -> None:
-        """Sync, end the thread and free the slot. Appending afterwards is refused."""
+        """Write and sync what is due, end the thread and free the slot.
+
+        Appending afterwards is refused.
+        """
+        with self._lock:
+            self._write_late()
         self._group.stop()
         self._release()
 
@@ -163,55 +217,86 @@ class Trail:
         self._head_fd = open_private(path, os.O_RDWR | os.O_CREAT)
         head = read_head(os.pread(self._head_fd, HEAD_BYTES + 1, 0))
         os.ftruncate(self._head_fd, HEAD_BYTES)
-        self._at, found = _start(left, head)
+        start, found = _start(left, head)
         if head is None and not (fresh and left.link is None):
             found["head"] = "missing" if fresh else "unreadable"
-        self._prefix = f'{{"v":{VERSION},"chain":"{self._at.chain}","n":'
+        self._chain, self._n, self._hash = start.chain, start.n, start.hash
+        self._prefix = f'{{"v":{VERSION},"chain":"{start.chain}","n":'
+        self._most_bytes = MAX_RECORD_BYTES - _FRAME_BYTES - len(self._prefix.encode())
         self._number = left.number
         self._segment = Segment(segment_path(self._directory, self._writer, self._number))
         if found:
-            self._put(_recovered(found))
+            self._trouble |= found
+            self._write()
         self._sync_directory()
         self._sync_all()
 
-    def _mend(self) -> None:
-        """After a failure, leave the file that failed and write down what happened."""
-        if self._segment is not None and self._segment.doubtful:
-            self._rotate()
-        if self._trouble:
-            self._put(_recovered(self._trouble))
-            self._trouble = {}
-
-    def _put(self, event: Event) -> str:
+    def _take(self, spelled: bytes) -> None:
         if self._segment is None:
             raise AuditUnavailable("the trail is not open")
-        n = self._at.n + 1
-        identifier = f"{self._run}{n:08x}"
-        opening = (
-            f'{self._prefix}{n},"id":"{identifier}",'
-            f'"ts":"{self._stamper.now()}","prev":"{self._at.hash}",'
-        )
-        line, digest = sealed(opening.encode() + members(event))
-        if len(line) > MAX_RECORD_BYTES:
+        if len(spelled) > self._most_bytes:
             raise Refused(Code.TOO_LARGE, "The request is too large to be recorded.")
-        if self._segment.size and self._segment.size + len(line) > self._segment_bytes:
-            self._rotate()
-        self._segment.write(line)
-        self._at = Link(chain=self._at.chain, n=n, hash=digest)
-        self._group.dirty()
+        self._waiting.append((self._stamper.now(), spelled))
+
+    def _end_turn(self) -> None:
+        with self._lock:
+            self._turning = None
+            self._write_late()
+
+    def _write_late(self) -> None:
+        if self._waiting:
+            with contextlib.suppress(AuditUnavailable):  # it is counted, and nobody is left to tell
+                self._write()
+
+    def _write(self) -> str:
+        """Write what waits, and what went wrong before, in one piece.
+
+        Returns:
+            The id of the last record.
+
+        Raises:
+            AuditUnavailable: If it is not written. Then nothing of it is kept: whoever appends
+                is told at once, and how many were refused is written down later.
+        """
+        records = waiting = self._waiting
+        self._waiting = []
+        if self._trouble:
+            ts = waiting[0][0] if waiting else self._stamper.now()
+            records = [(ts, _recovered(self._trouble)), *waiting]
+        n, digest, identifier, lines = self._n, self._hash, "", []
+        for ts, spelled in records:
+            n += 1
+            identifier = "%s%08x" % (self._run, n)  # noqa: UP031  quicker than an f-string
+            opening = f'{self._prefix}{n},"id":"{identifier}","ts":"{ts}","prev":"{digest}",'
+            line, digest = sealed(opening.encode() + spelled)
+            lines.append(line)
+        text, segment = b"".join(lines), self._segment
+        assert segment is not None
+        try:
+            if segment.doubtful or 0 < segment.size > self._segment_bytes - len(text):
+                segment = self._rotated(segment)
+            segment.write(text)
+        except OSError as error:
+            if waiting:
+                self._trouble["refused"] = self._trouble.get("refused", 0) + len(waiting)
+            raise AuditUnavailable(error.strerror) from error
+        self._n, self._hash, self._trouble = n, digest, {}
+        if not self._group.due:
+            self._group.dirty()
         return identifier
 
-    def _rotate(self) -> None:
-        assert self._segment is not None
-        segment = Segment(segment_path(self._directory, self._writer, self._number + 1))
-        self._retired.append(self._segment)
+    def _rotated(self, segment: Segment) -> Segment:
+        following = Segment(segment_path(self._directory, self._writer, self._number + 1))
+        self._retired.append(segment)
         self._number += 1
-        self._segment = segment
+        self._segment = following
+        return following
 
     def _sync_all(self) -> None:
         """Make what was written durable, then move the head up to it; runs in the thread."""
         with self._lock:
-            segment, at = self._segment, self._at
+            segment = self._segment
+            at = Link(chain=self._chain, n=self._n, hash=self._hash)
             retired, self._retired = self._retired, []
         assert segment is not None
         assert self._head_fd is not None
@@ -249,6 +334,7 @@ class Trail:
 
     def _release(self) -> None:
         with self._lock:
+            self._write_late()  # what another thread noted until now
             open_files = [*self._retired, self._segment]
             self._retired, self._segment = [], None
             descriptors = (self._head_fd, self._slot)
@@ -278,5 +364,5 @@ def _start(left: Recovered, head: Link | None) -> tuple[Link, dict[str, Any]]:
     return start, found
 
 
-def _recovered(detail: dict[str, Any]) -> Event:
-    return Event(kind="audit.recovered", host=INSTALLATION, detail=dict(detail))
+def _recovered(detail: dict[str, Any]) -> bytes:
+    return members(Event(kind="audit.recovered", host=INSTALLATION, detail=detail))

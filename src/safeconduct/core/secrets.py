@@ -8,6 +8,7 @@ owner does not open.
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
 import os
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648 section 5
 
 
 class Secret:
@@ -108,13 +110,15 @@ class Sealer:
         if len(root_key) != _KEY_BYTES:
             raise ValueError("the root key has 32 bytes")
         info = b"safeconduct " + purpose.encode()
-        self._aead = AESGCM(HKDFExpand(hashes.SHA256(), _KEY_BYTES, info).derive(root_key))
+        aead = AESGCM(HKDFExpand(hashes.SHA256(), _KEY_BYTES, info).derive(root_key))
+        self._encrypt, self._decrypt = aead.encrypt, aead.decrypt
 
     def seal(self, plain: bytes, *, bound_to: bytes) -> str:
         """Encrypt and authenticate; the result is URL-safe base64 without padding."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._aead.encrypt(nonce, plain, bound_to)
-        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        sealed = nonce + self._encrypt(nonce, plain, bound_to)
+        text = binascii.b2a_base64(sealed, newline=False)  # without the wrappers of `base64`
+        return text.translate(_URL_SAFE, b"=").decode()
 
     def open(self, sealed: str, *, bound_to: bytes) -> bytes:
         """Return what was sealed.
@@ -126,6 +130,6 @@ class Sealer:
             raw = base64.b64decode(
                 sealed.encode("ascii") + b"=" * (-len(sealed) % 4), altchars=b"-_", validate=True
             )
-            return self._aead.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound_to)
+            return self._decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound_to)
         except (ValueError, InvalidTag) as error:
             raise SealError("the sealed value does not open") from error
