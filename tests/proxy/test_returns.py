@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,10 +16,13 @@ from safeconduct.core.model import Caller, ClientId, HostId, ServerKey, SessionI
 from safeconduct.egress import Reply, UpstreamFailed
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.eras import META_CAPABILITIES, Revision
+from safeconduct.proxy.exchange import STREAM_HEADERS
 from safeconduct.proxy.messages import METHODS, MODERN, Message
 from safeconduct.proxy.obligations import Obligations
+from safeconduct.proxy.refusals import JSON_HEADERS
 from safeconduct.proxy.results import RequestStates, read
-from safeconduct.proxy.returns import Returns, _media, _passes
+from safeconduct.proxy.returns import Returns, _media, _passes, _reading
+from safeconduct.proxy.transport_sessions import TransportSessions
 
 NOBODY = cast("Any", None)  # a collaborator that is not asked
 CALLER = Caller(
@@ -177,3 +181,62 @@ async def test_an_answer_of_two_kinds_is_refused_and_not_waited_for() -> None:
         await returns().answer(call_of("tools/call", ()), Reply(200, kinds, None, source), "")
 
     assert source.aborted
+
+
+OK_ANSWER = b'{"jsonrpc":"2.0","id":1,"result":{}}'
+ERROR_ANSWER = b'{"jsonrpc":"2.0","id":1,"error":{"code":1}}'
+SERVER = cast("Any", SimpleNamespace(name="n"))
+
+
+@pytest.mark.parametrize(
+    ("status", "raw"),
+    [(200, OK_ANSWER), (200, ERROR_ANSWER), (400, ERROR_ANSWER), (404, ERROR_ANSWER)],
+)
+def test_an_answer_to_a_request_is_read(status: int, raw: bytes) -> None:
+    reading = _reading(call_of("ping", ()), status, b"application/json", raw)
+
+    assert reading is not None
+    assert reading.answers()
+
+
+@pytest.mark.parametrize(
+    ("status", "media", "raw"),
+    [
+        (400, b"application/json", OK_ANSWER),
+        (404, b"application/json", OK_ANSWER),
+        (500, b"application/json", ERROR_ANSWER),
+        (202, b"application/json", OK_ANSWER),
+        (204, b"", b""),
+        (302, b"application/json", OK_ANSWER),
+        (401, b"application/json", ERROR_ANSWER),
+        (200, b"text/html", OK_ANSWER),
+        (200, b"", OK_ANSWER),
+        (200, b"application/json", b'{"jsonrpc":"2.0","id":1}'),
+        (200, b"application/json", b'{"jsonrpc":"2.0","id":1,"method":"ping"}'),
+        (200, b"application/json", b'{"jsonrpc":"2.0","method":"notifications/message"}'),
+        (200, b"application/json", b'{"jsonrpc":"2.0","id":2,"result":{}}'),
+        (200, b"application/json", b""),
+    ],
+)
+def test_what_answers_no_request_is_refused(status: int, media: bytes, raw: bytes) -> None:
+    call = call_of("ping", ())._replace(server=SERVER)
+
+    with pytest.raises(UpstreamFailed):
+        _reading(call, status, media, raw)
+
+
+@pytest.mark.parametrize("base", [JSON_HEADERS, STREAM_HEADERS])
+def test_a_transport_session_begins_sealed_with_initialize_and_with_nothing_else(
+    base: tuple[tuple[bytes, bytes], ...],
+) -> None:
+    made, transports = returns(), TransportSessions(b"k" * 32)
+    made._transports = transports
+    given = Reply(200, [(b"mcp-session-id", b" own ")], None, _Source())
+    none = Reply(200, [(b"content-type", b"application/json")], None, _Source())
+
+    assert made._headers(base, call_of("tools/call", ()), given) == base
+    assert made._headers(base, call_of("initialize", ()), none) == base
+    *others, (name, sealed) = made._headers(base, call_of("initialize", ()), given)
+    assert tuple(others) == base
+    assert name == b"mcp-session-id"
+    assert transports.open(sealed.decode(), CALLER) == "own"

@@ -165,9 +165,9 @@ def _check_form(exchange: Exchange, revision: Revision) -> None:
 def _check_content(headers: Headers) -> None:
     if not _is_json(headers.get(b"content-type") or b""):
         raise Refused(Code.UNSUPPORTED_MEDIA, "Send application/json in UTF-8.")
-    if (headers.text(b"content-encoding") or "identity").lower() != "identity":
+    if (headers.get(b"content-encoding") or b"identity").lower() != b"identity":
         raise Refused(Code.UNSUPPORTED_MEDIA, "Send the body without a content encoding.")
-    if (headers.text(b"transfer-encoding") or "chunked").lower() != "chunked":
+    if (headers.get(b"transfer-encoding") or b"chunked").lower() != b"chunked":
         raise Refused(Code.UNSUPPORTED_MEDIA, "Send the body in chunks, or with its length.")
 
 
