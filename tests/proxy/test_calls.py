@@ -22,6 +22,7 @@ from safeconduct.core.model import (
 from safeconduct.hosts import Host, Policies
 from safeconduct.policy import ClientFacts
 from safeconduct.proxy.calls import Call, Progress, parse
+from safeconduct.proxy.claims import claim_of
 from safeconduct.proxy.eras import Headers, UnsupportedVersion
 from safeconduct.proxy.exchange import Exchange
 from safeconduct.proxy.gate import Admitted
@@ -110,7 +111,9 @@ def _exchange(
         id="x",
         host=Host(key=HOST, name="Acme", origin="https://acme.test", policies=Policies()),
         server=SERVER,
+        published="/mcp/items",
         typed="/mcp/items",
+        claim=claim_of(headers),
         suggestion="",
         verb=verb,
         headers=headers,

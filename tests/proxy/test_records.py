@@ -32,6 +32,7 @@ from safeconduct.core.model import (
 from safeconduct.hosts import Host, Policies
 from safeconduct.policy import ClientFacts
 from safeconduct.proxy.calls import Call
+from safeconduct.proxy.claims import claim_of
 from safeconduct.proxy.entries import Decided, Ended, since
 from safeconduct.proxy.eras import Headers, revision_of
 from safeconduct.proxy.exchange import Exchange
@@ -63,7 +64,9 @@ def a_call(arguments: dict[str, Any], *, method: str = "tools/call", agent: str 
             id="rq_1",
             host=Host(key=ACME, name="Acme", origin="https://acme.test", policies=Policies()),
             server=TICKETS,
+            published="/mcp/tickets",
             typed="/mcp/tickets",
+            claim=claim_of(headers),
             suggestion="",
             verb="POST",
             headers=headers,
@@ -209,7 +212,8 @@ def test_an_intent_and_its_outcome_have_these_members_in_this_order(desk: Desk) 
 @pytest.mark.requirement("L-03")
 def test_a_refusal_is_a_record_of_its_own_and_what_is_not_known_is_left_out(desk: Desk) -> None:
     call = a_call({}, agent="")
-    call = call._replace(message=msgspec.structs.replace(call.message, name=""))
+    message = msgspec.structs.replace(call.message, name="")
+    call = msgspec.structs.replace(call, message=message)
     decision = a_decision(allow=False, required_level=None, effective_level=None, basis=b"")
     record = now(desk.records.intent(call, decision))
     desk.records.outcome(call, record, "forbidden")

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from safeconduct.core.clock import SystemClock
 from safeconduct.core.decision import Decision, MaxItems, Notify, Obligation, Redact
@@ -32,6 +33,7 @@ CALLER = Caller(
     session=SessionId("n"),
     server=ServerKey("k"),
 )
+CAN_ASK = {META_CAPABILITIES: {"elicitation": {}}}
 ASKED = {"q": {"method": "elicitation/create", "params": {}}}
 RESULTS = st.fixed_dictionaries(
     {},
@@ -90,7 +92,9 @@ def call_of(method: str, duties: tuple[Obligation, ...] | None) -> Call:
             form="request",
             id=1,
             method=method,
-            params={"_meta": {META_CAPABILITIES: {"elicitation": {}}}},
+            params={"_meta": CAN_ASK},
+            meta=CAN_ASK,
+            row=METHODS[method],
             name="t",
             raw=b"",
         ),
@@ -219,7 +223,7 @@ def test_an_answer_to_a_request_is_read(status: int, raw: bytes) -> None:
     ],
 )
 def test_what_answers_no_request_is_refused(status: int, media: bytes, raw: bytes) -> None:
-    call = call_of("ping", ())._replace(server=SERVER)
+    call = replace(call_of("ping", ()), server=SERVER)
 
     with pytest.raises(UpstreamFailed):
         _reading(call, status, media, raw)
