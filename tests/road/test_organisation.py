@@ -27,10 +27,9 @@ from safeconduct.hosts import Host, Policies
 from safeconduct.people import Person
 from safeconduct.policy import ClientFacts, keep
 from safeconduct.proxy import Call
-from safeconduct.proxy.calls import METHODS
 from safeconduct.proxy.eras import Headers, revision_of
 from safeconduct.proxy.exchange import Exchange
-from safeconduct.proxy.messages import read
+from safeconduct.proxy.messages import METHODS, read
 from safeconduct.sessions import Session
 from safeconduct.settings import parse
 from safeconduct.upstreams import Override, Server, Wanted
