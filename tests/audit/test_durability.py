@@ -10,7 +10,7 @@ import pytest
 
 from safeconduct.audit import AuditUnavailable, Trail, segments, verify
 from safeconduct.core.clock import ManualClock
-from tests.audit.events import call, only_segment, written
+from tests.audit.events import call, files_limited_to, only_segment, written
 
 
 class Disk:
@@ -117,6 +117,25 @@ async def test_a_sync_that_failed_refuses_those_who_wait_and_the_next_record_goe
     assert written(directory)[1]["detail"] == {"sync": "Input/output error"}
     assert len(segments(directory)) == 2
     assert verify(directory).problems == ()
+
+
+async def test_asking_whether_records_can_be_written_refuses_none(
+    directory: Path, clock: ManualClock
+) -> None:
+    disk = Disk()
+    trail = Trail(directory, clock=clock, sync=disk.sync)
+    trail.open()
+    disk.failing = True
+    trail.append(call(1))
+    with pytest.raises(AuditUnavailable):
+        await asyncio.wait_for(trail.durable(), 10)
+    disk.failing = False
+    with files_limited_to(0):
+        assert not trail.available()
+
+    assert trail.available()
+    assert written(directory)[-1]["detail"] == {"sync": "Input/output error"}
+    trail.close()
 
 
 async def test_waiting_for_the_disk_after_closing_is_refused(

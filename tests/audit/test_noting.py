@@ -35,6 +35,17 @@ def names(directory: Path) -> list[str]:
     ]
 
 
+def note_and_never_end_the_turn(trail: Trail, event: Event) -> None:
+    async def stops() -> None:
+        trail.note(event)
+        raise KeyboardInterrupt
+
+    loop = asyncio.new_event_loop()
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(stops())
+    loop.close()
+
+
 @pytest.fixture
 def writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Collect how many lines each write brought."""
@@ -120,15 +131,7 @@ async def test_a_thread_without_a_loop_writes_what_waits_too(
 def test_a_loop_that_never_finished_its_turn_holds_up_no_other(
     trail: Trail, directory: Path
 ) -> None:
-    broken = asyncio.new_event_loop()
-
-    async def stops() -> None:
-        trail.note(outcome(1))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        broken.run_until_complete(stops())
-    broken.close()
+    note_and_never_end_the_turn(trail, outcome(1))
 
     async def goes_on() -> None:
         trail.note(outcome(2))
@@ -249,6 +252,24 @@ async def test_closing_on_a_full_disk_gives_up_what_was_noted(
         trail.note(outcome(2))
 
 
+def test_what_others_note_while_the_trail_is_closed_is_written(
+    directory: Path, clock: ManualClock
+) -> None:
+    late: list[Event] = []
+
+    def sync(_fd: int) -> None:
+        if late:
+            note_and_never_end_the_turn(trail, late.pop())
+
+    trail = Trail(directory, clock=clock, sync=sync)
+    trail.open()
+    trail.append(call(1))
+    late.append(outcome(1))
+    trail.close()
+
+    assert names(directory) == ["1", "o1"]
+
+
 async def test_what_waits_while_a_sync_fails_goes_to_the_next_segment(
     directory: Path, clock: ManualClock
 ) -> None:
@@ -263,6 +284,7 @@ async def test_what_waits_while_a_sync_fails_goes_to_the_next_segment(
     trail.note(outcome(1))
     disk.free.set()
     trail._group.stop()  # in this turn: the sync fails while the outcome waits
+    clock.advance(timedelta(seconds=1))
     trail.append(call(2))
     with pytest.raises(AuditUnavailable):
         await syncing
@@ -271,6 +293,8 @@ async def test_what_waits_while_a_sync_fails_goes_to_the_next_segment(
 
     assert names(directory) == ["1", "recovered", "o1", "2"]
     assert written(directory)[1]["detail"] == {"sync": "Input/output error"}
+    instants = [record["ts"] for record in written(directory)]
+    assert instants == sorted(instants)
     assert len(segments(directory)) == 2
     assert verify(directory).problems == ()
 

@@ -67,6 +67,18 @@ def test_a_segment_that_is_full_is_followed_by_a_linked_one(
     assert verify(directory).problems == ()
 
 
+def test_a_record_longer_than_a_segment_has_one_of_its_own(
+    directory: Path, clock: ManualClock
+) -> None:
+    trail = Trail(directory, clock=clock, segment_bytes=10)
+    trail.open()
+    trail.append(call(1))
+    trail.append(call(2))
+    trail.close()
+
+    assert [file.path.read_bytes().count(b"\n") for file in segments(directory)] == [1, 1]
+
+
 def test_a_trail_that_is_opened_again_continues_its_chain(
     directory: Path, clock: ManualClock
 ) -> None:
