@@ -198,7 +198,6 @@ class Turn(RequestResponseCycle):
 
     def _complete(self) -> None:
         self.response_complete = True
-        self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
         line, self._line = self._line, None  # so that no turn keeps its connection

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
+import msgspec
+
 from safeconduct.core.model import ServerKey, Value
 from safeconduct.hosts import Host
 from safeconduct.proxy.claims import Claim
@@ -38,7 +40,7 @@ class Head(NamedTuple):
     claim: Claim
 
 
-class Exchange(NamedTuple):
+class Exchange(msgspec.Struct, frozen=True):
     """What came in: what the head says, see `Head`, and the rest.
 
     Attributes:
