@@ -227,6 +227,34 @@ async def test_too_large_a_body_is_not_read_to_its_end(
     assert status == 413
 
 
+@pytest.mark.requirement("SEC-64")
+@pytest.mark.parametrize("path", ["/mcp/tickets", "/mcp/%74ickets"])
+@pytest.mark.parametrize("whose", ["nobody's", "a stranger's", "another server's", "ours"])
+async def test_a_large_body_is_read_only_from_those_who_would_be_let_in(
+    road: World, tokens: Tokens, whose: str, path: str
+) -> None:
+    """Or whoever finds the address could fill the memory, with nothing but connections."""
+    lines = {
+        "nobody's": [],
+        "a stranger's": [f"authorization: Bearer {tokens.access[:-4]}xxxx"],
+        "another server's": [f"authorization: Bearer {tokens.access}"],
+        "ours": [f"authorization: Bearer {tokens.access}"],
+    }[whose]
+    if whose == "another server's":
+        path = path.replace("ickets", "ockets")
+    async with line(road) as client:
+        framing = ["content-length: 1000000", "content-type: application/json"]
+        await client.raw(f"POST {path} HTTP/1.1", [*framing, *lines])
+        client.writer.write(b"x" * 300_000)
+        if whose == "ours":
+            client.writer.write(b"x" * 700_000)
+        status, headers, _ = await client.whole()
+
+    assert status == (400 if whose == "ours" else 401)
+    assert ("connection" in headers) == (whose != "ours")
+    assert road.upstream.seen == []
+
+
 @pytest.mark.parametrize(
     "first",
     ["POST /mcp/tickets HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from safeconduct.edge import Approach, Turned
-from safeconduct.proxy import Answer, Head
+from safeconduct.hosts import Host
+from safeconduct.proxy import STRANGERS_BYTES, Answer, Head
 
 if TYPE_CHECKING:
     from safeconduct.app.protocol import McpProtocol
@@ -120,7 +121,7 @@ class Turn(RequestResponseCycle):
     async def _answer(self, line: McpProtocol) -> Answer | None:
         """Return the answer, or None if the client went away before it had asked."""
         if self.more_body:
-            await self._whole_body(line)
+            await self._read(STRANGERS_BYTES)
         if self.disconnected:
             return None
         door = line.door
@@ -128,7 +129,12 @@ class Turn(RequestResponseCycle):
             await door.catch_up()
         host = door.admit(self.approach)
         if isinstance(host, Turned):
+            self.keep_alive = self.keep_alive and not self.more_body
             return _turned(host)
+        if self.more_body:
+            refusal = await self._rest(line, host)
+            if refusal is not None or self.disconnected:
+                return refusal
         return await line.endpoint.answer(
             self.head,
             host=host,
@@ -137,14 +143,23 @@ class Turn(RequestResponseCycle):
             began=self._began,
         )
 
-    async def _whole_body(self, line: McpProtocol) -> None:
+    async def _rest(self, line: McpProtocol, host: Host) -> Answer | None:
+        """Read a large body to its end, or return the refusal of who may not send one."""
+        refusal = await line.endpoint.turn_away(
+            self.head, host=host, ip=self.approach.address, began=self._began
+        )
+        if refusal is None:
+            await self._read(line.endpoint.max_body_bytes)
+        if self.more_body:
+            self.keep_alive = False  # what is left of the body is not worth reading
+        return refusal
+
+    async def _read(self, most: int) -> None:
+        """Read the body to its end, or until it is longer than `most` bytes."""
         if self.waiting_for_100_continue:
             self._write(_CONTINUE)
             self.waiting_for_100_continue = False
-        while self.more_body and not self.disconnected:
-            if len(self.body) > line.endpoint.max_body_bytes:
-                self.keep_alive = False  # the rest of the body is not worth reading
-                return
+        while self.more_body and not self.disconnected and len(self.body) <= most:
             self.flow.resume_reading()
             await self.message_event.wait()
             self.message_event.clear()

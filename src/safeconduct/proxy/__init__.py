@@ -14,11 +14,12 @@ from safeconduct.proxy.pipeline import Pipeline
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.returns import Returns
-from safeconduct.proxy.routes import McpEndpoint, read_head
+from safeconduct.proxy.routes import STRANGERS_BYTES, McpEndpoint, read_head
 from safeconduct.proxy.throttling import Throttles
 from safeconduct.proxy.transport_sessions import TransportSessions
 
 __all__ = [
+    "STRANGERS_BYTES",
     "Again",
     "Answer",
     "Approvals",

@@ -85,6 +85,14 @@ class Pipeline:
         except GatewayError as error:
             return _refusal(error, exchange, progress)
 
+    async def turn_away(self, exchange: Exchange) -> Answer | None:
+        """Return the refusal of step 1, or None for who may send the rest of a large message."""
+        try:
+            await self._gate.admit(exchange)
+        except GatewayError as error:
+            return _refusal(error, exchange, Progress())
+        return None
+
     async def _carry(self, call: Call, decision: Decision, record: str) -> Answer:
         try:
             flight = self._flights.begin(call)

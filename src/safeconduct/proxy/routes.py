@@ -28,6 +28,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _A_MOMENT_SECONDS = 0.1
 _SUGGESTION = re.compile(rb"upstream_mcp=[A-Za-z0-9%._~:/+@!$'()*,;=-]{1,1024}")
+STRANGERS_BYTES = 64 * 1024  # of a body, before it is known who sends it
 _NO_CONTENT = 204  # has no Content-Length either (RFC 9110 section 8.6)
 
 
@@ -45,23 +46,27 @@ class McpEndpoint:
             return refusals.answer(_too_large(self.max_body_bytes), era=None, message_id=None)
         return await self._pipeline.handle(Exchange(*head, self._next_id(), host, body, ip, began))
 
+    async def turn_away(self, head: Head, *, host: Host, ip: str, began: float) -> Answer | None:
+        """Refuse who would not be let in, before more than `STRANGERS_BYTES` of a body are read."""
+        exchange = Exchange(*head, self._next_id(), host, b"", ip, began)
+        return await self._pipeline.turn_away(exchange)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = time.perf_counter()
-        body = await self._body(receive) if scope["method"] == "POST" else b""
+        began, host, ip = time.perf_counter(), scope["state"]["host"], scope["state"]["ip"]
+        head = read_head(scope["method"], scope["path"], scope["query_string"], scope["headers"])
+
+        async def vouch() -> Answer | None:
+            return await self.turn_away(head, host=host, ip=ip, began=began)
+
+        body = await self._body(receive, vouch) if scope["method"] == "POST" else b""
         if body is None:  # gone before the message was complete
+            return
+        if isinstance(body, Answer):
+            await _send_whole(send, body, (b"connection", b"close"))  # the rest is not read
             return
         watch = _Watch(receive)
         try:
-            head = read_head(
-                scope["method"], scope["path"], scope["query_string"], scope["headers"]
-            )
-            answer = await self.answer(
-                head,
-                host=scope["state"]["host"],
-                body=body,
-                ip=scope["state"]["ip"],
-                began=began,
-            )
+            answer = await self.answer(head, host=host, body=body, ip=ip, began=began)
             if isinstance(answer.body, bytes):
                 await _send_whole(send, answer)
             else:
@@ -73,11 +78,22 @@ class McpEndpoint:
         finally:
             watch.over()
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """Return the body, or as much as shows that it is too large; None if nobody is there."""
+    async def _body(
+        self, receive: Receive, vouch: Callable[[], Awaitable[Answer | None]]
+    ) -> bytes | Answer | None:
+        """Return the body, or as much as shows that it is too large; None if nobody is there.
+
+        Args:
+            receive: Gives it a piece at a time.
+            vouch: Asked once before much is read; what it answers is returned instead.
+        """
         parts: list[bytes] = []
-        size, more = 0, True
+        size, more, vouched = 0, True, False
         while more and size <= self.max_body_bytes:
+            if size > STRANGERS_BYTES and not vouched:
+                refusal, vouched = await vouch(), True
+                if refusal is not None:
+                    return refusal
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
@@ -147,9 +163,9 @@ def _suggestion(path: str, query: bytes) -> str:
     return f"?{query.decode('ascii')}"
 
 
-async def _send_whole(send: Send, answer: Answer) -> None:
+async def _send_whole(send: Send, answer: Answer, *more: tuple[bytes, bytes]) -> None:
     body = raw_body(answer)
-    headers = list(answer.headers)
+    headers = [*answer.headers, *more]
     if answer.status != _NO_CONTENT:
         headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
