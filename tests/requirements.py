@@ -178,6 +178,7 @@ _PRODUCT = {
     "Z-35": "Lists in results are filtered item by item.",
     "Z-36": "A policy can allow, ask the person, ask an approver, throttle or deny.",
     "Z-42": "Rules are tested by scenarios and replayed against the log before they decide.",
+    "Z-45": "What an agent declares its use to be for can refuse it, or have it asked about.",
     "Z-44": "Results are cut, redacted and masked before an agent sees them.",
     "L-11": "A decision can be explained: its conditions, its rules, its relations.",
     "L-22": "Recorded decisions are replayed against other rules.",

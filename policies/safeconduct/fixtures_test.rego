@@ -30,6 +30,7 @@ permitted := {
 	"ceiling": "high",
 	"tool": {"known": true, "enabled": true, "state": "pinned", "level": "high"},
 	"relations": [],
+	"intent": null,
 	"environment": {
 		"time": "2026-11-21T12:00:00Z",
 		"ip": "192.0.2.7",

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from safeconduct.core.decision import Decision
-from safeconduct.core.model import HostId, Level, Resource, ServerKey
+from safeconduct.core.model import HostId, Intent, Level, Resource, ServerKey
 
 
 @pytest.mark.requirement("Z-07")
@@ -57,3 +57,36 @@ def test_a_value_cannot_be_changed() -> None:
 
 def test_an_id_is_only_text_at_run_time() -> None:
     assert HostId("acme") == "acme"
+
+
+@pytest.mark.requirement("Z-45")
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ({}, None),
+        ({"purpose": "p" * 200}, Intent(purpose="p" * 200)),
+        ({"workflow": "é" * 100}, Intent(workflow="é" * 100)),
+        ({"purpose": "Refund O-7", "workflow": "w"}, Intent(purpose="Refund O-7", workflow="w")),
+    ],
+)
+def test_an_intent_is_what_was_declared_and_nothing_else(
+    said: dict[str, str], read: Intent | None
+) -> None:
+    assert Intent.parse(said) == read
+    assert read is None or msgspec.to_builtins(read) == said
+
+
+NO_INTENTS: list[object] = [
+    *(None, "", "refund", 7, True, [], ["refund"]),
+    *({"purpose": value} for value in (None, "", " ", 7, True, [], {}, "p" * 201)),
+    *({"workflow": value} for value in (None, "", 7, "w" * 101)),
+    *({"purpose": text} for text in ("a\nb", "a\x00", "a\u202eb", "a\u200bb", "\ud800")),
+    *({"purpose": "refund", "more": "x"}, {"Purpose": "refund"}),
+]
+
+
+@pytest.mark.requirement("Z-45")
+@pytest.mark.parametrize("said", NO_INTENTS, ids=ascii)
+def test_what_is_no_intent_is_refused(said: object) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        Intent.parse(said)

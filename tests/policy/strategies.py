@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
+from msgspec import UNSET
 
-from safeconduct.core.model import AccessRequest, Level, Resource, ServerKey
+from safeconduct.core.model import AccessRequest, Intent, Level, Resource, ServerKey
 from safeconduct.policy import (
     ClientFacts,
     ConsentFacts,
@@ -39,6 +40,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=4,
 )
+TEXTS = st.sampled_from([UNSET, "payroll", "Refund a customer", "é😀"])
+INTENTS = st.none() | st.builds(Intent, purpose=TEXTS, workflow=TEXTS)
 RELATIONS = st.lists(
     st.builds(
         RelationFact,
@@ -107,16 +110,18 @@ def facts(draw: st.DrawFn) -> Facts:
 
 def requests() -> st.SearchStrategy[AccessRequest]:
     return st.builds(
-        lambda kind, server, name, arguments, phase: a_request(
+        lambda kind, server, name, arguments, phase, intent: a_request(
             resource=Resource(kind=kind, server=ServerKey(server), name=name),
             arguments=arguments,
             phase=phase,
+            intent=intent,
         ),
         st.sampled_from(["tool", "tool", "resource", "prompt"]),
         st.sampled_from(["tickets"] * 7 + ["wiki", ""]),
         TOOLS,
         st.none() | st.dictionaries(st.sampled_from(["id", "n", "to"]), JSON, max_size=2),
         st.sampled_from(["call", "list", "stream"]),
+        INTENTS,
     )
 
 

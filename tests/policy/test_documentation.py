@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any, get_args
@@ -9,8 +10,8 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from safeconduct.core.decision import Decision, Obligation
-from safeconduct.core.model import ClientId, Level, Resource
+from safeconduct.core.decision import Decision, Obligation, RequireApproval
+from safeconduct.core.model import ClientId, Intent, Level, Resource
 from safeconduct.policy import (
     Bundle,
     BundleError,
@@ -23,6 +24,7 @@ from safeconduct.policy import (
     known_data,
 )
 from safeconduct.policy.inspection import BUILTINS, judge
+from safeconduct.proxy.messages import META_INTENT
 from tests.fixtures.opa import Opa, OpaError, opa_library
 
 from .builders import TICKETS, a_request, at_levels, decided, some_facts
@@ -59,6 +61,7 @@ def test_every_section_with_rules_is_tried_here() -> None:
         "Refusing",
         "What rules see",
         "Conditions on what is allowed",
+        "Declared intent",
         "Data",
     }
 
@@ -91,6 +94,25 @@ def test_conditions(tmp_path: Path) -> None:
 
     assert sorted(kinds) == ["Mask", "Throttle"]
     assert sorted(more) == ["Filter", "Mask", "Throttle"]
+
+
+@pytest.mark.requirement("Z-45")
+def test_declared_intent(tmp_path: Path) -> None:
+    (data,) = re.findall(r"^`(purposes: .+)`\.$", SECTIONS["Declared intent"], re.MULTILINE)
+    (tmp_path / "data.yaml").write_text(data)
+    bundle = bundle_of(tmp_path, "Declared intent")
+    (params,) = map(json.loads, blocks("Declared intent", "json"))
+    declared = Intent.parse(params["_meta"][META_INTENT])
+    server = Resource(kind="server", server=TICKETS)
+
+    assert answer(bundle).reason == "policy.undeclared"
+    assert answer(bundle, a_request(intent=Intent(workflow="w"))).reason == "policy.undeclared"
+    usual = answer(bundle, a_request(intent=declared))
+    assert (usual.allow, usual.obligations) == (True, ())
+    asking = answer(bundle, a_request(intent=Intent(purpose="curiosity")))
+    assert (asking.allow, asking.obligations) == (True, (RequireApproval(),))
+    for phase in ("token", "call"):  # nobody is kept from connecting
+        assert answer(bundle, a_request(phase=phase, resource=server)).allow
 
 
 def test_data(tmp_path: Path) -> None:

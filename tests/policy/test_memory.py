@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconduct.core.decision import Decision
-from safeconduct.core.model import AccessRequest, Level
+from safeconduct.core.model import AccessRequest, Intent, Level
 from safeconduct.policy import (
     Bundle,
     Embedded,
@@ -52,6 +52,7 @@ OWN = {
     "time": 'deny contains {"reason": "late"} if input.environment.time > "2026-11-22"',
     "ip": 'deny contains {"reason": "r"} if startswith(input.environment.ip, "10.")',
     "arguments": 'deny contains {"reason": "r"} if input.arguments.n == 1',
+    "intent": 'deny contains {"reason": "r"} if not input.intent.purpose',
     "missing": 'deny contains {"reason": "r"} if not input.arguments.n',
     "bare": 'deny contains {"reason": "r"} if json.marshal(input) > "{\\"arguments\\":{\\"n\\":1"',
     "alias": (
@@ -246,6 +247,7 @@ def test_any_other_fact_is_another_question(now: Facts) -> None:
     "change",
     [
         {"phase": "stream"},
+        {"intent": Intent(purpose="refund")},
         {"action": "tools/list"},
         {"resource": msgspec.structs.replace(a_request().resource, name="get_issue")},
         {"resource": msgspec.structs.replace(a_request().resource, kind="prompt")},

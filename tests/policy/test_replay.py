@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconduct.core.model import Level
+from safeconduct.core.model import Intent, Level
 from safeconduct.policy import (
     Bundle,
     Embedded,
@@ -75,6 +75,21 @@ def candidate(directory: Path, rule: str, data: str = "") -> Rules:
 
 def test_a_record_gives_back_the_very_input_of_its_decision() -> None:
     assert a_decision().document == document(a_request(), some_facts()).document
+
+
+@pytest.mark.requirement("Z-45")
+def test_an_intent_is_part_of_what_is_computed_again_and_records_of_before_have_none(
+    tmp_path: Path,
+) -> None:
+    asked = a_request(intent=Intent(purpose="triage", workflow="w"))
+    facts = msgspec.json.decode(decided(PDP, asked, some_facts()).basis)
+    rules = candidate(tmp_path, 'deny contains {"reason": "x"} if not input.intent.purpose')
+    before = {name: value for name, value in facts.items() if name != "intent"}
+
+    assert a_decision(facts=facts).document == document(asked, some_facts()).document
+    assert rules.answer(a_decision(facts=facts).document).allow
+    assert RULES.answer(a_decision(facts=before).document).allow
+    assert rules.answer(a_decision(facts=before).document).reason == "policy.x"
 
 
 @given(

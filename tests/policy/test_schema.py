@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconduct.core.model import AccessRequest, Level
+from safeconduct.core.model import AccessRequest, Intent, Level
 from safeconduct.policy import Facts, RelationFact, document
 from safeconduct.policy.schema import PolicyInput, input_schema
 
@@ -68,6 +68,17 @@ def test_one_member_more_or_less_does_not_fit() -> None:
             msgspec.convert(changed, PolicyInput)
 
 
+@pytest.mark.requirement("Z-45")
+def test_what_is_not_declared_is_undefined_and_inputs_of_before_fit_too() -> None:
+    partly, nothing = a_request(intent=Intent(purpose="Refund")), a_request()
+    whole = json.loads(document(nothing, some_facts()).document)
+    before = {name: value for name, value in whole.items() if name != "intent"}
+
+    assert json.loads(document(partly, some_facts()).document)["intent"] == {"purpose": "Refund"}
+    assert whole["intent"] is None
+    assert msgspec.convert(before, PolicyInput).intent is None
+
+
 def spelled(request: AccessRequest, facts: Facts) -> bytes:
     """Write the document member by member, as the records there are were written."""
     consent, tool = facts.consent, facts.tool
@@ -96,6 +107,7 @@ def spelled(request: AccessRequest, facts: Facts) -> bytes:
             "level": tool.level.word,
         },
         "relations": facts.relations,
+        "intent": request.intent,
         "environment": facts.environment,
     }
     return msgspec.json.encode(members)

@@ -10,8 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from safeconduct.core.errors import Code, Refused
+from safeconduct.core.model import Intent
 from safeconduct.proxy.messages import (
     LEGACY,
+    META_INTENT,
     METHODS,
     MODERN,
     NOTIFICATIONS,
@@ -221,3 +223,41 @@ def test_a_disguise_is_a_known_name_but_for_its_case(members: dict[str, None]) -
     assert disguised(members, _KNOWN) == any(
         name not in _KNOWN and name.casefold() in folded for name in members
     )
+
+
+def _declaring(said: object, **changes: object) -> dict[str, Any]:
+    return _call(params={"name": "search", "_meta": {META_INTENT: said}}, **changes)
+
+
+@pytest.mark.requirement("Z-45")
+@pytest.mark.parametrize("era", [LEGACY, MODERN])
+def test_an_intent_is_read_where_one_is_declared(era: Era) -> None:
+    raw = json.dumps(_declaring({"purpose": "triage", "workflow": "w"})).encode()
+
+    message = read(raw, era)
+
+    assert message.intent == Intent(purpose="triage", workflow="w")
+    assert message.raw is raw
+    assert message.meta == {META_INTENT: {"purpose": "triage", "workflow": "w"}}
+    for undeclared in (_declaring({}), _call()):
+        assert read(json.dumps(undeclared).encode(), era).intent is None
+
+
+@pytest.mark.requirement("Z-45")
+@pytest.mark.parametrize("method", ["tools/call", "tools/list", "subscriptions/listen", "x/y"])
+@pytest.mark.parametrize(
+    "said", [None, "triage", [], {"purpose": ""}, {"purpose": 1}, {"purpose": "p", "goal": "g"}]
+)
+def test_what_is_no_intent_is_refused_under_the_messages_id(said: object, method: str) -> None:
+    refused = _refusal(_declaring(said, method=method))
+
+    assert isinstance(refused, BadParams)
+    assert (refused.code, refused.message_id) == (Code.INVALID_PARAMS, 7)
+    assert META_INTENT in refused.public
+
+
+@pytest.mark.requirement("Z-45")
+def test_a_notification_with_what_is_no_intent_is_refused_too() -> None:
+    refused = _refusal(_declaring("triage", method="notifications/cancelled", id=None))
+
+    assert (refused.code, isinstance(refused, BadParams)) == (Code.INVALID_PARAMS, False)

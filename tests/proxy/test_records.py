@@ -24,6 +24,7 @@ from safeconduct.core.model import (
     Caller,
     ClientId,
     HostId,
+    Intent,
     Level,
     ServerKey,
     SessionId,
@@ -227,6 +228,18 @@ def test_a_refusal_is_a_record_of_its_own_and_what_is_not_known_is_left_out(desk
     assert not denied.keys() & set(left_out)
     assert (outcome["outcome"], outcome["bytes_out"]) == ("forbidden", 0)
     assert not outcome.keys() & {"resource", "upstream_status"}
+
+
+@pytest.mark.requirement("Z-45", "L-03")
+def test_the_workflow_that_was_declared_stands_beside_the_agent(desk: Desk) -> None:
+    call = a_call({})
+    for intent in (Intent(purpose="p", workflow="w"), Intent(purpose="p"), None):
+        message = msgspec.structs.replace(call.message, intent=intent)
+        now(desk.records.intent(msgspec.structs.replace(call, message=message), a_decision()))
+
+    declared, partly, nothing = desk.lines()
+    assert declared[4:6] == [("client_name", "Agent"), ("workflow", "w")]
+    assert "workflow" not in dict(partly) | dict(nothing)
 
 
 @given(st.data())

@@ -16,6 +16,7 @@ import pytest
 from safeconduct import approvals
 from safeconduct.approvals import Approval
 from safeconduct.core.model import HostId, Level
+from safeconduct.proxy.messages import META_INTENT
 from tests.fixtures.postgres import Postgres
 from tests.road.served import Served, another, served
 from tests.road.upstream import PATIENCE_SECONDS, Seen, Wire
@@ -330,12 +331,13 @@ async def test_a_call_whose_approval_another_used_first_asks_for_one_of_its_own(
     [
         {"arguments": HOLD | {"id": "T-8"}},
         {"arguments": HOLD | {"more": None}},
+        {"meta": {META_INTENT: {"purpose": "refund"}}},
         {"name": "create_issue"},
         {"path": "/mcp/notes", "server": "notes"},
         {"client": "assistant"},
         {"person": "bob"},
     ],
-    ids=["argument", "member", "tool", "server", "agent", "person"],
+    ids=["argument", "member", "intent", "tool", "server", "agent", "person"],
 )
 async def test_no_other_call_goes_through_on_an_approval(
     ruled: World, agent: Tokens, other: dict[str, Any]

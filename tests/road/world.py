@@ -287,7 +287,8 @@ class World:
     ) -> httpx2.Response:
         """Call a tool."""
         arguments = more.pop("arguments", {"id": "T-7"})
-        params = {"name": name, "arguments": arguments}
+        meta = more.pop("meta", None)
+        params = {"name": name, "arguments": arguments} | ({"_meta": meta} if meta else {})
         return await self.send(token, "tools/call", params, **more)
 
     def events(self, kind: str | None = None) -> list[dict[str, Any]]:

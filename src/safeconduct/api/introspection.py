@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from safeconduct.api.judging import SERVER, STANDING, Judge, Judged
-from safeconduct.api.questions import JSON, Entity, Question, named
+from safeconduct.api.questions import JSON, Entity, Question, intent_in, named
 from safeconduct.api.records import Asking, Checks
 from safeconduct.api.refusals import bad
 from safeconduct.core.canonical import StrictJSONError, parse
@@ -25,6 +25,7 @@ from safeconduct.sessions import Session, Sessions
 
 INACTIVE: JSON = {"active": False}
 _DEVICE = ("ip", "user_agent", "software")
+_HANDED_ON = ("arguments", "intent", *_DEVICE)
 
 
 class Inquiry(Value, frozen=True):
@@ -144,6 +145,8 @@ def _context(text: str) -> JSON:
         if not isinstance(said["arguments"], dict):
             raise bad("context.arguments must be an object.")
         context["arguments"] = said["arguments"]
+    if intent_in(said) is not None:
+        context["intent"] = said["intent"]
     return context
 
 
@@ -151,7 +154,7 @@ def _about(inquiry: Inquiry, access: Access | None) -> Question:
     """Ask what the call would ask; whose it is says the token, and nothing in the context."""
     said, tool = inquiry.context, inquiry.context.get("tool", "")
     server = said.get("server", "" if access is None else access.server)
-    context: dict[str, Any] = {name: said[name] for name in ("arguments", *_DEVICE) if name in said}
+    context: dict[str, Any] = {name: said[name] for name in _HANDED_ON if name in said}
     if access is None:
         subject = Entity(type="token", id="")
     else:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from safeconduct.api.naming import AGENT, PEOPLE, Naming, Party
-from safeconduct.api.questions import Entity, Question, named
+from safeconduct.api.questions import Entity, Question, intent_in, named
 from safeconduct.api.refusals import bad
 from safeconduct.core.clock import Clock
 from safeconduct.core.decision import Decision
@@ -21,6 +21,7 @@ from safeconduct.core.model import (
     AccessRequest,
     Caller,
     HostId,
+    Intent,
     Level,
     Resource,
     ServerKey,
@@ -107,6 +108,7 @@ class Judged(NamedTuple):
     party: Party
     decision: Decision
     arguments: dict[str, Any] | None = None
+    intent: Intent | None = None
     server: ServerKey | None = None
     session: SessionId | None = None
     path: tuple[str, ...] = ()
@@ -188,14 +190,15 @@ class Judge:
     async def refused(self, host: Host, question: Question, reason: str) -> Judged:
         """Say no to a question that is not worth deciding, as the record shall have it."""
         party = await self._naming.party(host, question)
-        return Judged(question, party, self._no(reason, ""), _arguments(question))
+        arguments, intent = _arguments(question), intent_in(question.context)
+        return Judged(question, party, self._no(reason, ""), arguments, intent)
 
     async def _of_server(
         self, host: Host, question: Question, party: Party, session: Session | None = None
     ) -> Judged:
         kind, (key, name) = question.resource.type, parts_of(question)
-        arguments = _arguments(question)
-        judged = Judged(question, party, _PENDING, arguments, server=key or None)
+        arguments, intent = _arguments(question), intent_in(question.context)
+        judged = Judged(question, party, _PENDING, arguments, intent, server=key or None)
         standing = session is not None and (kind, question.action) == (SERVER, STANDING)
         if not standing and (problem := self._unaskable(question, party, key, name)):
             return judged._replace(decision=self._no(*problem))
@@ -225,6 +228,7 @@ class Judge:
             resource=Resource(kind=question.resource.type, server=key, name=name),
             arguments=_arguments(question),
             phase="check",
+            intent=intent_in(question.context),
         )
         return await self._decider.ask(
             request,

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from safeconduct.api.refusals import bad
 from safeconduct.core.canonical import StrictJSONError, fingerprint, parse
 from safeconduct.core.errors import Code, Refused
-from safeconduct.core.model import Value
+from safeconduct.core.model import Intent, Value
 
 JSON = dict[str, Any]
 Semantic = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"]
@@ -138,6 +138,20 @@ def named(source: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST or _UNSEEN.search(value):
         raise bad(f"{name} must be a text without control characters.")
     return value
+
+
+def intent_in(context: JSON) -> Intent | None:
+    """Return what the agent declared to the enforcement point, or None.
+
+    Raises:
+        Refused: If `intent` is anything but an object of the texts of one.
+    """
+    try:
+        return Intent.parse(context["intent"]) if "intent" in context else None
+    except ValueError as error:
+        raise bad(
+            "context.intent must be an object of the printable texts purpose and workflow."
+        ) from error
 
 
 def _item(defaults: JSON, item: Any) -> Question:

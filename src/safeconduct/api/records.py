@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from safeconduct.api.judging import Judged
 from safeconduct.api.questions import Search
@@ -91,13 +92,14 @@ class Checks:
 
     def _event(self, asking: Asking, judged: Judged) -> Event:
         question, decision, party = judged.question, judged.decision, judged.party
-        human, arguments = party.person, judged.arguments
+        human, arguments, intent = party.person, judged.arguments, judged.intent
         return Event(
             kind="check.allowed" if decision.allow else "check.denied",
             host=asking.host.key,
             subject=None if human is None else human.id,
             client=party.client.id or None,
             client_name=party.client.name or None,
+            workflow=None if intent is None or intent.workflow is UNSET else intent.workflow,
             session=judged.session,
             token_id=judged.token_id,
             scope=judged.scope,

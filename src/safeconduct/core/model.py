@@ -7,9 +7,10 @@ Frozen values only - no I/O, no clock, no database. Field names follow AuthZEN 1
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Literal, NewType
+from typing import Annotated, Any, Literal, NewType
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 HostId = NewType("HostId", str)
 SubjectId = NewType("SubjectId", str)
@@ -90,6 +91,34 @@ class Resource(Value, frozen=True):
     name: str = ""
 
 
+class Intent(Value, frozen=True):
+    """What an agent declares its use to be for: said of itself, and proof of nothing.
+
+    What it does not say is left out, so that to rules it is undefined and never a text.
+
+    Attributes:
+        purpose: What is to come of it.
+        workflow: The undertaking that it is a part of.
+    """
+
+    purpose: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
+    workflow: Annotated[str, Meta(min_length=1, max_length=100)] | UnsetType = UNSET
+
+    @classmethod
+    def parse(cls, said: object) -> Intent | None:
+        """Read a declaration; None if it is an object that declares nothing.
+
+        Raises:
+            ValueError: If it is anything but an object of these texts, printable and not blank:
+                they are shown to people and stand in records.
+        """
+        intent = msgspec.convert(said, cls)
+        texts = [text for text in (intent.purpose, intent.workflow) if text is not UNSET]
+        if not all(text.isprintable() and text.strip() for text in texts):
+            raise ValueError("an intent is printable text")
+        return intent if texts else None
+
+
 Phase = Literal["call", "list", "stream", "token", "check"]
 
 
@@ -104,6 +133,7 @@ class AccessRequest(Value, frozen=True):
             is no call, as for an item of a list.
         phase: Why the question is put: a `call`, an item of a `list`, an open `stream` once
             more, a `token` to be issued, or a `check` by another enforcement point.
+        intent: What the agent declared with it, if anything.
     """
 
     caller: Caller
@@ -111,3 +141,4 @@ class AccessRequest(Value, frozen=True):
     resource: Resource
     arguments: dict[str, Any] | None = None
     phase: Phase = "call"
+    intent: Intent | None = None

@@ -16,6 +16,7 @@ from safeconduct.core.model import (
     Caller,
     ClientId,
     ConsentId,
+    Intent,
     Level,
     Resource,
     ServerKey,
@@ -186,6 +187,7 @@ class _Settled(msgspec.Struct, gc=False):
     ceiling: str | None
     tool: _Tool
     relations: tuple[RelationFact, ...]
+    intent: Intent | None
 
 
 def document(request: AccessRequest, facts: Facts) -> Input:
@@ -213,6 +215,7 @@ def document(request: AccessRequest, facts: Facts) -> Input:
             _WORDS[facts.ceiling or 0],
             _Tool(tool.known, tool.enabled, tool.state, _WORDS[tool.level]),
             facts.relations,
+            request.intent,
         )
     )[:-1]
     arguments = request.arguments

@@ -24,6 +24,7 @@ from safeconduct.core.model import (
     ClientId,
     ConsentId,
     HostId,
+    Intent,
     Level,
     Phase,
     Resource,
@@ -101,6 +102,7 @@ class Given(Value, frozen=True):
     action: str = "tools/call"
     phase: Phase = "call"
     arguments: dict[str, Any] = {}
+    intent: Intent | None = None
     consent: Word | None = "high"
     ceiling: Word | None = "high"
     time: datetime = datetime(2026, 11, 26, 10, 0, tzinfo=UTC)
@@ -253,6 +255,7 @@ def _request(given: Given) -> AccessRequest:
         resource=Resource(kind=given.tool.kind, server=server, name=given.tool.name),
         arguments=None if given.phase == "list" else given.arguments,
         phase=given.phase,
+        intent=given.intent,
     )
 
 

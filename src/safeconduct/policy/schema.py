@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from safeconduct.core.decision import Word
-from safeconduct.core.model import Caller, ConsentId, Phase, Resource, Value
+from safeconduct.core.model import Caller, ConsentId, Intent, Phase, Resource, Value
 from safeconduct.policy.facts import (
     ClientFacts,
     Environment,
@@ -57,6 +57,8 @@ class PolicyInput(Value, frozen=True):
         arguments: The call's arguments; empty where there is no call.
         ceiling: The highest level an admin lets this person grant here, or null.
         relations: Answers to the bindings' questions and the host's own.
+        intent: What the agent declared its use to be for, or null. Inputs recorded before there
+            were declarations lack it.
     """
 
     phase: Phase
@@ -72,6 +74,7 @@ class PolicyInput(Value, frozen=True):
     tool: ToolInput
     relations: tuple[RelationFact, ...]
     environment: Environment
+    intent: Intent | None = None
 
 
 def input_schema() -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Call(Value, frozen=True):
             resource=Resource(kind=kind, server=self.server.key, name=name),
             arguments=None if phase == "list" else self.message.arguments,
             phase=phase,
+            intent=self.message.intent,
         )
 
 

@@ -10,6 +10,7 @@ import hashlib
 import time
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from safeconduct.audit import redacted_shape
 from safeconduct.core.decision import Decision, Obligation
@@ -29,6 +30,7 @@ class Decided(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     subject: SubjectId
     client: ClientId
     client_name: str
+    workflow: str | UnsetType  # left out where none was declared
     session: SessionId
     server: ServerKey
     method: str
@@ -87,6 +89,7 @@ def decided(
     """
     exchange, caller, message = call.exchange, call.caller, call.message
     agent = exchange.headers.text(b"user-agent")
+    intent = message.intent
     required, effective = decision.required_level, decision.effective_level
     return Decided(
         kind if decision.allow else "call.denied",
@@ -94,6 +97,7 @@ def decided(
         caller.subject,
         caller.client,
         call.client.name,
+        UNSET if intent is None else intent.workflow,
         caller.session,
         call.server.key,
         message.method,

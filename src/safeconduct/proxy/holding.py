@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+import msgspec
 from msgspec.structs import replace
 
 from safeconduct.approvals import Approval, ApprovalQueue
@@ -170,9 +171,12 @@ class HeldCalls:
 
 
 def _fingerprint(call: Call) -> str:
-    """Digest all that a call asks for: everything but `_meta`, which differs on each try."""
+    """Digest all that a call asks for: of `_meta`, which differs on each try, only the intent."""
     params = {name: value for name, value in call.message.params.items() if name != "_meta"}
-    return fingerprint({"method": call.message.method, "params": params})
+    asked = {"method": call.message.method, "params": params}
+    if call.message.intent is not None:
+        asked["intent"] = msgspec.to_builtins(call.message.intent)
+    return fingerprint(asked)
 
 
 def _denied(call: Call, decision: Decision, approval: Approval) -> Denied:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from safeconduct.core.canonical import StrictJSONError, parse
 from safeconduct.core.errors import Code, Refused
-from safeconduct.core.model import Value
+from safeconduct.core.model import Intent, Value
 
 LEGACY: Literal["legacy"] = "legacy"
 MODERN: Literal["modern"] = "modern"
@@ -18,6 +18,7 @@ Era = Literal["legacy", "modern"]
 
 JSON = dict[str, Any]
 MessageId = str | int
+META_INTENT = "io.safeconduct/intent"
 _MAX_NAME = 2048
 ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _JUDGED = frozenset(
@@ -145,6 +146,7 @@ class Message(Value, frozen=True):
         name: What the method is aimed at, "" for the server itself.
         meta: The parameters' `_meta`, empty where there is none.
         arguments: The parameters' `arguments`, None where there are none.
+        intent: What `_meta` declares under `META_INTENT`, None where nothing is.
     """
 
     form: Literal["request", "notification", "response"]
@@ -156,6 +158,7 @@ class Message(Value, frozen=True):
     name: str = ""
     meta: JSON = {}
     arguments: JSON | None = None
+    intent: Intent | None = None
 
 
 class BadParams(Refused):
@@ -228,13 +231,16 @@ def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
         if row is not None and row.names:
             name = _aim(row, method, params, message_id)
     meta, arguments = params.get("_meta"), params.get("arguments")
+    if not isinstance(meta, dict):
+        meta = {}
     return Message(
         form="notification" if message_id is None else "request",
         id=message_id,
         method=method,
         params=params,
-        meta=meta if isinstance(meta, dict) else {},
+        meta=meta,
         arguments=arguments if isinstance(arguments, dict) else None,
+        intent=_intent(meta[META_INTENT], message_id) if META_INTENT in meta else None,
         name=name,
         row=row,
         raw=raw,
@@ -278,6 +284,24 @@ def _aim(row: Method, method: str, params: JSON, message_id: MessageId) -> str:
         if arguments is not None and not isinstance(arguments, dict):
             raise BadParams("The parameter 'arguments' is not an object.", message_id)
     return name
+
+
+def _intent(said: object, message_id: MessageId | None) -> Intent | None:
+    """Read what an agent declares.
+
+    Raises:
+        Refused: INVALID_PARAMS, under the message's id if it has one.
+    """
+    try:
+        return Intent.parse(said)
+    except ValueError as error:
+        public = (
+            f"The parameter _meta[{META_INTENT!r}] is no object with the texts 'purpose' (up to "
+            "200 characters) and 'workflow' (up to 100), each printable and optional."
+        )
+        if message_id is None:
+            raise Refused(Code.INVALID_PARAMS, public) from error
+        raise BadParams(public, message_id) from error
 
 
 def _invalid(sentence: str) -> Refused:
