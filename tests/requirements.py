@@ -197,6 +197,8 @@ _PRODUCT = {
     "Z-12": "Admins set the ceiling for each person or group and server.",
     "Z-13": "Each agent of a person has a level of its own.",
     "Z-20": "One policy surface covers all servers and agents.",
+    "Z-21": "Nothing that is allowed outlives its reason, on the very next call.",
+    "Z-22": "What ends by itself, or with a change, is on record.",
     "Z-23": "No decision outlives its call.",
     "Z-24": "A change acts on the very next call.",
     "Z-26": (

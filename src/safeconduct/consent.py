@@ -45,6 +45,7 @@ _consents = Table(
     Column("client_digest", String(64), nullable=False),
     UniqueConstraint("host", "id"),
 )
+EXPIRED = "consent.expired"
 _SEPARATOR = "\x1f"  # no client id, person or server key can hold a control character
 
 
@@ -54,6 +55,8 @@ class Consent(Value, frozen=True, dict=True):
     Attributes:
         expires_at: When it ends by itself, or None: until revoked.
         ended_at: When somebody ended it, or None.
+        ended_because: Why, as machine text; `EXPIRED` without `ended_at` says that it ran out and
+            that this is on record.
         client_digest: What the client said about itself when the person was asked; a
             client that changes asks again.
     """
@@ -140,6 +143,27 @@ async def end(tx: Write, consent: Consent, *, at: datetime, because: str) -> boo
     )
     _announce(tx, consent)
     return bool(ended)
+
+
+async def run_out(tx: Read, *, at: datetime, most: int = 1000) -> list[Consent]:
+    """Return consents of any host that ran out, and whose end was not noted yet."""
+    statement = (
+        select(_consents)
+        .where(
+            _consents.c.expires_at <= at,
+            _consents.c.ended_at.is_(None),
+            _consents.c.ended_because.is_(None),
+        )
+        .limit(most)
+    )
+    return [_consent(row) for row in await tx.all(statement)]
+
+
+async def note_run_out(tx: Write, consent: Consent) -> None:
+    """Note that a consent's end by itself is on record."""
+    ran_out = (_consents.c.id == consent.id, _consents.c.ended_at.is_(None))
+    await tx.execute(update(_consents).where(*_is(consent), *ran_out).values(ended_because=EXPIRED))
+    _announce(tx, consent)
 
 
 async def of_person(tx: Read, host: HostId, subject: SubjectId) -> list[Consent]:

@@ -246,6 +246,11 @@ async def live(
     return [found for found in map(_session, rows) if found.live_at(at.timestamp())]
 
 
+async def by_id(tx: Read, host: HostId, session: SessionId) -> Session | None:
+    """Return a session, live or not."""
+    return await _load(tx, (host, session))
+
+
 async def run_out(tx: Read, *, at: datetime, most: int = 1000) -> list[Session]:
     """Return sessions of any host that passed a limit and were not ended yet."""
     idle_since = _sessions.c.used_at + _sessions.c.idle_seconds * 1_000_000

@@ -53,6 +53,7 @@ async def test_a_server_that_is_down_is_noted_and_found_again(tmp_path: Path) ->
         assert (await _tickets(world)).problem is None
 
 
+@pytest.mark.requirement("Z-22")
 async def test_what_changed_is_returned_and_written_down(tmp_path: Path) -> None:
     async with world_at(tmp_path) as world:
         world.upstream.tools[0] = tool("get_issue", description="Something else.")

@@ -160,16 +160,25 @@ class TestEndpoint:
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
+@pytest.mark.requirement("Z-22", "S-08")
 async def test_housekeeping_ends_the_session_of_a_code_nobody_came_for(world: World) -> None:
     client = await world.register()
     await world.code(client)
     kept = await connected(world, "Kept")
     (opened,) = [one for one in world.events("session.opened") if one["client"] == client]
     world.advance(seconds=61)
-    await world.housekeeping.clean()
+    for _ in range(2):
+        await world.housekeeping.clean()
     session = await world.sessions.get(world.host.key, SessionId(opened["session"]))
     assert session is not None
     assert session.ended_because == "code.unused"
+    (ended,) = world.events("session.ended")
+    assert (ended["session"], ended["reason"]) == (session.id, "code.unused")
+    assert (ended["subject"], ended["client"], ended["server"]) == (
+        session.subject,
+        client,
+        session.server,
+    )
     assert not await kept.dead()
 
 

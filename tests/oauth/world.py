@@ -125,7 +125,7 @@ class World:
             clock=self.clock,
         )
         self.revocations = Revocations(self.database, trail=self.trail, clock=self.clock)
-        self.housekeeping = Housekeeping(self.database, clock=self.clock)
+        self.housekeeping = Housekeeping(self.database, trail=self.trail, clock=self.clock)
         self.bundle = Bundle.shipped()
         self.engine = Embedded(self.bundle)
         self.endpoints = self._endpoints()

@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec import UNSET
 
+from safeconduct.core.model import Intent
 from safeconduct.policy import document
 from safeconduct.policy.rego import Modules
 from safeconduct.policy.vetting import extension
@@ -98,6 +100,10 @@ _CONDITIONS = [
     'net.cidr_contains("10.0.0.0/8", input.environment.ip)',
     "time.parse_rfc3339_ns(input.environment.time) > 0",
     'time.weekday(time.parse_rfc3339_ns(input.environment.time)) == "Saturday"',
+    'input.intent.purpose == "a"',
+    "input.intent.purpose in data.regions",
+    'startswith(input.intent.workflow, "a")',
+    "input.intent == null",
     "input.consent.expires_at == null",
     "is_null(input.consent.expires_at)",
 ]
@@ -189,11 +195,13 @@ def some_input() -> st.SearchStrategy[bytes]:
         },
     )
 
-    def written(given: dict[str, Any], region: str | None) -> bytes:
+    def written(given: dict[str, Any], region: str | None, intent: Intent | None) -> bytes:
         facts = some_facts()
         facts.subject.attributes.clear()
         if region:
             facts.subject.attributes["region"] = region
-        return document(a_request(arguments=given), facts).document
+        return document(a_request(arguments=given, intent=intent), facts).document
 
-    return st.builds(written, arguments, st.sampled_from([None, "EU", "US"]))
+    texts = st.sampled_from([UNSET, "a", "EU"])
+    intents = st.none() | st.builds(Intent, purpose=texts, workflow=texts)
+    return st.builds(written, arguments, st.sampled_from([None, "EU", "US"]), intents)

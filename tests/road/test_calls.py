@@ -568,7 +568,7 @@ async def test_a_consent_is_a_record_that_can_be_exported(world: World) -> None:
     assert [each for each in exported if each["kind"] == "consent.granted"] == [granted]
 
 
-@pytest.mark.requirement("S-08", "L-05")
+@pytest.mark.requirement("S-08", "L-05", "Z-22")
 async def test_the_beginning_and_each_kind_of_end_of_a_session_is_written_down(
     world: World,
 ) -> None:
@@ -585,7 +585,7 @@ async def test_the_beginning_and_each_kind_of_end_of_a_session_is_written_down(
     assert ends[left.session] != "test.revoked"
 
 
-@pytest.mark.requirement("S-04", "S-05", "S-08")
+@pytest.mark.requirement("S-04", "S-05", "S-08", "Z-22")
 async def test_what_ran_out_is_ended_at_its_limit_and_not_before(tmp_path: Path) -> None:
     """One is used now and then, the other never."""
     limits = {"idle_days": 40, "absolute_days": 60}

@@ -110,7 +110,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         ready=ready,
         metrics_for=server.metrics,
     )
-    housekeeping = Housekeeping(parts.database, clock=parts.clock)
+    housekeeping = Housekeeping(parts.database, trail=parts.trail, clock=parts.clock)
     return Answering(
         app=app,
         protocol=functools.partial(McpProtocol, door=door, endpoint=endpoint),

@@ -5,21 +5,25 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from safeconduct import sessions
+from safeconduct.audit import Event, Trail
 from safeconduct.core.clock import Clock
+from safeconduct.core.model import HostId, SessionId
 from safeconduct.oauth import asks, assertions, registry, store
 from safeconduct.oauth.registration import UNUSED_FOR
 from safeconduct.oauth.revocations import end_family
 from safeconduct.storage import Database, Write
 
 _KEPT = timedelta(hours=1)
+_UNUSED = "code.unused"
 _RESTED = timedelta(days=120)
 
 
 class Housekeeping:
     """Cleans up the authorization server's tables, for every host."""
 
-    def __init__(self, database: Database, *, clock: Clock) -> None:
+    def __init__(self, database: Database, *, trail: Trail, clock: Clock) -> None:
         self._database = database
+        self._trail = trail
         self._clock = clock
 
     async def clean(self) -> None:
@@ -27,12 +31,28 @@ class Housekeeping:
         now = self._clock.now()
         async with self._database.write() as tx:
             for host, session in await store.late_codes(tx, at=now):
-                # Nobody came for the code, so nobody ever used the session.
-                await end_family(tx, host, session, clock=self._clock, because="code.unused")
+                await self._end(tx, host, session)
             await store.forget_late(tx, before=now - _KEPT)
             await asks.forget_late(tx, before=now - _KEPT)
             await assertions.forget_late(tx, before=now)
             await self._forget_clients(tx)
+
+    async def _end(self, tx: Write, host: HostId, session_id: SessionId) -> None:
+        """End the session of a code: nobody came for it, so nobody ever used the session."""
+        session = await sessions.by_id(tx, host, session_id)
+        if session is not None and session.ended_at is None:
+            self._trail.append(
+                Event(
+                    kind="session.ended",
+                    host=host,
+                    subject=session.subject,
+                    client=session.client,
+                    session=session.id,
+                    server=session.server,
+                    reason=_UNUSED,
+                )
+            )
+        await end_family(tx, host, session_id, clock=self._clock, because=_UNUSED)
 
     async def _forget_clients(self, tx: Write) -> None:
         """Forget clients, but none with a live session and none that was used lately."""
