@@ -5,15 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from safeconduct.policy import Bundle, BundleError, read_scenario, run_scenario
 
-SCENARIOS = Path(__file__).parent.parent / "scenarios"
+ROOT = Path(__file__).parents[2]
+SCENARIOS = ROOT / "tests" / "scenarios"
 FILES = sorted(SCENARIOS.rglob("*.scenario.yaml"))
+PROVING = {
+    "adoption": pytest.mark.requirement("Z-33"),
+    "controls": pytest.mark.requirement("Z-41"),
+    "github": pytest.mark.requirement("Z-43"),
+    "intent": pytest.mark.requirement("Z-45"),
+}
+
+
+def name_of(file: Path) -> str:
+    return file.name.partition(".")[0]
 
 
 @pytest.mark.requirement("T-20", "T-22", "Z-14", "Z-15", "Z-16", "Z-17", "Z-18", "Z-19", "Z-42")
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name.partition(".")[0])
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(each, marks=PROVING.get(name_of(each), ()), id=name_of(each)) for each in FILES],
+)
 def test_the_worked_examples_hold(file: Path) -> None:
     bundle = Bundle.shipped()
     if file.parent != SCENARIOS:
@@ -21,6 +36,22 @@ def test_the_worked_examples_hold(file: Path) -> None:
     scenario = read_scenario(file.name, file.read_text())
 
     assert run_scenario(file.name, scenario, bundle) == []
+
+
+def test_each_example_that_proves_something_is_there() -> None:
+    assert PROVING.keys() <= set(map(name_of, FILES))
+
+
+@pytest.mark.requirement("Z-43")
+def test_the_catalogue_of_scopes_that_is_told_of_is_the_one_that_is_tried() -> None:
+    section = (ROOT / "docs/policies.md").read_text().partition("\n## A catalogue of scopes\n")[2]
+    told = section.partition("```yaml\n")[2].partition("```")[0]
+    (tried,) = [each for each in FILES if name_of(each) == "github"]
+
+    given = read_scenario(tried.name, tried.read_text()).given
+
+    assert given["data"] == yaml.safe_load(told)
+    assert "`tools: {merge_pull_request: {level: high}}`" in section
 
 
 EXPECTING = """

@@ -305,6 +305,36 @@ async def test_a_new_tool_waits_until_it_is_accepted(world: World) -> None:
     assert (await world.call(tokens.access, "get_report")).json().get("result")
 
 
+@pytest.mark.requirement("Z-33", "SEC-51")
+async def test_a_new_tool_takes_one_action_and_is_governed_like_every_other(world: World) -> None:
+    low, high = await world.tokens(client="assistant", level=Level.LOW), await world.tokens()
+    world.upstream.tools += [tool("delete_report"), tool("get_report")]
+    await world.crawl()
+    shown = [await _listed(world, each) for each in (low, high)]
+    assert not any("report" in name for names in shown for name in names)
+
+    for name in ("delete_report", "get_report"):
+        assert await world.accept(name)
+
+    shown = [await _listed(world, each) for each in (low, high)]
+    assert [[name for name in names if "report" in name] for names in shown] == [
+        ["get_report"],
+        ["delete_report", "get_report"],
+    ]
+    refused = await world.call(low.access, "delete_report")
+    assert refused.status_code == 403
+    assert refused.json()["error"]["data"]["reason"] == "consent.level"
+    assert "result" in (await world.call(low.access, "get_report")).json()
+    assert "result" in (await world.call(high.access, "delete_report")).json()
+    records = [each for each in world.events("call.intent") if each["resource"] == "delete_report"]
+    assert [each["required_level"] for each in records] == ["high"]
+
+
+async def _listed(world: World, tokens: Tokens) -> list[str]:
+    answer = await world.send(tokens.access, "tools/list")
+    return [each["name"] for each in answer.json()["result"]["tools"]]
+
+
 @pytest.mark.requirement("Z-06", "Z-27", "Z-24")
 async def test_an_override_counts_from_the_very_next_call(world: World) -> None:
     low = await world.tokens(level=Level.LOW)
