@@ -31,7 +31,7 @@ from safeconduct.sessions import Session
 from safeconduct.settings import Settings, parse
 from safeconduct.signin import Passwords
 from safeconduct.storage import Database, Epoch, Feed
-from safeconduct.upstreams import Catalogue, CrawlFailed, Findings
+from safeconduct.upstreams import Catalogue, CrawlFailed, Credentials, Findings
 from tests.fixtures.tables import with_tables
 
 ACME = HostId("acme")
@@ -128,6 +128,7 @@ class World:
             catalogue=self.catalogue,
             clients=self.clients,
             signer=self.signer,
+            credentials=Credentials(b"k" * 32),
         )
 
     def settings(self, text: str = BASE) -> Settings:

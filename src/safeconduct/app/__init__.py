@@ -2,6 +2,7 @@
 
 from safeconduct.app.activations import Activations
 from safeconduct.app.building import Installation, open_installation
+from safeconduct.app.declaring import declared
 from safeconduct.app.importing import Importer
 from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.plan import Imported, Plan, public_url
@@ -25,6 +26,7 @@ __all__ = [
     "Provisioner",
     "Repositories",
     "configured",
+    "declared",
     "gateway",
     "judges_of",
     "open_installation",

@@ -45,6 +45,7 @@ from safeconduct.proxy import (
     Notices,
     Obligations,
     Pipeline,
+    PlainApis,
     Records,
     RequestStates,
     Returns,
@@ -54,7 +55,7 @@ from safeconduct.proxy import (
 from safeconduct.settings import MailSettings
 from safeconduct.signin import Attempts, BrowserSessions, Local, Recovery
 from safeconduct.telemetry import Metrics
-from safeconduct.upstreams import Forwarder
+from safeconduct.upstreams import Forwarder, HttpCalls
 from safeconduct.web import Drawing, ErrorPages, PeoplePages, PolicyHook, Stylesheet
 
 _FORM_BYTES = 64 * 1024
@@ -190,6 +191,7 @@ def _road(
         obligations=obligations,
         states=states,
         forwarder=Forwarder(parts.transport),
+        apis=PlainApis(HttpCalls(parts.transport, parts.credentials)),
         returns=returns,
         notices=notices,
     )

@@ -31,7 +31,7 @@ from safeconduct.sessions import Sessions
 from safeconduct.settings import OpaSettings, ServerSettings, Settings
 from safeconduct.signin import Passwords
 from safeconduct.storage import Database, Epoch, Feed, Lease, Read, migrate
-from safeconduct.upstreams import Catalogue, Crawler
+from safeconduct.upstreams import Catalogue, Crawler, Credentials
 
 _KEY_BYTES = 32
 _MOST_WRITERS = 320  # as many workers as may be configured, and commands beside them
@@ -71,6 +71,7 @@ class Installation(NamedTuple):
     transport: Transport
     opa: OpaServers | None
     crawler: Crawler
+    credentials: Credentials
     revocations: Revocations
 
 
@@ -151,6 +152,7 @@ async def open_installation(
             transport=transport,
             opa=opa,
             crawler=Crawler(transport),
+            credentials=Credentials(root),
             revocations=Revocations(database, trail=trail, clock=clock),
         )
 

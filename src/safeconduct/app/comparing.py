@@ -1,4 +1,4 @@
-"""Compares what a host is with what it is to become: hosts, people, operators, servers, clients.
+"""Compares what a host is with what it is to become: hosts, people, operators, clients.
 
 Only people and clients that a configuration brought are taken away with it; whoever signed up
 or registered alone stays. A password in the file is the first one: it is set where there is
@@ -16,16 +16,15 @@ from msgspec.structs import replace
 from safeconduct import hosts, people
 from safeconduct.app.adopting import Adopting, beside_modules, compare_rules, of_a_new_host
 from safeconduct.app.moves import Act, Doing, Mover, hashed_as
-from safeconduct.app.plan import became, public_url, short
+from safeconduct.app.plan import became, short
 from safeconduct.app.present import Present
 from safeconduct.app.targets import Target
-from safeconduct.core.model import ClientId, ServerKey
+from safeconduct.core.model import ClientId
 from safeconduct.core.secrets import digest, same
 from safeconduct.hosts import Host, Policies
 from safeconduct.oauth import Client, remove_client, shown_name
 from safeconduct.people import Operator, Person
 from safeconduct.settings import ClientSettings, OperatorSettings, PersonSettings
-from safeconduct.upstreams import Wanted, remove, save
 
 _FIRST_PASSWORD = "a first password"  # noqa: S105  the words that stand for one
 _SUSPENDED = "{} is suspended and stays so; restore with: safeconduct people restore {}"
@@ -232,58 +231,6 @@ def _operator_saved(email: str, said: OperatorSettings) -> Act:
 def _operator_removed(email: str) -> Act:
     async def act(doing: Doing) -> None:
         await people.remove_operator(doing.tx, doing.host, email)
-
-    return act
-
-
-def compare_servers(mover: Mover, present: Present, target: Target) -> list[ServerKey]:
-    """Compare the servers; returns those that are to be read again."""
-    fresh = []
-    for key, wanted in target.servers.items():
-        known = present.servers.get(key)
-        if known is None:
-            mover.add("server", key, "create", (f"at {public_url(wanted.url)}",), _saved(wanted))
-        elif known != wanted:
-            what = tuple(_server_changes(known, wanted))
-            mover.add("server", key, "change", what, _saved(wanted))
-        else:
-            continue
-        fresh.append(key)
-    for key in present.servers:
-        if key not in target.servers:
-            mover.add("server", key, "remove", ("with all its tools",), _removed(key))
-    return fresh
-
-
-def _server_changes(known: Wanted, wanted: Wanted) -> Iterator[str]:
-    for name in ("name", "description"):
-        before, after = getattr(known, name), getattr(wanted, name)
-        if before != after:
-            yield became(name, before, after)
-    if known.url != wanted.url:
-        before, after = public_url(known.url), public_url(wanted.url)
-        yield became("url", before, after) if before != after else "url: another query"
-    if known.tools != wanted.tools:
-        before = "all" if known.tools is None else known.tools
-        yield became("import", before, "all" if wanted.tools is None else wanted.tools)
-    if known.resources != wanted.resources:
-        yield "resources: other bindings"
-    for tool in sorted({*known.overrides, *wanted.overrides}):
-        said_before, said_after = known.overrides.get(tool), wanted.overrides.get(tool)
-        if said_before != said_after:
-            yield f"tool {short(tool)}: other level, switch or bindings"
-
-
-def _saved(wanted: Wanted) -> Act:
-    async def act(doing: Doing) -> None:
-        await save(doing.tx, doing.host, wanted)
-
-    return act
-
-
-def _removed(key: ServerKey) -> Act:
-    async def act(doing: Doing) -> None:
-        await remove(doing.tx, doing.host, key)
 
     return act
 

@@ -16,6 +16,8 @@ from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import HostId, Level, ServerKey
 from safeconduct.storage import Database, Write
 from safeconduct.upstreams import (
+    LEGACY,
+    MODERN,
     Catalogue,
     Crawler,
     Findings,
@@ -73,7 +75,7 @@ class Importer:
             about = await wanted(tx, host, key)
         if about is None:
             return None
-        found = await self._crawled(about.url)
+        found = await self._found(about)
         async with self._database.write() as tx:
             # It may have been changed or removed while it was talking to us.
             if await wanted(tx, host, key) != about:
@@ -85,11 +87,13 @@ class Importer:
         server = await self._catalogue.get(host, key)
         return None if server is None else _counted(server, tuple(quarantined))
 
-    async def _crawled(self, url: str) -> Findings | str:
+    async def _found(self, about: Wanted) -> Findings | str:
         """Return what a server offers, or one sentence about why it cannot be read."""
+        if about.http is not None:  # what it offers has been said, and we speak for it
+            return Findings(eras=(MODERN, LEGACY), spellings=[about.http.definitions()])
         try:
             async with asyncio.timeout(self._patience_seconds):
-                return await self._crawler.crawl(url)
+                return await self._crawler.crawl(about.url)
         except GatewayError as error:
             return error.public
         except TimeoutError:

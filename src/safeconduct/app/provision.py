@@ -24,8 +24,9 @@ from safeconduct.app.comparing import (
     compare_host,
     compare_operators,
     compare_people,
-    compare_servers,
 )
+from safeconduct.app.comparing_servers import compare_servers
+from safeconduct.app.declaring import declared
 from safeconduct.app.edges import compare_edges
 from safeconduct.app.endings import (
     HOST_REMOVED,
@@ -53,7 +54,7 @@ from safeconduct.sessions import Session
 from safeconduct.settings import Settings
 from safeconduct.signin import Passwords
 from safeconduct.storage import Database, Read, Write
-from safeconduct.upstreams import Catalogue, Crawler
+from safeconduct.upstreams import Catalogue, Crawler, Credentials
 
 if TYPE_CHECKING:
     from safeconduct.app.building import Installation
@@ -106,6 +107,7 @@ class Provisioner:
         catalogue: Catalogue,
         clients: Clients,
         signer: Signer,
+        credentials: Credentials,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -113,6 +115,7 @@ class Provisioner:
         self._passwords = passwords
         self._catalogue = catalogue
         self._clients = clients
+        self._credentials = credentials
         self._activations = Activations(trail=trail, clock=clock, signer=signer)
         self._importer = Importer(
             database, clock=clock, trail=trail, crawler=crawler, catalogue=catalogue
@@ -130,6 +133,7 @@ class Provisioner:
             catalogue=parts.catalogue,
             clients=parts.clients,
             signer=parts.shelf.signer,
+            credentials=parts.credentials,
         )
 
     async def plan(self, settings: Settings, *, prune: bool = False) -> Plan:
@@ -190,7 +194,7 @@ class Provisioner:
         mover = Mover(host=host.key)
         rules = await adopting(tx, present, target, self._activations)
         compare_host(mover, present, rules)
-        fresh = compare_servers(mover, present, target)
+        fresh = compare_servers(mover, present, target, self._credentials)
         warnings = compare_people(mover, present, target)
         compare_operators(mover, present, target)
         compare_clients(mover, present, target, await self._digests(host, target))
@@ -349,7 +353,7 @@ class Provisioner:
 
 
 async def _targets(settings: Settings) -> list[Target]:
-    return [target_of(said, await offered(said)) for said in settings.hosts]
+    return [target_of(said, await offered(said), await declared(said)) for said in settings.hosts]
 
 
 async def _checked(tx: Read, targets: list[Target]) -> list[Host]:

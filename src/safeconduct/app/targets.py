@@ -6,10 +6,11 @@ from datetime import datetime
 
 from msgspec import convert
 
+from safeconduct.app.declaring import Declared
 from safeconduct.app.rules import Offer
 from safeconduct.core.binding import Binding, UriBinding
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId, Value
-from safeconduct.core.secrets import digest
+from safeconduct.core.secrets import Secret, digest
 from safeconduct.hosts import (
     ClientPolicy,
     ConsentPolicy,
@@ -77,6 +78,7 @@ class Target(Value, frozen=True):
     Attributes:
         offer: The rules of its directory, or none; None while a repository says which.
         off: The files of either that do not count.
+        credentials: Header values that plain HTTP APIs want, by header.
     """
 
     host: Host
@@ -87,19 +89,27 @@ class Target(Value, frozen=True):
     edges: tuple[Edge, ...]
     offer: Offer | None = None
     off: tuple[str, ...] = ()
+    credentials: dict[ServerKey, dict[str, Secret]] = {}
 
 
-def target_of(said: HostSettings, offer: Offer | None) -> Target:
-    """Turn a host's settings and its rules into what is to be stored."""
+def target_of(said: HostSettings, offer: Offer | None, apis: Declared) -> Target:
+    """Turn a host's settings, its rules and what its APIs offer into what is to be stored."""
     return Target(
         host=_host(said),
         people={normal_email(each.email): each for each in said.people},
         operators={normal_email(each.email): each for each in said.operators},
-        servers={ServerKey(each.key): _server(each) for each in said.servers},
+        servers={ServerKey(each.key): _server(each, apis) for each in said.servers},
         clients={ClientId(each.id): each for each in said.clients},
         edges=(*map(_ceiling, said.access), *map(_relation, said.relations)),
         offer=offer,
         off=() if said.policy is None else said.policy.off,
+        credentials={
+            ServerKey(each.key): {
+                name.lower(): secret for name, secret in each.http.headers.items()
+            }
+            for each in said.servers
+            if each.http is not None
+        },
     )
 
 
@@ -155,11 +165,12 @@ def _client_policy(said: HostSettings) -> ClientPolicy:
     )
 
 
-def _server(said: UpstreamSettings) -> Wanted:
+def _server(said: UpstreamSettings, apis: Declared) -> Wanted:
+    # The settings make sure that exactly one of the two is there.
     return Wanted(
         key=ServerKey(said.key),
         name=said.name,
-        url=said.url,
+        url=said.http.base if said.http is not None else str(said.url),
         description=said.description,
         tools=None if said.imports == "all" else said.imports,
         overrides={
@@ -171,6 +182,7 @@ def _server(said: UpstreamSettings) -> Wanted:
             for name, tool in said.tools.items()
         },
         resources=convert(said.resources, tuple[UriBinding, ...], from_attributes=True),
+        http=apis.get(ServerKey(said.key)),
     )
 
 

@@ -39,6 +39,8 @@ class Reply:
             trailers are dropped.
         length: What Content-Length promised, or None.
         held: Cost of the unread pieces, for the connection's back-pressure.
+        upstream_status: The status an upstream answered with, for the record. None where the
+            reply was made here and no upstream was asked.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class Reply:
         "held",
         "length",
         "status",
+        "upstream_status",
     )
 
     def __init__(
@@ -58,17 +61,37 @@ class Reply:
         status: int,
         headers: list[tuple[bytes, bytes]],
         length: int | None,
-        source: Source,
+        source: Source | None,
     ) -> None:
-        self.status = status
+        self.status: int = status
+        self.upstream_status: int | None = status
         self.headers = headers
         self.length = length
         self.held = 0
-        self._source: Source | None = source
+        self._source = source
         self._pieces: list[bytes] = []
         self._ended = False
         self._error: UpstreamFailed | None = None
         self._waiter: asyncio.Future[None] | None = None
+
+    @classmethod
+    def made(
+        cls, status: int, kind: bytes = b"", body: bytes = b"", *, upstream_status: int | None
+    ) -> Reply:
+        """Return a reply that is whole already, for an upstream that is spoken for here.
+
+        Args:
+            status: What the caller gets to see.
+            kind: Its media type, or nothing.
+            body: All of it.
+            upstream_status: What the upstream said, if it was asked.
+        """
+        reply = cls(status, [(b"content-type", kind)] if kind else [], len(body), None)
+        reply.upstream_status = upstream_status
+        if body:
+            reply.feed(body)
+        reply.finish()
+        return reply
 
     def __repr__(self) -> str:
         return f"Reply(status={self.status})"

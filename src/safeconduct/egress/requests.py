@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MAX_URL = 2048
+_MAX_BELOW = 8 * 1024
 _MAX_NAMES = 1024
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
+# A path and a query as they are sent (RFC 3986 sections 3.3 and 3.4).
+_BELOW = re.compile(
+    rb"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
+    rb"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
+)
 _LABELS = re.compile(
     r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
 )
@@ -69,6 +75,18 @@ class Target(NamedTuple):
 
     origin: Origin
     tail: bytes
+
+
+def below(target: Target, rest: bytes) -> Target:
+    """Return the target whose path goes on with more of a path, and a query.
+
+    Raises:
+        Refused: If what is to follow is not written as it is sent, or the target has a query.
+    """
+    _, resource, tail = target.tail.split(b" ", 2)
+    if len(rest) > _MAX_BELOW or not _BELOW.fullmatch(rest) or b"?" in resource:
+        raise Refused(Code.INVALID_MESSAGE, "this path is not sent to upstream servers")
+    return Target(target.origin, b" %b%b %b" % (resource.rstrip(b"/"), rest, tail))
 
 
 def parse_url(url: str) -> Target:

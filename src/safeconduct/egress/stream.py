@@ -15,7 +15,7 @@ from safeconduct.egress.addresses import Reach
 from safeconduct.egress.dial import Dialer, Resolve
 from safeconduct.egress.failures import Limits, UpstreamFailed
 from safeconduct.egress.pool import Pool
-from safeconduct.egress.requests import Fields, Origin, Target, parse_url, write
+from safeconduct.egress.requests import Fields, Origin, Target, below, parse_url, write
 
 if TYPE_CHECKING:
     import ssl
@@ -64,6 +64,7 @@ class Transport:
         method: str = "POST",
         headers: Fields | Iterable[tuple[bytes, bytes]] = (),
         body: bytes = b"",
+        rest: bytes = b"",
     ) -> Reply:
         """Send one request and return its reply as soon as the head has arrived.
 
@@ -74,12 +75,16 @@ class Transport:
             method: GET, POST, PUT, PATCH, DELETE or OPTIONS.
             headers: What the caller adds. Host, length, connection and coding are ours.
             body: Sent as it is.
+            rest: Goes on where the URL's path ends: more of a path, and a query, both encoded.
+                For URLs that differ with each exchange; only the first part is remembered.
 
         Raises:
             UpstreamFailed: If there is no reply; `sent` says whether it may have had an effect.
             Refused: If the request is not one that is ever sent.
         """
         target, pool = self._targets.get(url) or self._target(url)
+        if rest:
+            target = below(target, rest)
         request = write(target, method, headers, body)
         connection = pool.take() or await pool.acquire()
         head = connection.send(request)

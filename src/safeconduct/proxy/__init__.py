@@ -11,6 +11,7 @@ from safeconduct.proxy.messages import methods_of
 from safeconduct.proxy.notices import Notices
 from safeconduct.proxy.obligations import Approvals, Obligations, Permissions
 from safeconduct.proxy.pipeline import Pipeline
+from safeconduct.proxy.plain_apis import PlainApis
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.returns import Returns
@@ -34,6 +35,7 @@ __all__ = [
     "Obligations",
     "Permissions",
     "Pipeline",
+    "PlainApis",
     "Records",
     "RequestStates",
     "Returns",

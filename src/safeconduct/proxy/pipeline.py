@@ -27,6 +27,7 @@ from safeconduct.proxy.gate import Gate, challenge
 from safeconduct.proxy.messages import MODERN
 from safeconduct.proxy.notices import Notices
 from safeconduct.proxy.obligations import Obligations
+from safeconduct.proxy.plain_apis import PlainApis
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.refusals import Denied
 from safeconduct.proxy.results import RequestStates
@@ -51,6 +52,7 @@ class Pipeline:
         obligations: Obligations,
         states: RequestStates,
         forwarder: Forwarder,
+        apis: PlainApis,
         returns: Returns,
         notices: Notices,
     ) -> None:
@@ -62,6 +64,7 @@ class Pipeline:
         self._obligations = obligations
         self._states = states
         self._forwarder = forwarder
+        self._apis = apis
         self._returns = returns
         self._notices = notices
 
@@ -116,6 +119,8 @@ class Pipeline:
             raise
 
     def _forward(self, call: Call, body: bytes) -> Coroutine[Any, Any, Reply]:
+        if call.server.api is not None:
+            return self._apis.answer(call)
         url, message, headers = call.server.url, call.message, call.exchange.headers
         version, session = headers.text(b"mcp-protocol-version"), call.upstream_session
         if call.exchange.verb == "GET":

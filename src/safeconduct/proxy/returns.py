@@ -112,7 +112,8 @@ class Returns:
         except BaseException:
             await reply.aclose()
             raise
-        self._records.outcome(call, record, outcome, status=reply.status, sent=len(body))
+        status_there = reply.upstream_status
+        self._records.outcome(call, record, outcome, status=status_there, sent=len(body))
         return Answer(status, headers, body)
 
     async def _judged(self, call: Call, raw: bytes, reading: results.Reading) -> bytes:

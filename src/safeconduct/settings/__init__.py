@@ -1,6 +1,8 @@
 """The configuration file: one YAML text in, frozen and checked values out."""
 
+from safeconduct.settings.apis import HttpSettings, HttpToolSettings
 from safeconduct.settings.describe import describe_settings
+from safeconduct.settings.documents import read_document
 from safeconduct.settings.git import GitSettings
 from safeconduct.settings.loading import load, parse
 from safeconduct.settings.model import (
@@ -43,6 +45,8 @@ __all__ = [
     "EnforcementPointSettings",
     "GitSettings",
     "HostSettings",
+    "HttpSettings",
+    "HttpToolSettings",
     "Limits",
     "MailSettings",
     "OpaSettings",
@@ -64,4 +68,5 @@ __all__ = [
     "describe_settings",
     "load",
     "parse",
+    "read_document",
 ]

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from safeconduct.core.http_request import faults
 from safeconduct.settings import forms
+from safeconduct.settings.apis import HttpSettings, HttpToolSettings
 from safeconduct.settings.model import (
     SettingsFile,
 )
-from safeconduct.settings.problems import Mark, Problems, quoted, suggestion
+from safeconduct.settings.problems import Mark, Problems, join, quoted, suggestion
 from safeconduct.settings.process import (
     MailSettings,
     OpaSettings,
@@ -100,25 +102,66 @@ class Checks:
             self._add(path, "an operator needs a password: {env: NAME} or {file: PATH}")
 
     def _upstream(self, path: str, upstream: UpstreamSettings, server: ServerSettings) -> None:
-        loopback = forms.is_loopback(upstream.url)
-        if loopback and not server.allow_loopback_upstreams:
-            self._add(
-                f"{path}.url",
-                "is on this machine, and server.allow_loopback_upstreams is off"
-                f"{self._beside('server.allow_loopback_upstreams')}",
-            )
-        elif forms.is_private(upstream.url) and not (loopback or server.allow_private_upstreams):
-            self._add(
-                f"{path}.url",
-                "is a private address, and server.allow_private_upstreams is off"
-                f"{self._beside('server.allow_private_upstreams')}",
-            )
-        if upstream.url.lower().startswith("http:") and not loopback:
-            self.warnings.append(f"{path}.url: {_CLEARTEXT}")
+        if upstream.url is not None and upstream.http is None:
+            self._address(f"{path}.url", upstream.url, server)
+        elif upstream.http is not None and upstream.url is None:
+            self._address(f"{path}.http.base", upstream.http.base, server)
+            self._api(f"{path}.http", upstream.http)
+        else:
+            said = "must have url (an MCP endpoint) or http (a plain HTTP API), and not both"
+            self._add(path, said)
         if upstream.imports != "all":
             self._distinct(path + ".import[{}]", list(upstream.imports))
             for tool in upstream.tools:
                 self._known(f"{path}.tools", tool, upstream.imports, f"{path}.import")
+
+    def _address(self, path: str, url: str, server: ServerSettings) -> None:
+        loopback = forms.is_loopback(url)
+        if loopback and not server.allow_loopback_upstreams:
+            self._add(
+                path,
+                "is on this machine, and server.allow_loopback_upstreams is off"
+                f"{self._beside('server.allow_loopback_upstreams')}",
+            )
+        elif forms.is_private(url) and not (loopback or server.allow_private_upstreams):
+            self._add(
+                path,
+                "is a private address, and server.allow_private_upstreams is off"
+                f"{self._beside('server.allow_private_upstreams')}",
+            )
+        if url.lower().startswith("http:") and not loopback:
+            self.warnings.append(f"{path}: {_CLEARTEXT}")
+
+    def _api(self, path: str, api: HttpSettings) -> None:
+        seen: dict[str, str] = {}
+        for written, secret in api.headers.items():
+            place = join(f"{path}.headers", written)
+            try:
+                name = forms.sent_header(written)
+            except ValueError as error:
+                self._add(place, str(error))
+                continue
+            if name in seen:
+                self._add(place, f"repeats {self._where(seen[name])}")
+            seen.setdefault(name, place)
+            if not forms.is_header_value(secret.reveal()):
+                self._add(place, "holds a character that a header cannot carry")
+        if not api.tools and api.openapi is None:
+            self._add(path, "declares nothing; name an openapi document, or tools")
+        if api.openapi is not None and not api.openapi.is_file():
+            self._add(f"{path}.openapi", "there is no such file beside this file")
+        self._distinct(path + ".tools[{}].name", [tool.name for tool in api.tools])
+        for index, tool in enumerate(api.tools):
+            self._http_tool(f"{path}.tools[{index}]", tool)
+
+    def _http_tool(self, path: str, tool: HttpToolSettings) -> None:
+        request, schema = tool.declared()
+        for fault in faults(request, schema):
+            member = "request" if fault.member == "path" else fault.member
+            near = suggestion(fault.name, fault.known) if fault.name else ""
+            self._add(f"{path}.{member}", fault.sentence + near)
+        if tool.body == "all" and not request.body:
+            self._add(f"{path}.body", "all is nothing: input has no argument left for it")
 
     def _access(self, path: str, host: HostSettings) -> None:
         groups = {group for person in host.people for group in person.groups}

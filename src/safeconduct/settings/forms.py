@@ -13,6 +13,7 @@ from datetime import datetime
 from urllib.parse import SplitResult, urlsplit
 
 from safeconduct.core.binding import check_template, variables_of
+from safeconduct.core.http_request import METHODS, check_path
 
 Form = Callable[[str], str]
 
@@ -31,6 +32,11 @@ _DATABASES = frozenset({"postgresql", "postgresql+psycopg", "sqlite", "sqlite+ai
 _DANGEROUS = frozenset(
     {"about", "blob", "chrome", "data", "file", "filesystem", "ftp", "intent", "jar"}
     | {"javascript", "mailto", "sms", "tel", "vbscript", "view-source", "ws", "wss"}
+)
+_OWN_HEADERS = frozenset(
+    {"accept-encoding", "connection", "content-encoding", "content-length", "content-type"}
+    | {"cookie", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding"}
+    | {"upgrade", "user-agent"}
 )
 
 
@@ -110,6 +116,46 @@ def url(text: str) -> str:
     if parts.fragment or "#" in text:
         raise ValueError("must have no fragment ('#')")
     return text
+
+
+def api_base(text: str) -> str:
+    """Return what the paths of an HTTP API follow, without a slash at its end."""
+    parts = _split(text)
+    if "?" in text or "#" in text:
+        raise ValueError("must have no query ('?') and no fragment ('#')")
+    with_path = parts.path.rstrip("/")
+    if with_path:
+        check_path(with_path)
+    if "{" in text or len(text) > 1024:
+        raise ValueError("must be one address, with nothing to fill in")
+    return text.rstrip("/")
+
+
+def http_request(text: str) -> str:
+    """Return a method and a path, such as `GET /repos/{owner}`."""
+    method, space, path = text.partition(" ")
+    if method not in METHODS or not space:
+        raise ValueError(
+            f"must be a method ({', '.join(METHODS)}) and a path: GET /repos/{{owner}}"
+        )
+    check_path(path)
+    return text
+
+
+def tool_name(text: str) -> str:
+    return _matching(
+        text, r"[A-Za-z0-9_.-]{1,128}", "must be 1 to 128 letters, digits, '_', '-' or '.'"
+    )
+
+
+def sent_header(text: str) -> str:
+    """Return the name of a header that requests may carry beside those we write ourselves."""
+    name = text.lower()
+    if not re.fullmatch(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}", name):
+        raise ValueError("must be the name of an HTTP header, such as x-api-key")
+    if name in _OWN_HEADERS or name.startswith(("mcp-", "proxy-")):
+        raise ValueError("is a header that the gateway writes itself, or never sends")
+    return name
 
 
 def document_url(text: str) -> str:
@@ -272,6 +318,11 @@ def point_id(text: str) -> str:
 def is_strong(secret: str) -> bool:
     """Whether a secret can stand in a header line and is long enough not to be guessed."""
     return re.fullmatch(r"[\x21-\x7e]{20,256}", secret) is not None
+
+
+def is_header_value(secret: str) -> bool:
+    """Whether a secret can be a header's value as it is, blanks inside it included."""
+    return re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]{0,8190}[\x21-\x7e])?", secret) is not None
 
 
 def address_of(upstream: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -13,6 +13,7 @@ from msgspec import field
 from safeconduct.core.model import Level, Value
 from safeconduct.core.secrets import Secret
 from safeconduct.settings import forms
+from safeconduct.settings.apis import HttpSettings
 from safeconduct.settings.git import GitSettings, InnerPath
 from safeconduct.settings.marks import About, Range, Shape, Switch
 from safeconduct.settings.spellings import (
@@ -128,10 +129,13 @@ class ToolSettings(Value, frozen=True):
 
 
 class UpstreamSettings(Value, frozen=True):
-    """One MCP server behind the gateway."""
+    """One server behind the gateway: exactly one of `url` and `http` says where it is."""
 
     key: Annotated[ServerKey, About(text="Name in addresses: `/mcp/{key}`.")]
-    url: Annotated[Url, About(text="The server's MCP endpoint.")]
+    url: Annotated[Url | None, About(text="The server's MCP endpoint.")] = None
+    http: Annotated[
+        HttpSettings | None, About(text="A plain HTTP API instead. See docs/http-tools.md.")
+    ] = None
     name: Annotated[Name, About(text="Name on pages.", same_as="key")] = ""
     description: Annotated[str, About(text="One sentence for the server choice.")] = ""
     imports: Annotated[
@@ -286,7 +290,7 @@ class HostSettings(Value, frozen=True):
     )
     people: Annotated[tuple[PersonSettings, ...], About(text="The people of the host.")] = ()
     operators: Annotated[tuple[OperatorSettings, ...], About(text="Who administers it.")] = ()
-    servers: Annotated[tuple[UpstreamSettings, ...], About(text="MCP servers behind it.")] = ()
+    servers: Annotated[tuple[UpstreamSettings, ...], About(text="Servers behind it.")] = ()
     access: Annotated[
         tuple[AccessSettings, ...],
         About(text="Ceilings; without one, nobody can grant anything."),

@@ -19,8 +19,12 @@ from safeconduct.upstreams.catalogue import (
 )
 from safeconduct.upstreams.classify import Classification, classify
 from safeconduct.upstreams.crawl import LEGACY, MODERN, Crawler, CrawlFailed, Findings
+from safeconduct.upstreams.credentials import Credentials
 from safeconduct.upstreams.definitions import PINNED_MEMBERS, HeaderParam, pin
 from safeconduct.upstreams.forward import Forwarder
+from safeconduct.upstreams.http_calls import Called, HttpCalls
+from safeconduct.upstreams.http_tools import HttpApi, HttpTool, declare
+from safeconduct.upstreams.openapi import BadOperation, Operation, operations
 from safeconduct.upstreams.sse import EventTooLarge, Splitter, data_of, with_data
 
 __all__ = [
@@ -30,14 +34,21 @@ __all__ = [
     "NEW",
     "PINNED",
     "PINNED_MEMBERS",
+    "BadOperation",
+    "Called",
     "Catalogue",
     "Classification",
     "CrawlFailed",
     "Crawler",
+    "Credentials",
     "EventTooLarge",
     "Findings",
     "Forwarder",
     "HeaderParam",
+    "HttpApi",
+    "HttpCalls",
+    "HttpTool",
+    "Operation",
     "Override",
     "Server",
     "Splitter",
@@ -46,7 +57,9 @@ __all__ = [
     "accept",
     "classify",
     "data_of",
+    "declare",
     "observe",
+    "operations",
     "pin",
     "remove",
     "save",

@@ -41,6 +41,7 @@ from safeconduct.storage import (
 )
 from safeconduct.upstreams.classify import classify
 from safeconduct.upstreams.definitions import HeaderParam, header_params, pin
+from safeconduct.upstreams.http_tools import HttpApi, HttpTool, kept
 
 PINNED, CHANGED, NEW = "pinned", "changed", "new"
 _LONGEST_NAME = 256
@@ -57,6 +58,7 @@ _servers = Table(
     Column("wanted", JSON),
     Column("overrides", JSON, nullable=False),
     Column("resources", JSON, nullable=False),
+    Column("http", JSON),
     Column("checked_at", UtcTime),
     Column("problem", Text),
 )
@@ -94,6 +96,7 @@ class Tool(Value, frozen=True):
         pins: Hashes of the accepted definition, one for each spelling its server uses.
         header_params: Arguments that must agree with `Mcp-Param-*` headers.
         bindings: What its arguments name, and the permission needed on it.
+        http: For a tool of a plain HTTP API, what it is there.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Tool(Value, frozen=True):
     pins: tuple[str, ...]
     header_params: tuple[HeaderParam, ...] = ()
     bindings: tuple[Binding, ...] = ()
+    http: HttpTool | None = None
 
     @property
     def offered(self) -> bool:
@@ -113,9 +117,12 @@ class Tool(Value, frozen=True):
 
 
 class Server(Value, frozen=True):
-    """One upstream MCP server. `eras` holds `legacy`, `modern` or both.
+    """One upstream server. `eras` holds `legacy`, `modern` or both.
 
-    `resources` says what the URIs of its resources name.
+    Attributes:
+        resources: What the URIs of its resources name.
+        api: For a plain HTTP API the sealed values of the headers it wants; None for a server
+            that speaks MCP itself.
     """
 
     host: HostId
@@ -126,6 +133,7 @@ class Server(Value, frozen=True):
     eras: tuple[str, ...]
     tools: dict[str, Tool]
     resources: tuple[UriBinding, ...] = ()
+    api: dict[str, str] | None = None
     problem: str | None = None
 
 
@@ -136,6 +144,7 @@ class Wanted(Value, frozen=True):
         tools: Names to import, or None for all.
         overrides: Levels, switches and bindings by tool name.
         resources: What the URIs of its resources name.
+        http: What a plain HTTP API at the URL offers; None for an MCP server.
     """
 
     key: ServerKey
@@ -145,6 +154,7 @@ class Wanted(Value, frozen=True):
     tools: tuple[str, ...] | None = None
     overrides: dict[str, Override] = {}
     resources: tuple[UriBinding, ...] = ()
+    http: HttpApi | None = None
 
 
 class Catalogue:
@@ -196,6 +206,7 @@ def _wanted(row: Row[Any]) -> Wanted:
         tools=None if row.wanted is None else tuple(row.wanted),
         overrides=_overrides(row),
         resources=msgspec.convert(row.resources, tuple[UriBinding, ...]),
+        http=msgspec.convert(row.http, HttpApi | None),
     )
 
 
@@ -212,6 +223,7 @@ async def save(tx: Write, host: HostId, server: Wanted) -> None:
         "wanted": None if server.tools is None else list(server.tools),
         "overrides": msgspec.to_builtins(server.overrides),
         "resources": msgspec.to_builtins(server.resources),
+        "http": msgspec.to_builtins(server.http),
     }
     mine = (_servers.c.host == host, _servers.c.key == server.key)
     if not await tx.execute(update(_servers).where(*mine).values(**row)):
@@ -352,10 +364,12 @@ def _judged(server: Wanted, name: str, definition: dict[str, Any]) -> dict[str, 
         guess = classify(name, annotations if isinstance(annotations, dict) else None)
         level, because = guess.level, guess.because
     imported = server.tools is None or name in server.tools
+    # An API does not say itself that a tool has gone.
+    there = server.http is None or any(tool.name == name for tool in server.http.tools)
     return {
         "level": int(level),
         "because": because,
-        "enabled": said.enabled and imported and _well_formed(definition),
+        "enabled": said.enabled and imported and there and _well_formed(definition),
     }
 
 
@@ -398,7 +412,11 @@ async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
     if row is None:
         return None
     overrides = _overrides(row)
-    tools = [_tool(found, overrides) for found in await tx.all(_tools_of(host, server))]
+    api = None if row.http is None else row.http["credentials"]
+    tools = [
+        _tool(found, overrides, is_http=api is not None)
+        for found in await tx.all(_tools_of(host, server))
+    ]
     return Server(
         host=host,
         key=server,
@@ -408,11 +426,12 @@ async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
         eras=tuple(row.eras),
         tools={tool.name: tool for tool in tools},
         resources=msgspec.convert(row.resources, tuple[UriBinding, ...]),
+        api=api,
         problem=row.problem,
     )
 
 
-def _tool(row: Row[Any], overrides: dict[str, Override]) -> Tool:
+def _tool(row: Row[Any], overrides: dict[str, Override], *, is_http: bool) -> Tool:
     definition, said = row.definition, overrides.get(row.name)
     return Tool(
         name=row.name,
@@ -425,6 +444,7 @@ def _tool(row: Row[Any], overrides: dict[str, Override]) -> Tool:
         pins=tuple(row.pins),
         header_params=header_params(definition) if row.enabled else (),
         bindings=() if said is None else said.bindings,
+        http=kept(definition) if is_http else None,
     )
 
 

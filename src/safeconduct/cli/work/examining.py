@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from safeconduct.app import Installation
+from safeconduct.app import Installation, declared
 from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out, several
 from safeconduct.cli.work.asking import settings_of
@@ -26,7 +26,7 @@ from safeconduct.core.clock import SystemClock
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import Value
 from safeconduct.policy import PENDING, Bundle, BundleError, Embedded, Standing, standing_of
-from safeconduct.settings import MailSettings, Settings, SettingsError
+from safeconduct.settings import HostSettings, MailSettings, Settings, SettingsError
 from safeconduct.storage import StorageError
 
 _PATIENCE_SECONDS = 10.0
@@ -214,9 +214,8 @@ async def _installation(settings: Settings, told: Callable[[str], None]) -> Asyn
             async for finding in _rules(parts, settings):
                 yield finding
             for host in settings.hosts:
-                for upstream in host.servers:
-                    told(upstream.key)
-                    yield await _upstream(parts, f"server {upstream.key}", upstream.url)
+                async for finding in _servers(parts, host, told):
+                    yield finding
     except GatewayError as error:
         yield Finding(check="installation", state="fail", message=error.public)
     except (StorageError, OSError, ValueError):
@@ -251,6 +250,24 @@ async def _rules(parts: Installation, settings: Settings) -> AsyncIterator[Findi
             continue
         message = f"bundle {digest[:12]} is whole" if digest else "the built-in rules alone"
         yield Finding(check=check, state="ok", message=message)
+
+
+async def _servers(
+    parts: Installation, host: HostSettings, told: Callable[[str], None]
+) -> AsyncIterator[Finding]:
+    for upstream in host.servers:
+        if upstream.url is not None:
+            told(upstream.key)
+            yield await _upstream(parts, f"server {upstream.key}", upstream.url)
+    try:
+        apis = await declared(host)
+    except GatewayError as error:
+        fix = "Correct the declaration, or import less of it."
+        yield Finding(check=f"HTTP APIs of {host.key}", state="fail", message=error.public, fix=fix)
+        return
+    for key, api in apis.items():
+        message = f"{len(api.tools)} tools declared; only calls ask the API itself"
+        yield Finding(check=f"server {key}", state="ok", message=message)
 
 
 async def _upstream(parts: Installation, check: str, url: str) -> Finding:

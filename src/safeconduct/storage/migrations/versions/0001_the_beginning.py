@@ -304,6 +304,7 @@ def upgrade() -> None:
         sa.Column("wanted", sa.JSON(), nullable=True),
         sa.Column("overrides", sa.JSON(), nullable=False),
         sa.Column("resources", sa.JSON(), nullable=False),
+        sa.Column("http", sa.JSON(), nullable=True),
         sa.Column("checked_at", sa.BigInteger(), nullable=True),
         sa.Column("problem", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("host", "key", name=op.f("pk_servers")),
