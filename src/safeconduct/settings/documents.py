@@ -28,9 +28,9 @@ def read_document(path: Path) -> Any:
         SettingsError: If it cannot be read; says where in the document.
     """
     problems = Problems(path.name)
-    raw = _read(path, problems)
+    raw, value = _read(path, problems), None
     try:
-        return _value(raw, problems)
+        value = _value(raw, problems)
     except Unreadable:
         pass  # it has been noted
     except StrictJSONError as error:
@@ -38,7 +38,7 @@ def read_document(path: Path) -> Any:
     except UnicodeDecodeError:
         problems.add("", _WHOLE, "the text is not UTF-8")
     problems.check()
-    raise AssertionError("there was a problem")
+    return value
 
 
 def _value(raw: bytes, problems: Problems) -> Any:

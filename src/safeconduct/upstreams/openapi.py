@@ -19,6 +19,7 @@ _MOST_OPERATIONS = 2_000
 _LONGEST_NAME = 128
 _LONGEST_TEXT = 4_000
 _BODY = "body"
+_PLACES = ("path", "query", "header", "cookie")
 # OpenAPI says so: these headers are described elsewhere.
 _NOT_PARAMETERS = frozenset({"accept", "authorization", "content-type"})
 
@@ -167,7 +168,7 @@ def _parameters(operation: Operation, sent: frozenset[str]) -> dict[str, list[_A
         for value in listed or []:
             said = operation.document.part(value, "a parameter")
             name, place = said.get("name"), said.get("in")
-            if not isinstance(name, str) or place not in {"path", "query", "header", "cookie"}:
+            if not isinstance(name, str) or place not in _PLACES:
                 raise BadOperation("a parameter has no name, or is in no known place")
             if place != "header" or name.lower() not in _NOT_PARAMETERS:
                 merged[name, str(place)] = said
@@ -182,12 +183,12 @@ def _parameters(operation: Operation, sent: frozenset[str]) -> dict[str, list[_A
 
 def _parameter(document: Document, name: str, place: str, said: dict[str, Any]) -> _Argument:
     style, explode = said.get("style"), said.get("explode", True)
-    if style not in {None, "simple" if place == "path" else "form"} or "content" in said:
+    if style not in (None, "simple" if place == "path" else "form") or "content" in said:
         raise BadOperation(f"the parameter {name!r} is written in a way that is not supported")
     schema = document.schema(said.get("schema", {}), f"the schema of {name!r}")
     kinds = schema.get("type")
-    plain = {kinds} if isinstance(kinds, str) else {*kinds} if isinstance(kinds, list) else set()
-    if "object" in plain or (place == "path" and "array" in plain):
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if "object" in kinds or (place == "path" and "array" in kinds):
         raise BadOperation(f"the parameter {name!r} is neither text, number, true nor false")
     if isinstance(said.get("description"), str) and "description" not in schema:
         schema["description"] = said["description"][:_LONGEST_TEXT]
@@ -238,6 +239,7 @@ def _is_plain(schema: dict[str, Any]) -> bool:
         schema.get("type") == "object"
         and bool(schema.get("properties"))
         and isinstance(schema["properties"], dict)
+        and isinstance(schema.get("required", []), list)
         and not schema.get("additionalProperties")
         and schema.keys().isdisjoint({"allOf", "anyOf", "oneOf", "not", "patternProperties"})
     )
