@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconduct.core.errors import Refused
-from safeconduct.egress.requests import Fields, Origin, _start, parse_url, write
+from safeconduct.egress.requests import Fields, Origin, _start, below, parse_url, write
 
 
 @pytest.mark.parametrize(
@@ -164,3 +164,39 @@ def test_the_memory_of_names_is_bounded() -> None:
         Fields([(b"x-%d" % number, b"1")])
 
     assert _start.cache_info().currsize <= 1024
+
+
+@pytest.mark.parametrize(
+    ("url", "rest", "line"),
+    [
+        ("https://a.test/v3", b"/x%2Fy/z?q=a%26b&r=", b"GET /v3/x%2Fy/z?q=a%26b&r= HTTP/1.1"),
+        ("https://a.test/v3/", b"/x", b"GET /v3/x HTTP/1.1"),
+        ("https://a.test", b"/x", b"GET /x HTTP/1.1"),
+        ("https://a.test", b"/", b"GET / HTTP/1.1"),
+    ],
+)
+def test_a_path_goes_on_below_a_url(url: str, rest: bytes, line: bytes) -> None:
+    target = parse_url(url)
+
+    further = below(target, rest)
+
+    assert write(further, "GET", (), b"").split(b"\r\n")[0] == line
+    assert further.origin == target.origin
+    assert further.tail.split(b"\r\n")[1:] == target.tail.split(b"\r\n")[1:]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *(b"x", b"//x y", b"/x HTTP/1.1\r\nhost: b", b"/x\n", b"/x#y", b"/%zz", b"/\xe9", b"/a\\b"),
+        *(b"/?a b", b"?x", b"@b.test/", b"/" + b"x" * 8192),
+    ],
+)
+def test_what_is_not_written_as_it_is_sent_does_not_follow_a_url(rest: bytes) -> None:
+    with pytest.raises(Refused):
+        below(parse_url("https://a.test/v3"), rest)
+
+
+def test_nothing_follows_a_query() -> None:
+    with pytest.raises(Refused):
+        below(parse_url("https://a.test/v3?key=x"), b"/x")
