@@ -144,7 +144,13 @@ def questions(draw: st.DrawFn) -> list[tuple[AccessRequest, Facts]]:
 
 
 @pytest.mark.requirement("Z-37")
-@pytest.mark.parametrize("rule", ["", *OWN.values()], ids=["shipped", *OWN])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param("", id="shipped"),
+        *(pytest.param(rule, id=name, marks=pytest.mark.slow) for name, rule in OWN.items()),
+    ],
+)
 def test_the_answer_is_always_the_one_of_an_engine_that_remembers_nothing(rule: str) -> None:
     bundle = own(rule) if rule else SHIPPED
     pdp, engine = pdp_of(bundle)
