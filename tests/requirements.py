@@ -122,6 +122,10 @@ _PRODUCT = {
     "P-13": "An unknown host is refused as such.",
     "P-14": "The enforcement point asks and enforces, and holds no rules of its own.",
     "P-15": "A governed call costs exactly one upstream request.",
+    "P-16": (
+        "A backend need implement neither OAuth nor MCP: a plain HTTP API is exposed as tools, "
+        "declared by hand or by an OpenAPI document."
+    ),
     "P-18": "Several servers stand behind one host, by path or by the person's choice.",
     "P-19": "Notifications, progress and cancellation are carried through.",
     "P-20": "Sign-in, registration and MCP endpoints have limits per address.",

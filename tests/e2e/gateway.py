@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
-NAMES = {"everything": "Everything", "tickets": "Tickets", "reference": "Reference"}
+NAMES = {
+    "everything": "Everything",
+    "tickets": "Tickets",
+    "reference": "Reference",
+    "plain": "Plain",
+}
 _PEOPLE = {"alice": "Alice", "bob": "Bob"}
 _MUCH = 1_000_000
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from starlette.responses import (
     HTMLResponse,
     JSONResponse,
@@ -23,7 +24,8 @@ from starlette.responses import (
     StreamingResponse,
 )
 
-from safeconduct.core.model import Level
+from safeconduct.app import Provisioner
+from safeconduct.core.model import HostId, Level, ServerKey
 from safeconduct.upstreams.http_tools import Unsendable, written
 from tests.road.api import KEY, SECRET, TOOLS, Api, Asked, api, api_settings, echo
 from tests.road.world import LEGACY, MODERN, OTHER, Tokens, World, eventually, line, world_at
@@ -316,8 +318,6 @@ async def test_what_arrives_is_what_was_given_where_it_was_given(
 
 
 async def _tool(site: Site, name: str) -> Any:
-    from safeconduct.core.model import HostId, ServerKey
-
     server = await site.world.parts.catalogue.get(HostId("acme"), ServerKey("tickets"))
     assert server is not None
     return server.tools[name].http
@@ -481,6 +481,36 @@ async def test_a_level_above_the_consent_is_refused_before_the_api(site: Site) -
     assert "result" in allowed.json()
     assert [asked.verb for asked in site.api.seen] == ["GET"]
     assert {tool["name"] for tool in names} == {"list_issues", "get_issue", "get_pair"}
+
+
+async def test_another_request_is_refused_until_somebody_accepts_it(
+    tmp_path: Path, version: str
+) -> None:
+    with_secrets(tmp_path)
+    async with api() as plain, world_at(tmp_path, asgi=True, acme=host_of(plain.url)) as world:
+        tokens, arguments = await world.tokens(), {"issue_id": "7"}
+        said = world.parts.settings
+        host, *others = said.hosts
+        tickets, *rest = host.servers
+        assert tickets.http is not None
+        tools = tuple(
+            replace(each, request="GET /admin/{issue_id}") if each.name == "get_issue" else each
+            for each in tickets.http.tools
+        )
+        changed = replace(tickets, http=replace(tickets.http, tools=tools))
+        hosts = (replace(host, servers=(changed, *rest)), *others)
+
+        await Provisioner.of(world.parts).apply(replace(said, hosts=hosts))
+        held = await world.call(tokens.access, arguments=arguments, version=version)
+        listed = (await world.send(tokens.access, "tools/list", version=version)).json()
+        assert plain.seen == []
+        assert await world.accept("get_issue")
+        passed = await world.call(tokens.access, arguments=arguments, version=version)
+
+    assert held.json()["error"]["code"] == 4033
+    assert "get_issue" not in {tool["name"] for tool in listed["result"]["tools"]}
+    assert "result" in passed.json()
+    assert [asked.path for asked in plain.seen] == [b"/v3/admin/7"]
 
 
 async def test_a_tool_nobody_declared_is_unknown(site: Site, version: str) -> None:
