@@ -297,6 +297,23 @@ def test_the_doctor_finds_what_is_wrong(shell: Shell, upstream: Upstream) -> Non
     assert told["ok"] is False
 
 
+def test_the_doctor_reads_what_plain_apis_declare(shell: Shell, upstream: Upstream) -> None:
+    http = "{base: 'http://127.0.0.1:9', openapi: o.json}"
+    more = f"      - {{key: plain, http: {http}}}\n    access:\n"
+    text = FILE.format(url=upstream.url).replace("    access:\n", more, 1)
+    (shell.directory / "safeconduct.yaml").write_text(text)
+    (shell.directory / "o.json").write_text('{"openapi": "3.1.0", "paths": {"/a": {"get": {}}}}')
+    shell("apply")
+
+    well = shell("doctor")
+    (shell.directory / "o.json").write_text("{}")
+    ill = shell("doctor", code=1)
+
+    assert "ok    server plain: 1 tools declared" in well.out
+    assert "fail  HTTP APIs of acme: Server plain of host acme cannot be used: o.json" in ill.out
+    assert "ok    server tickets" in ill.out
+
+
 def test_nothing_secret_was_ever_printed(installed: Shell) -> None:
     """Looks at every output of this module's shared installation."""
     for ran in installed.seen:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -26,9 +27,20 @@ from starlette.responses import (
 
 from safeconduct.app import Provisioner
 from safeconduct.core.model import HostId, Level, ServerKey
+from safeconduct.settings import parse
 from safeconduct.upstreams.http_tools import Unsendable, written
 from tests.road.api import KEY, SECRET, TOOLS, Api, Asked, api, api_settings, echo
-from tests.road.world import LEGACY, MODERN, OTHER, Tokens, World, eventually, line, world_at
+from tests.road.world import (
+    LEGACY,
+    MODERN,
+    OTHER,
+    Tokens,
+    World,
+    eventually,
+    host_settings,
+    line,
+    world_at,
+)
 
 pytestmark = pytest.mark.requirement("P-16")
 
@@ -511,6 +523,26 @@ async def test_another_request_is_refused_until_somebody_accepts_it(
     assert "get_issue" not in {tool["name"] for tool in listed["result"]["tools"]}
     assert "result" in passed.json()
     assert [asked.path for asked in plain.seen] == [b"/v3/admin/7"]
+
+
+async def test_what_another_server_offered_is_no_request_to_the_api(
+    tmp_path: Path, version: str
+) -> None:
+    """Between applying and reading, the catalogue has the tools of the MCP server it was."""
+    with_secrets(tmp_path)
+    async with api() as plain, world_at(tmp_path, asgi=True) as world:
+        tokens, before = await world.tokens(), world.parts.settings
+        text = yaml.safe_dump({"hosts": [host_settings("acme", "") | host_of(plain.url)]})
+        text += "server: {allow_loopback_upstreams: true}"
+        after = parse(text, base=tmp_path, environ={})
+
+        await Provisioner.of(world.parts).apply(replace(before, hosts=after.hosts), crawl=False)
+        called = await world.call(tokens.access, arguments={"issue_id": "7"}, version=version)
+        listed = (await world.send(tokens.access, "tools/list", version=version)).json()
+
+        assert called.json()["error"]["code"] == -32602
+        assert listed["result"]["tools"] == []
+        assert (plain.seen, world.upstream.seen) == ([], [])
 
 
 async def test_a_tool_nobody_declared_is_unknown(site: Site, version: str) -> None:

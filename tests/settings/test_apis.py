@@ -169,6 +169,19 @@ def test_plain_http_is_warned_of(read: Parse) -> None:
     assert any("servers[1].http.base: plain http" in each for each in read(text).warnings)
 
 
+def test_the_documented_example_is_valid(read: Parse, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs/http-tools.md").read_text()
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/api-version").write_text("3")
+    host = "hosts:\n  - key: acme\n    origin: http://localhost:8420\n"
+
+    said = read(host + example, {"TRACKER_AUTHORIZATION": "Bearer x"}).hosts[0]
+
+    assert said.servers[0].http is not None
+    assert len(said.servers[0].http.tools) == 3
+
+
 @pytest.mark.parametrize(
     "text",
     ['{"openapi": "3.1.0", "paths": {"/a": {"x": 1.5}}}', "openapi: 3.1.0\npaths: {/a: {x: 1.5}}"],

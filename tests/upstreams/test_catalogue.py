@@ -285,6 +285,18 @@ async def test_a_tool_with_impossible_headers_is_not_offered(desk: Desk) -> None
 
 
 @pytest.mark.requirement("X-01", "S-10", "L-19")
+async def test_a_server_cannot_make_a_request_of_ours_out_of_its_tool(desk: Desk) -> None:
+    """Only what was declared for a plain HTTP API is a request; this one says it of itself."""
+    await desk.save()
+    request = {"method": "GET", "path": "/admin"}
+
+    await desk.observe([_tool("get_issue", request=request), _tool("get_odd", request="odd")])
+
+    server = await desk.server()
+    assert server.api is None
+    assert [tool.http for tool in server.tools.values()] == [None, None]
+
+
 async def test_two_hosts_share_no_server(desk: Desk, database: Database) -> None:
     await desk.save()
     await desk.save(host=GLOBEX)
