@@ -264,6 +264,8 @@ async def test_what_is_stored_needs_no_document(world: World, document: Path) ->
     [
         ((), "", r"openapi.json: GET /odd \(get_odd\): it requires the header 'X-Odd'"),
         ((), ", import: [list_item]", "import names 'list_item', which nothing declares"),
+        ((), ", tools: {get_od: {level: high}}", "tools names 'get_od', which nothing declares"),
+        ((), ", tools: {get_odd: {level: low}}", r"GET /odd \(get_odd\): it requires"),
         ((GET.replace("get_issue", "list_items"),), OFF, "'list_items', which is declared by hand"),
     ],
 )

@@ -514,6 +514,7 @@ async def test_another_request_is_refused_until_somebody_accepts_it(
 
         await Provisioner.of(world.parts).apply(replace(said, hosts=hosts))
         held = await world.call(tokens.access, arguments=arguments, version=version)
+        await world.policies(lists_everything=True)
         listed = (await world.send(tokens.access, "tools/list", version=version)).json()
         assert plain.seen == []
         assert await world.accept("get_issue")

@@ -122,6 +122,22 @@ INPUT = "input: {type: object, required: [issue], properties: {issue: {}, state:
             "has 'state', which goes into neither path, query nor body",
         ),
         (tool("request: GET /x, body: [a]"), ".http.tools[0].body", "GET has none"),
+        *(
+            (
+                tool(f"request: POST /x, body: all, input: {{type: object, properties: {odd}}}"),
+                ".http.tools[0].input",
+                "must be the schema of an object",
+            )
+            for odd in ("5", "[[a]]", "a", "null")
+        ),
+        *(
+            (
+                tool(f"request: POST /x, input: {{type: object, required: {odd}}}"),
+                ".http.tools[0].input",
+                "a list of names",
+            )
+            for odd in ("5", "[[a]]", "a", "null", "{}")
+        ),
         (tool("request: POST /x, body: all"), ".http.tools[0].body", "all is nothing"),
         (
             tool("request: GET /x").replace("https://api.test/v3", "https://10.0.0.1"),
@@ -161,6 +177,14 @@ def test_an_import_must_be_known(refuse: Fail) -> None:
     text = tool("request: GET /x").replace("key: api", "key: api, import: [t], tools: {tt: {}}")
 
     assert "did you mean 't'?" in str(refuse(text))
+
+
+@pytest.mark.parametrize("said", ["import: [tt]", "tools: {tt: {level: high}}"])
+def test_a_name_that_nothing_declares_is_refused(refuse: Fail, said: str) -> None:
+    """A level for a tool that nobody has would leave the tool that was meant without it."""
+    text = tool("request: GET /x").replace("key: api", f"key: api, {said}")
+
+    assert "'tt' is not in hosts[0].servers[1].http.tools (line 9)" in str(refuse(text))
 
 
 def test_plain_http_is_warned_of(read: Parse) -> None:

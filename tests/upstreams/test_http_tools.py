@@ -202,7 +202,7 @@ def test_another_request_is_another_tool() -> None:
 
 
 def test_what_is_kept_comes_back_and_its_request_is_not_shown() -> None:
-    (stored,) = HttpApi(tools=(made(),)).definitions()
+    (stored,) = HttpApi(tools={"get_issue": made()}).definitions()
 
     assert kept(json.loads(json.dumps(stored))) == made()
     assert "/i/{id}" not in json.dumps(made().definition)

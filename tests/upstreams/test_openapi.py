@@ -162,6 +162,25 @@ def test_a_body_we_cannot_write_is_left_out_where_it_may_be() -> None:
     assert tool.request == HttpRequest(method="POST", path="/a")
 
 
+def test_a_get_has_no_body_and_needs_none() -> None:
+    assert one(bodied(TEXT, required=False)).request == HttpRequest(method="GET", path="/a")
+
+
+def test_references_are_put_in_place_wherever_schemas_stand() -> None:
+    there = {"$ref": "#/components/schemas/T"}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"if": there, "then": {"items": there}, "anyOf": [there]}},
+        "dependentSchemas": {"a": there},
+    }
+
+    tool = one(bodied(schema), method="post", components={"schemas": {"T": TEXT}})
+
+    expected = {"if": TEXT, "then": {"items": TEXT}, "anyOf": [TEXT]}
+    assert tool.definition["inputSchema"]["properties"] == {"a": expected}
+    assert "$ref" not in json.dumps(tool.definition)
+
+
 def test_the_words_of_3_0_are_told_in_those_of_json_schema() -> None:
     schema = {
         "type": "integer",
@@ -219,8 +238,8 @@ def test_a_required_header_that_is_sent_anyway_is_no_hindrance() -> None:
         ({"parameters": [parameter("q", schema={"$ref": "http://a.test/s"})]}, "out of the doc"),
         ({"parameters": [parameter("q", schema="x")]}, "is no object"),
         ({"parameters": [parameter("q\n")]}, "cannot be the name"),
-        (bodied(TEXT), "a GET with a body"),
-        (bodied(TEXT, kind="application/xml"), "not application/json"),
+        (bodied(TEXT), "or has a GET"),
+        (bodied(TEXT, kind="application/xml"), "no application/json"),
         ({"requestBody": 1}, "its body is no object"),
     ],
 )

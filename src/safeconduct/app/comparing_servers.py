@@ -69,8 +69,7 @@ def _api_changes(known: HttpApi | None, wanted: HttpApi | None) -> Iterator[str]
         yield "speaks MCP from now on" if wanted is None else "is an HTTP API from now on"
     if known is None or wanted is None:
         return
-    before = {tool.name: tool for tool in known.tools}
-    after = {tool.name: tool for tool in wanted.tools}
+    before, after = known.tools, wanted.tools
     both = before.keys() & after.keys()
     for what, names in (
         ("tools declared", after.keys() - before.keys()),

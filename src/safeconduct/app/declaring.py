@@ -40,17 +40,25 @@ async def declared(said: HostSettings) -> Declared:
 def _api(host: str, server: UpstreamSettings, http: HttpSettings) -> HttpApi:
     tools = {tool.name: tool for tool in map(_by_hand, http.tools)}
     try:
-        for tool in _documented(server, http, by_hand=frozenset(tools)):
+        found = [] if http.openapi is None else operations(read_document(http.openapi))
+        _check_names(server, {*tools, *(each.name for each in found)})
+        for tool in _imported(found, server, http, by_hand=frozenset(tools)):
             tools[tool.name] = tool
     except SettingsError as error:
         raise _unusable(host, server, str(error)) from error
     except BadOperation as error:
         name = "" if http.openapi is None else f"{http.openapi.name}: "
         raise _unusable(host, server, f"{name}{error}") from error
-    missing = [] if server.imports == "all" else sorted({*server.imports} - {*tools})
-    if missing:
-        raise _unusable(host, server, f"import names {missing[0]!r}, which nothing declares")
-    return HttpApi(tools=tuple(tools.values()))
+    return HttpApi(tools=tools)
+
+
+def _check_names(server: UpstreamSettings, declared: set[str]) -> None:
+    """Refuse a name that nothing has: what was meant would go without its level or binding."""
+    named = {"import": () if server.imports == "all" else server.imports, "tools": server.tools}
+    for member, names in named.items():
+        missing = sorted({*names} - declared)
+        if missing:
+            raise BadOperation(f"{member} names {missing[0]!r}, which nothing declares")
 
 
 def _by_hand(said: HttpToolSettings) -> HttpTool:
@@ -58,13 +66,15 @@ def _by_hand(said: HttpToolSettings) -> HttpTool:
     return declare(said.name, request, schema, title=said.title, about=said.description)
 
 
-def _documented(
-    server: UpstreamSettings, http: HttpSettings, *, by_hand: frozenset[str]
+def _imported(
+    found: list[Operation],
+    server: UpstreamSettings,
+    http: HttpSettings,
+    *,
+    by_hand: frozenset[str],
 ) -> Iterator[HttpTool]:
     """Read the operations that are imported; what is switched off need not be readable."""
-    if http.openapi is None:
-        return
-    for operation in operations(read_document(http.openapi)):
+    for operation in found:
         if server.imports != "all" and operation.name not in server.imports:
             continue
         if operation.name in by_hand:

@@ -45,7 +45,7 @@ class HttpToolSettings(Value, frozen=True):
         body = self.body
         if body == "all":
             placed = {*variables(path), *self.query}
-            body = tuple(each for each in properties or () if each not in placed)
+            body = tuple(each for each in _names(properties) if each not in placed)
         request = HttpRequest(
             method=method,
             path=path,
@@ -62,6 +62,10 @@ class HttpToolSettings(Value, frozen=True):
         if self.body != "all":
             properties |= {each: {} for each in self.body}
         return {"type": "object", "properties": properties, "required": named}
+
+
+def _names(properties: Any) -> list[str]:
+    return list(properties) if isinstance(properties, dict) else []
 
 
 class HttpSettings(Value, frozen=True):

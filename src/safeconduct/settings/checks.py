@@ -110,6 +110,12 @@ class Checks:
         else:
             said = "must have url (an MCP endpoint) or http (a plain HTTP API), and not both"
             self._add(path, said)
+        imports = () if upstream.imports == "all" else upstream.imports
+        if upstream.http is not None and upstream.http.openapi is None:
+            declared = [tool.name for tool in upstream.http.tools]
+            for member, names in (("import", imports), ("tools", upstream.tools)):
+                for name in names:
+                    self._known(f"{path}.{member}", name, declared, f"{path}.http.tools")
         if upstream.imports != "all":
             self._distinct(path + ".import[{}]", list(upstream.imports))
             for tool in upstream.tools:

@@ -365,7 +365,7 @@ def _judged(server: Wanted, name: str, definition: dict[str, Any]) -> dict[str, 
         level, because = guess.level, guess.because
     imported = server.tools is None or name in server.tools
     # An API does not say itself that a tool has gone.
-    there = server.http is None or any(tool.name == name for tool in server.http.tools)
+    there = server.http is None or name in server.http.tools
     return {
         "level": int(level),
         "because": because,

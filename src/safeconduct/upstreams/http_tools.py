@@ -48,16 +48,18 @@ class HttpApi(Value, frozen=True):
     """What an admin says of an API beside its address.
 
     Attributes:
+        tools: By their names.
         credentials: Headers for every request, their values sealed; see `Credentials`.
     """
 
-    tools: tuple[HttpTool, ...] = ()
+    tools: dict[str, HttpTool] = {}
     credentials: dict[str, str] = {}
 
     def definitions(self) -> list[dict[str, Any]]:
         """Return the tools as the catalogue keeps them."""
         return [
-            tool.definition | {_REQUEST: msgspec.to_builtins(tool.request)} for tool in self.tools
+            tool.definition | {_REQUEST: msgspec.to_builtins(tool.request)}
+            for tool in self.tools.values()
         ]
 
 

@@ -18,9 +18,12 @@ _DROPPED = frozenset(
     {"discriminator", "example", "examples", "externalDocs", "xml", "deprecated", "nullable"}
     | {"readOnly", "writeOnly", "$id", "$anchor", "$schema", "$comment", "$defs", "definitions"}
 )
-_ONE = frozenset({"items", "additionalProperties", "not", "contains", "propertyNames"})
+_ONE = frozenset(
+    {"items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else"}
+    | {"unevaluatedItems", "unevaluatedProperties", "contentSchema"}
+)
 _MANY = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_NAMED = frozenset({"properties", "patternProperties"})
+_NAMED = frozenset({"properties", "patternProperties", "dependentSchemas"})
 
 
 class BadReference(ValueError):
@@ -127,5 +130,5 @@ def _modern(schema: dict[str, Any], *, nullable: bool) -> dict[str, Any]:
         schema["type"] = [schema["type"], "null"]
     required, properties = schema.get("required"), schema.get("properties")
     if isinstance(required, list) and isinstance(properties, dict):
-        schema["required"] = [name for name in required if name in properties]
+        schema["required"] = [name for name in properties if name in required]
     return schema
