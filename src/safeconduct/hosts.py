@@ -81,16 +81,21 @@ class ClientPolicy(Value, frozen=True):
         return self.fetch_documents or self.pinned_documents or bool(self.added_documents)
 
 
+May = Literal["none", "read", "write"]
+
+
 class EnforcementPoint(Value, frozen=True):
     """Something outside that enforces this host's decisions, known by its secret's digest.
 
     Attributes:
         relations: What it may do with the host's relations; `write` includes reading.
+        policy: What it may do with the host's rules, likewise.
     """
 
     id: str
     secret_digest: str
-    relations: Literal["none", "read", "write"] = "none"
+    relations: May = "none"
+    policy: May = "none"
 
 
 class Policies(Value, frozen=True):
@@ -98,6 +103,8 @@ class Policies(Value, frozen=True):
 
     Attributes:
         policy_bundle: Name of the host's own rules in force; "" is none beside the built-in.
+        policy_by: Who brings them: files that the configuration names, or requests.
+        policy_keys: Public keys in PEM, where rules that come by request have to be signed.
     """
 
     sign_in: SignInPolicy = SignInPolicy()
@@ -110,6 +117,8 @@ class Policies(Value, frozen=True):
     policy_bundle: str = ""
     policy_shadow: str = ""
     policy_engine: Literal["embedded", "opa"] = "embedded"
+    policy_by: Literal["files", "api"] = "files"
+    policy_keys: tuple[str, ...] = ()
 
 
 class Host(Value, frozen=True):

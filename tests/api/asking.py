@@ -31,20 +31,28 @@ definition ticket {
 
 
 def points(
-    directory: Path, *, relations: dict[str, str] | None = None, **secrets: str
+    directory: Path,
+    *,
+    relations: dict[str, str] | None = None,
+    policy: dict[str, str] | None = None,
+    **secrets: str,
 ) -> dict[str, Any]:
     """Configure enforcement points of a host, each with its secret in a file.
 
     Args:
         relations: What some of them may do with relations, by their names.
+        policy: What some of them may do with rules, likewise.
     """
     listed = []
     for name, secret in secrets.items():
         path = directory / f"{name}.secret"
         path.write_text(secret)
         path.chmod(0o600)
-        may = (relations or {}).get(name, "none")
-        listed.append({"id": name, "secret": {"file": str(path)}, "relations": may})
+        may = {
+            "relations": (relations or {}).get(name, "none"),
+            "policy": (policy or {}).get(name, "none"),
+        }
+        listed.append({"id": name, "secret": {"file": str(path)}, **may})
     return {"enforcement_points": listed}
 
 

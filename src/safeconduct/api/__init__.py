@@ -6,6 +6,8 @@ from safeconduct.api.forms import IntrospectionEndpoint
 from safeconduct.api.introspection import Introspection
 from safeconduct.api.judging import Judge, Relations
 from safeconduct.api.naming import Naming
+from safeconduct.api.offers import Outcome, Overtaken, Wish
+from safeconduct.api.policies import PolicyEndpoints
 from safeconduct.api.records import Checks
 from safeconduct.api.relations import RelationEndpoints
 from safeconduct.api.routes import AuthzenEndpoints
@@ -21,9 +23,13 @@ __all__ = [
     "IntrospectionEndpoint",
     "Judge",
     "Naming",
+    "Outcome",
+    "Overtaken",
+    "PolicyEndpoints",
     "RelationEndpoints",
     "Relations",
     "Searches",
+    "Wish",
     "resolved",
     "shown",
     "subject_of",

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from safeconduct.core.errors import Code, Refused
 from safeconduct.hosts import Host
 
-_PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def host_of(request: Request) -> Host:
@@ -39,6 +39,6 @@ def answer(said: Any, *, status: int = 200, headers: dict[str, str] | None = Non
     return Response(
         msgspec.json.encode(said),
         status_code=status,
-        headers=headers or _PRIVATE,
+        headers=headers or PRIVATE,
         media_type="application/json",
     )

@@ -7,23 +7,17 @@ of them may. Nothing is changed here but what came this way.
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec.structs import replace
-from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from safeconduct.api.callers import Stranger, challenges, point_of
-from safeconduct.api.http import answer, host_of, refuse_other_media
-from safeconduct.api.questions import JSON, read_body
-from safeconduct.api.refusals import STATUS, bad
+from safeconduct.api.http import answer
+from safeconduct.api.managing import Matter, read_json
+from safeconduct.api.refusals import bad
 from safeconduct.api.tuples import Listing, read_edit, read_listing, resolved, shown, subject_of
 from safeconduct.core.clock import Clock
-from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.core.secrets import Sealer, SealError
 from safeconduct.hosts import EnforcementPoint, Host
 from safeconduct.people import People
@@ -32,11 +26,7 @@ from safeconduct.storage import Database
 
 PATH = "/api/v1/relations"
 MOST_BYTES = 256 * 1024
-# What can be read and means nothing here, unlike what cannot be read at all.
-_STATUS: Mapping[Code, int] = {**STATUS, Code.INVALID_PARAMS: 422}
-_MAY = {"read": frozenset({"read", "write"}), "write": frozenset({"write"})}
-
-_Handler = Callable[[Request, Host, EnforcementPoint], Awaitable[JSON]]
+_RELATIONS = Matter("relations", lambda point: point.relations)
 
 
 class RelationEndpoints:
@@ -58,14 +48,12 @@ class RelationEndpoints:
         self._sealer = Sealer(root_key, purpose="relations-page")
 
     def routes(self) -> list[Route]:
-        # The application's own limit answers in plain text; `_body` has one that does not.
-        unlimited = Middleware(RequestBodyLimitMiddleware, max_body_size=sys.maxsize)
         return [
-            Route(PATH, _for("read", self.list), methods=["GET"]),
-            Route(PATH, _for("write", self.edit), methods=["POST"], middleware=[unlimited]),
+            _RELATIONS.route("GET", PATH, self.list),
+            _RELATIONS.route("POST", PATH, self.edit),
         ]
 
-    async def list(self, request: Request, host: Host, point: EnforcementPoint) -> JSON:
+    async def list(self, request: Request, host: Host, point: EnforcementPoint) -> Response:
         listing = read_listing(request.query_params.multi_items())
         bound = f"{host.key}\n{listing.digest}".encode()
         which = listing.which
@@ -86,19 +74,23 @@ class RelationEndpoints:
         if len(found) > len(page):
             last = json.dumps(page[-1].edge.key).encode()
             token = self._sealer.seal(last, bound_to=bound)
-        return {
-            "relations": [shown(each) for each in page],
-            "page": {"next_token": token, "count": len(page)},
-        }
+        return answer(
+            {
+                "relations": [shown(each) for each in page],
+                "page": {"next_token": token, "count": len(page)},
+            }
+        )
 
-    async def edit(self, request: Request, host: Host, point: EnforcementPoint) -> JSON:
-        refuse_other_media(request.headers)
-        edit = await resolved(self._people, host.key, read_edit(read_body(await _body(request))))
+    async def edit(self, request: Request, host: Host, point: EnforcementPoint) -> Response:
+        said = read_edit(await read_json(request, most_bytes=MOST_BYTES))
+        edit = await resolved(self._people, host.key, said)
         edited = await self._editor.edit(host.key, edit, by=f"enforcement point {point.id}")
-        return {
-            "written": [str(each) for each in edited.written],
-            "removed": [str(each) for each in edited.removed],
-        }
+        return answer(
+            {
+                "written": [str(each) for each in edited.written],
+                "removed": [str(each) for each in edited.removed],
+            }
+        )
 
     def _opened(self, listing: Listing, bound: bytes) -> tuple[str, str, str] | None:
         if not listing.token:
@@ -110,45 +102,3 @@ class RelationEndpoints:
         except SealError as error:
             raise bad("token is not of this listing; begin again without it.") from error
         return object_, relation, subject
-
-
-def _for(need: str, handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
-    async def respond(request: Request) -> Response:
-        host = host_of(request)
-        try:
-            point = point_of(host, request.headers)
-            if point.relations not in _MAY[need]:
-                raise Refused(
-                    Code.FORBIDDEN, f"This enforcement point may not {need} this host's relations."
-                )
-            return answer(await handler(request, host, point))
-        except GatewayError as error:
-            return _refusal(error, host)
-
-    return respond
-
-
-async def _body(request: Request) -> bytes:
-    whole = bytearray()
-    try:
-        async for chunk in request.stream():
-            whole += chunk
-            if len(whole) > MOST_BYTES:
-                raise Refused(Code.TOO_LARGE, f"Send at most {MOST_BYTES // 1024} KiB at once.")
-    except ClientDisconnect as error:
-        raise Refused(Code.PARSE_ERROR, "The body is not complete.") from error
-    return bytes(whole)
-
-
-def _refusal(error: GatewayError, host: Host) -> Response:
-    said = answer(
-        {"error": error.code.value, "message": _sentence(error.public)}, status=_STATUS[error.code]
-    )
-    if isinstance(error, Stranger):
-        for challenge in challenges(host):
-            said.headers.append("WWW-Authenticate", challenge)
-    return said
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith(".") else f"{text}."

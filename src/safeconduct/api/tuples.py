@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from safeconduct.api.managing import read_limit, read_query, refuse_unknown
 from safeconduct.api.questions import JSON
 from safeconduct.api.refusals import bad
 from safeconduct.core.canonical import fingerprint
@@ -21,7 +22,6 @@ from safeconduct.people import People
 from safeconduct.relations import Edit, Filter, Stored, Tuple, person
 
 MOST_LISTED = 100
-_LONGEST = 1024
 _USER = "user:"
 _LISTS = ("writes", "deletes")
 _CONDITIONS = ("must_exist", "must_not_exist")
@@ -49,11 +49,11 @@ def read_edit(body: JSON) -> Edit:
     Raises:
         Refused: If a member is unknown or has another type than it must have.
     """
-    _refuse_unknown(body, (*_LISTS, "preconditions"), "the body")
+    refuse_unknown(body, (*_LISTS, "preconditions"), "the body")
     conditions = body.get("preconditions", {})
     if not isinstance(conditions, dict):
         raise bad("preconditions must be an object.")
-    _refuse_unknown(conditions, _CONDITIONS, "preconditions")
+    refuse_unknown(conditions, _CONDITIONS, "preconditions")
     return Edit(
         **{name: _tuples(body, name) for name in _LISTS},
         **{name: _tuples(conditions, name) for name in _CONDITIONS},
@@ -66,20 +66,10 @@ def read_listing(query: Iterable[tuple[str, str]]) -> Listing:
     Raises:
         Refused: If a parameter is unknown, given twice, or none of its kind.
     """
-    said: dict[str, str] = {}
-    for name, value in query:
-        if name in said:
-            raise bad(f"{name} is given twice.")
-        if len(value) > _LONGEST:
-            raise bad(f"{name} is too long.")
-        said[name] = value
-    _refuse_unknown(said, (*_FILTERS, "limit", "token"), "the query")
-    limit = said.get("limit", str(MOST_LISTED))
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit) <= MOST_LISTED):
-        raise bad(f"limit must be a whole number from 1 to {MOST_LISTED}.")
+    said = read_query(query, (*_FILTERS, "limit", "token"))
     return Listing(
         which=Filter(**{name: said[name] for name in _FILTERS if name in said}),
-        limit=int(limit),
+        limit=read_limit(said, most=MOST_LISTED),
         token=said.get("token", ""),
     )
 
@@ -150,7 +140,7 @@ def _tuple(item: Any, where: str) -> Tuple:
 
 
 def _text(item: JSON, where: str) -> str:
-    _refuse_unknown(item, _MEMBERS, where)
+    refuse_unknown(item, _MEMBERS, where)
     for name in _MEMBERS[:3]:
         if not isinstance(item.get(name), str):
             raise bad(f"{where}.{name} is missing or no text.")
@@ -161,9 +151,3 @@ def _text(item: JSON, where: str) -> str:
     if not isinstance(expires, str):
         raise bad(f"{where}.expires_at must be a time in RFC 3339.")
     return f"{text}[expiration:{expires}]"
-
-
-def _refuse_unknown(said: Iterable[str], known: tuple[str, ...], where: str) -> None:
-    for name in said:
-        if name not in known:
-            raise bad(f"{where} has no member of that name; it has {', '.join(known)}.")

@@ -6,7 +6,7 @@ the new bundle on its next call, or none of it happened.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -21,6 +21,8 @@ from safeconduct.policy import PENDING, Bundle, BundleError, Kind, OwnRules, Sig
 from safeconduct.storage import Read, Write
 
 _MOST_NAMED = 200
+
+Taken = Literal["activated", "current", "held"]
 
 
 class Differing(NamedTuple):
@@ -73,6 +75,28 @@ class Activations:
             f"version {offer.version} was signed, and this host has had version {newest[0]}; "
             "sign with a higher one, or go back by command: safeconduct policy rollback"
         )
+
+    async def take(self, tx: Write, host: Host, offer: Offer, *, kind: Kind, by: str) -> Taken:
+        """Activate what is offered, unless it decides already or an operator went back from it.
+
+        Args:
+            tx: The transaction; it must not be committed if this raises.
+            host: As it is now.
+            offer: What was judged.
+            kind: What brings this about.
+            by: Who wants it.
+
+        Raises:
+            BundleError: If it was signed before something the host has had.
+        """
+        now, offered = host.policies.policy_bundle, offer.rules.digest
+        if await self.held(tx, host.key, now, offered):
+            return "held"
+        if offered == now and await self.stored(tx, host.key, now) is not None:
+            return "current"
+        await self.check_version(tx, host.key, offer)
+        await self.activate(tx, host, offer, kind=kind, by=by)
+        return "activated"
 
     async def activate(self, tx: Write, host: Host, offer: Offer, *, kind: Kind, by: str) -> None:
         """Store what is offered and let it decide.

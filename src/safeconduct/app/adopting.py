@@ -1,8 +1,8 @@
 """Which rules a host is to have after applying: those of the file, or those it has.
 
 What a directory offers is taken, unless an operator went back from exactly that. What a
-repository holds is not looked at here: the host keeps what it has, and a new one has nothing
-that decides until the repository was read.
+repository holds is not looked at here, nor what is put by request: the host keeps what it has,
+and a new one has nothing that decides until the repository was read, or rules were put.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from safeconduct.policy import PENDING, BundleError, OwnRules
 from safeconduct.storage import Read
 
 _DAMAGED = "the stored rules were altered and are replaced"
-_WAITING = "nothing is allowed until its policy repository was read"
+_WAITING = {
+    "files": "nothing is allowed until its policy repository was read",
+    "api": "nothing is allowed until rules are put by API",
+}
 
 
 class Adopting(NamedTuple):
@@ -33,7 +36,7 @@ class Adopting(NamedTuple):
         after: The rules that will be.
         offer: What is to be activated, if anything.
         warning: What was left alone on purpose, or "".
-        waited: Whether nothing was allowed until now because a repository was never read.
+        waited: Whether nothing was allowed until now because no rules ever came.
     """
 
     target: Target
@@ -112,7 +115,7 @@ def beside_modules(found: Adopting) -> Iterator[str]:
     if before is None:
         return
     if found.waited:
-        yield "its policy repository is no longer waited for"
+        yield "its policy repository, or rules by API, are no longer waited for"
     if before.data != after.data:
         yield "the rules' data changes"
     if before.schema != after.schema:
@@ -129,4 +132,15 @@ def switched_off(target: Target) -> str:
 
 def of_a_new_host(found: Adopting) -> tuple[str, ...]:
     """Say what a host begins with."""
-    return (_WAITING,) if found.target.host.policies.policy_bundle == PENDING else ()
+    policies = found.target.host.policies
+    return (_WAITING[policies.policy_by],) if policies.policy_bundle == PENDING else ()
+
+
+def by_api(target: Target) -> str:
+    """Say at every look which rules are left alone because they come by request, or ""."""
+    if target.host.policies.policy_by != "api":
+        return ""
+    now = target.host.policies.policy_bundle
+    stays = f"bundle {now[:12]} stays" if now else "the built-in rules alone stay"
+    said = _WAITING["api"] if now == PENDING else f"{stays} in force"
+    return f"its rules come by API, so {said}"

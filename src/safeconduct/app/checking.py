@@ -13,11 +13,13 @@ from safeconduct.api import (
     IntrospectionEndpoint,
     Judge,
     Naming,
+    PolicyEndpoints,
     RelationEndpoints,
     Searches,
 )
 from safeconduct.app.building import Installation
 from safeconduct.app.judging import Judging
+from safeconduct.app.offering import PutRules
 from safeconduct.app.policies import bundle_of
 from safeconduct.audit import SealedArguments
 from safeconduct.oauth import Verifier
@@ -66,6 +68,7 @@ def enforcement_routes(
         *IntrospectionEndpoint(introspection).routes(),
         *_bundles(parts).routes(),
         *_relations(parts).routes(),
+        *_policies(parts).routes(),
     ]
 
 
@@ -81,4 +84,10 @@ def _relations(parts: Installation) -> RelationEndpoints:
         editor=parts.editor,
         clock=parts.clock,
         root_key=parts.root_key,
+    )
+
+
+def _policies(parts: Installation) -> PolicyEndpoints:
+    return PolicyEndpoints(
+        database=parts.database, signer=parts.shelf.signer, offering=PutRules(parts)
     )

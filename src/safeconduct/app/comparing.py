@@ -27,6 +27,10 @@ from safeconduct.people import Operator, Person
 from safeconduct.settings import ClientSettings, OperatorSettings, PersonSettings
 
 _FIRST_PASSWORD = "a first password"  # noqa: S105  the words that stand for one
+_COMES_BY = {
+    "api": "its rules come by API from now on, and what decides stays until some are put",
+    "files": "its rules come from the configuration again, and no longer by API",
+}
 _SUSPENDED = "{} is suspended and stays so; restore with: safeconduct people restore {}"
 
 
@@ -55,6 +59,7 @@ def _host_changes(present: Host, wanted: Host) -> Iterator[str]:
     for name, after in flat_after.items():
         if flat_before[name] != after:
             yield became(name, flat_before[name], after)
+    yield from _source_changes(present.policies, wanted.policies)
     yield from _point_changes(present.policies, wanted.policies)
     before_documents = present.policies.clients.added_documents
     after_documents = wanted.policies.clients.added_documents
@@ -66,6 +71,14 @@ def _host_changes(present: Host, wanted: Host) -> Iterator[str]:
         )
 
 
+def _source_changes(present: Policies, wanted: Policies) -> Iterator[str]:
+    if present.policy_by != wanted.policy_by:
+        yield _COMES_BY[wanted.policy_by]
+    if present.policy_keys != wanted.policy_keys and wanted.policy_by == "api":
+        signed = "other keys" if wanted.policy_keys else "no key"
+        yield f"rules by API have to be signed by {signed} from now on"
+
+
 def _point_changes(present: Policies, wanted: Policies) -> Iterator[str]:
     before = {each.id: each for each in present.enforcement_points}
     after = {each.id: each for each in wanted.enforcement_points}
@@ -75,9 +88,12 @@ def _point_changes(present: Policies, wanted: Policies) -> Iterator[str]:
         if before[name].secret_digest != after[name].secret_digest:
             yield f"a new secret for the enforcement point {name}"
     for name in sorted(after):
-        may = before[name].relations if name in before else "none"
-        if may != after[name].relations:
-            yield became(f"relations for the enforcement point {name}", may, after[name].relations)
+        for what in ("relations", "policy"):
+            may = getattr(before[name], what) if name in before else "none"
+            if may != getattr(after[name], what):
+                yield became(
+                    f"{what} for the enforcement point {name}", may, getattr(after[name], what)
+                )
 
 
 def _flat(policies: Policies) -> dict[str, object]:
@@ -86,6 +102,8 @@ def _flat(policies: Policies) -> dict[str, object]:
         replace(
             policies,
             policy_bundle="",
+            policy_by="files",
+            policy_keys=(),
             enforcement_points=(),
             clients=replace(policies.clients, added_documents=()),
         )

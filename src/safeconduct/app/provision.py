@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from safeconduct import consent as consents
 from safeconduct import hosts
 from safeconduct.app.activations import Activations
-from safeconduct.app.adopting import adopting, switched_off
+from safeconduct.app.adopting import adopting, by_api, switched_off
 from safeconduct.app.comparing import (
     compare_clients,
     compare_host,
@@ -209,7 +209,7 @@ class Provisioner:
             fresh=tuple(fresh),
             warnings=tuple(
                 f"{host.key}: {each}"
-                for each in (*warnings, rules.warning, switched_off(target))
+                for each in (*warnings, rules.warning, switched_off(target), by_api(rules.target))
                 if each
             ),
         )

@@ -197,16 +197,12 @@ class Repositories:
         """
         async with self._parts.database.write() as tx:
             present = await hosts.find(tx, host)
-            if present is None:
-                return "waiting"  # for the configuration to be applied
-            now, offered = present.policies.policy_bundle, offer.rules.digest
-            if await self._activations.held(tx, host, now, offered):
-                return "held"
-            if offered == now and await self._activations.stored(tx, host, now) is not None:
-                return "current"
-            await self._activations.check_version(tx, host, offer)
-            await self._activations.activate(tx, present, offer, kind="fetched", by="repository")
-        return "current"
+            if present is None or present.policies.policy_by == "api":
+                return "waiting"  # for the configuration to be applied, or read again
+            taken = await self._activations.take(
+                tx, present, offer, kind="fetched", by="repository"
+            )
+        return "held" if taken == "held" else "current"
 
     def _reject(self, host: HostId, source: _Source, commit: GitCommit, error: BundleError) -> None:
         self._parts.trail.append(

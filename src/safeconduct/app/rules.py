@@ -15,6 +15,7 @@ from safeconduct.core.secrets import Secret
 from safeconduct.policy import (
     Bundle,
     BundleError,
+    Failing,
     Failure,
     Files,
     OwnRules,
@@ -29,7 +30,6 @@ from safeconduct.policy import (
 from safeconduct.settings import HostSettings
 
 OWN = "host/"
-_MOST_NAMED = 5
 
 
 class Offer(Value, frozen=True):
@@ -77,17 +77,20 @@ def read_rules(
 
 
 async def offered(said: HostSettings) -> Offer | None:
-    """Return what a host's directory offers, or none; None while a repository says which.
+    """Return what a host's directory offers, or none; None while something else says which.
 
     Raises:
         BundleError: If it cannot be used.
     """
     policy = said.policy
-    if policy is None or (policy.directory is None and policy.git is None):
+    if policy is None:
         return Offer()
-    if policy.directory is None:
-        return None
     try:
+        if policy.by == "api":
+            keys_of(said)
+            return None
+        if policy.directory is None:
+            return Offer() if policy.git is None else None
         return await asyncio.to_thread(
             read_rules,
             policy.directory,
@@ -119,12 +122,22 @@ def judged(
     bundle = shipped.with_files(without(files, off))
     failures = _of_the_host(tried_elsewhere(bundle))
     if failures:
-        said = "; ".join(failure.message for failure in failures[:_MOST_NAMED])
-        more = len(failures) - _MOST_NAMED
-        raise BundleError(said + (f"; and {more} more" if more > 0 else ""))
+        raise Failing(failures)
     if for_opa:
         relocated(bundle)
     return OwnRules.of(bundle, shipped), version
+
+
+def keys_of(said: HostSettings) -> tuple[str, ...]:
+    """Return the public keys, in PEM, of those who sign rules that come by request.
+
+    Raises:
+        BundleError: If one is none.
+    """
+    if said.policy is None or said.policy.by != "api":
+        return ()  # whoever reads files has the keys at hand
+    keys = [public_key(each.reveal()) for each in said.policy.trusted_keys]
+    return tuple(key.as_pem(private=False).decode() for key in keys)
 
 
 def but_for(off: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import convert
 
 from safeconduct.app.declaring import Declared
-from safeconduct.app.rules import Offer
+from safeconduct.app.rules import Offer, keys_of
 from safeconduct.core.binding import Binding, UriBinding
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId, Value
 from safeconduct.core.secrets import Secret, digest
@@ -76,7 +76,7 @@ class Target(Value, frozen=True):
     """One host as the file wants it, ready to compare.
 
     Attributes:
-        offer: The rules of its directory, or none; None while a repository says which.
+        offer: The rules of its directory, or none; None while a repository or requests say which.
         off: The files of either that do not count.
         credentials: Header values that plain HTTP APIs want, by header.
     """
@@ -140,10 +140,13 @@ def _policies(said: HostSettings) -> Policies:
                 id=each.id,
                 secret_digest=digest(each.secret.reveal()),
                 relations=each.relations,
+                policy=each.policy,
             )
             for each in said.enforcement_points
         ),
         policy_engine="embedded" if said.policy is None else said.policy.engine,
+        policy_by="files" if said.policy is None else said.policy.by,
+        policy_keys=keys_of(said),
     )
 
 

@@ -45,13 +45,17 @@ from safeconduct.policy.facts import (
     document,
 )
 from safeconduct.policy.failures import (
+    Failing,
     Failure,
 )
 from safeconduct.policy.files import (
+    MAX_READ_BYTES,
+    MAX_READ_FILES,
     SIGNATURES,
     Files,
     belongs,
     counts,
+    is_plain,
     read_files,
     without,
 )
@@ -122,6 +126,8 @@ from safeconduct.policy.trial import (
 )
 
 __all__ = [
+    "MAX_READ_BYTES",
+    "MAX_READ_FILES",
     "PENDING",
     "SIGNATURES",
     "Activation",
@@ -139,6 +145,7 @@ __all__ = [
     "Environment",
     "FactSources",
     "Facts",
+    "Failing",
     "Failure",
     "Files",
     "Flip",
@@ -175,6 +182,7 @@ __all__ = [
     "explained",
     "history",
     "input_schema",
+    "is_plain",
     "keep",
     "known_data",
     "load",

@@ -98,6 +98,17 @@ class OwnRules(Value, frozen=True, dict=True):
             written[f"{OWN}schema"] = self.schema
         return written
 
+    def as_files(self) -> dict[str, bytes]:
+        """Return a directory that makes these rules again.
+
+        What is kept of the data and of the definitions is what they say, so each is one file.
+        """
+        found = {path.removeprefix(OWN): text for path, text in self.files.items()}
+        for held, name in (("data", "data.json"), ("schema", "schema.zed")):
+            if held in found:
+                found[name] = found.pop(held)
+        return {name: text.encode() for name, text in sorted(found.items())}
+
 
 def named(content: bytes) -> str:
     """Return the name of a content."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from safeconduct.core.model import Value
+from safeconduct.policy.rego import BundleError
+
+_MOST_NAMED = 5
 
 
 class Failure(Value, frozen=True):
@@ -16,3 +21,13 @@ class Failure(Value, frozen=True):
 
     test: str
     message: str
+
+
+class Failing(BundleError):
+    """Rules whose tests do not hold; the sentence names the first few."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        said = "; ".join(failure.message for failure in failures[:_MOST_NAMED])
+        more = len(failures) - _MOST_NAMED
+        super().__init__(said + (f"; and {more} more" if more > 0 else ""))
+        self.failures = tuple(failures)

@@ -7,6 +7,7 @@ signatures. A symbolic link may lead to another file of the directory and nowher
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -19,6 +20,8 @@ SCENARIO = ".scenario.yaml"
 DATA_NAMES = ("data.json", "data.yaml", "data.yml")
 MAX_READ_FILES = 1000
 MAX_READ_BYTES = 4 * 1024 * 1024
+
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./ -]{0,199}")
 
 Files = Mapping[str, bytes]
 
@@ -34,6 +37,15 @@ def counts(path: str) -> bool:
     """Tell whether a file has a meaning: rules, their tests, definitions, data or signatures."""
     known = path.endswith((".rego", ".zed", SCENARIO)) or path in DATA_NAMES or path == SIGNATURES
     return known and belongs(path)
+
+
+def is_plain(path: str) -> bool:
+    """Tell whether a path that somebody sent may name a file: ASCII, and inside wherever it is."""
+    if path == SIGNATURES:
+        return True
+    return _PLAIN.fullmatch(path) is not None and not any(
+        part in {"", "."} or part.startswith(".") for part in path.split("/")
+    )
 
 
 def without(files: Files, off: Iterable[str]) -> Files:

@@ -34,7 +34,7 @@ from safeconduct.storage import Read, UtcTime, Write, host_column, metadata
 # The bundle of a host whose repository was never read: there is none, so nothing is allowed.
 PENDING = "pending"
 
-Kind = Literal["applied", "fetched", "rolled_back", "removed"]
+Kind = Literal["applied", "fetched", "put", "rolled_back", "removed"]
 
 _bundles = Table(
     "bundles",
@@ -66,7 +66,7 @@ class Stored(Value, frozen=True):
     """A bundle in the store, verified.
 
     Attributes:
-        source: `directory NAME`, or a repository's URL with `@` and the commit.
+        source: `directory NAME`, a repository's URL with `@` and the commit, or who put it.
         version: What its author numbered it, where authors sign.
     """
 
@@ -196,7 +196,12 @@ async def note(
 
 
 async def history(
-    tx: Read, host: HostId, *, until: datetime | None = None, most: int | None = None
+    tx: Read,
+    host: HostId,
+    *,
+    until: datetime | None = None,
+    before: int | None = None,
+    most: int | None = None,
 ) -> list[Activation]:
     """Return a host's activations, the newest first.
 
@@ -204,11 +209,14 @@ async def history(
         tx: The transaction.
         host: The tenant.
         until: Only those up to this instant; the first is what was in force then.
+        before: Only those before the one of this number.
         most: How many.
     """
     statement = select(_activations).where(_activations.c.host == host)
     if until is not None:
         statement = statement.where(_activations.c.at <= until)
+    if before is not None:
+        statement = statement.where(_activations.c.number < before)
     newest_first = statement.order_by(_activations.c.number.desc())
     return [_activation(row) for row in await tx.all(newest_first.limit(most))]
 

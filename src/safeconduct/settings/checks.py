@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from safeconduct.core.http_request import faults
 from safeconduct.settings import forms
 from safeconduct.settings.apis import HttpSettings, HttpToolSettings
+from safeconduct.settings.git import GitSettings
 from safeconduct.settings.model import (
     SettingsFile,
 )
@@ -257,28 +258,44 @@ class Checks:
     def _policy(self, path: str, policy: PolicySettings, server: ServerSettings) -> None:
         if policy.directory is not None and policy.git is not None:
             self._add(path, "must name a directory or a git repository, and not both")
-        if policy.directory is None and policy.git is None:
+        if policy.by == "api":
+            self._by_api(path, policy)
+        elif policy.directory is None and policy.git is None:
             if policy.off:
                 self._add(f"{path}.off", "needs a directory or a git repository that has the files")
             elif policy.engine == "embedded":
-                said = "says nothing; name a directory or a git repository, or another engine"
+                said = "says nothing; name a directory, a git repository, by: api or an engine"
                 self._add(path, said)
         self._distinct(f"{path}.off[{{}}]", list(policy.off))
         if policy.engine == "opa" and server.opa is None:
             self._add(f"{path}.engine", "opa needs server.opa, which says where the servers are")
         if policy.directory is not None and not policy.directory.is_dir():
             self._add(f"{path}.directory", "there is no such directory beside this file")
-        if policy.git is None:
-            return
-        scheme = policy.git.url.partition("://")[0]
+        if policy.git is not None:
+            self._git(path, policy.git, server)
+
+    def _git(self, path: str, git: GitSettings, server: ServerSettings) -> None:
+        scheme = git.url.partition("://")[0]
         if scheme in {"file", "http"} and not server.allow_loopback_upstreams:
             self._add(
                 f"{path}.git.url",
                 f"{scheme}:// needs server.allow_loopback_upstreams, which is off"
                 f"{self._beside('server.allow_loopback_upstreams')}",
             )
-        if policy.git.token is not None and scheme != "https":
+        if git.token is not None and scheme != "https":
             self._add(f"{path}.git.token", "is sent over https only")
+
+    def _by_api(self, path: str, policy: PolicySettings) -> None:
+        for name in ("directory", "git"):
+            if getattr(policy, name) is not None:
+                self._add(
+                    f"{path}.by",
+                    f"api and {path}.{name}{self._beside(f'{path}.{name}')} both say where rules "
+                    "come from; keep one of them",
+                )
+        if policy.off:
+            said = "is for files that are read; by: api leaves a file out by not sending it"
+            self._add(f"{path}.off", said)
 
     def _opa(self, opa: OpaSettings | None) -> None:
         if opa is None:

@@ -160,12 +160,19 @@ class AccessSettings(Value, frozen=True):
 
 
 class PolicySettings(Value, frozen=True):
-    """The host's own rules, a directory or a git repository, and where rules run."""
+    """The host's own rules: a directory, a git repository or by API; and where rules run."""
 
     directory: Annotated[Path | None, About(text="Directory with Rego files and their data.")] = (
         None
     )
     git: Annotated[GitSettings | None, About(text="A git repository instead.")] = None
+    by: Annotated[
+        Literal["files", "api"],
+        About(
+            text="What brings rules: one of those, or requests to `/api/v1/policy`, which nothing"
+            " else then changes."
+        ),
+    ] = "files"
     trusted_keys: Annotated[
         tuple[Secret, ...],
         About(
@@ -209,6 +216,13 @@ class EnforcementPointSettings(Value, frozen=True):
     relations: Annotated[
         Literal["none", "read", "write"],
         About(text="What it may do with the host's relations at `/api/v1/relations`."),
+    ] = "none"
+    policy: Annotated[
+        Literal["none", "read", "write"],
+        About(
+            text="What it may do with the host's rules at `/api/v1/policy`. With `write` it can"
+            " let rules decide that refuse less."
+        ),
     ] = "none"
 
 

@@ -19,9 +19,14 @@ from safeconduct.storage import Read
 _SHORT = 12
 _LEAST_CHARACTERS = 8
 _NOTHING = "The built-in rules have decided alone from the beginning."
+_NO_RULES = {
+    "files": "the policy repository was never read",
+    "api": "no rules were put by API yet",
+}
 _KINDS = {
     "applied": "applied",
     "fetched": "fetched",
+    "put": "put by API",
     "rolled_back": "rolled back",
     "removed": "removed",
 }
@@ -103,7 +108,7 @@ async def _status(asked: Asked) -> dict[str, Any]:
         since = await policy.history(tx, key, most=1)
         rules, problem = OwnRules(), ""
         if active == PENDING:
-            problem = "the policy repository was never read"
+            problem = _NO_RULES[desk.host.policies.policy_by]
         elif active:
             try:
                 rules = (await _loaded(desk, tx, active)).rules

@@ -240,7 +240,9 @@ async def _rules(parts: Installation, settings: Settings) -> AsyncIterator[Findi
         except LookupError:
             fix = "See: safeconduct policy status. Nothing is allowed on this host."
             message = "its bundle is missing or was altered"
-            if digest == PENDING:
+            if digest == PENDING and host.policies.policy_by == "api":
+                message, fix = "no rules were put by API yet", "Put some: see docs/bundles.md."
+            elif digest == PENDING:
                 message = f"its repository was not read yet{found.problem and ': '}{found.problem}"
             yield Finding(check=check, state="fail", message=message, fix=fix)
             continue
