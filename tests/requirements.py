@@ -68,7 +68,10 @@ _PRODUCT = {
     "C-29": "Import, grant, consent and call each need the one before.",
     "D-05": "Each host has its own policy: rules, history and repository branch.",
     "D-06": "An enforcement point downloads what decides now, as an OPA bundle with an ETag.",
-    "D-07": "Single files of a host's rules are switched off, and on again, by one line.",
+    "D-07": (
+        "Single files of a host's rules are switched off, and on again, by one line; one member "
+        "of its data is replaced by a request."
+    ),
     "D-08": (
         "The built-in rules deny unless everything needed holds; whoever is on a deny-list is "
         "refused whatever was granted."
@@ -215,6 +218,10 @@ _PRODUCT = {
     "Z-28": "Resources and prompts are governed like tools.",
     "Z-29": "Every decision carries a reason people can read.",
     "Z-30": "An agent can do nothing its human could not.",
+    "Z-31": (
+        "Rules are managed by API, by files or git, and by command; the dashboard and a Terraform "
+        "provider are not there."
+    ),
     "Z-32": "Rules in git decide once judged and tested; what fails leaves the last good ones.",
     "Z-37": "Whatever fails, fails closed.",
     "Z-38": "Other enforcement points ask for decisions by AuthZEN 1.0.",

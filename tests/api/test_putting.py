@@ -16,7 +16,7 @@ from tests.api.putting import FOREIGN, READER, TEST, Files, Program, putting, re
 from tests.road.world import OTHER, Tokens, World, full_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.requirement("Z-31")]  # processes that judge and try
-ISSUE, NOTE = refusing("get_issue"), refusing("get_note")
+ISSUE, NOTE = refusing("get_issue"), refusing("create_issue")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ async def test_one_member_of_the_data_is_replaced_and_the_rest_stays(
 
     await program.patches("denylists", {"clients": ["agent"]}, because="it went astray")
 
-    assert await reason(world, tokens) == "denylist"
+    assert await reason(world, tokens) == "denylist.listed"
     after = (await program.says("/files"))["files"]
     assert json.loads(after.pop("data.json")) == data | {"denylists": {"clients": ["agent"]}}
     assert json.loads(before.pop("data.json")) == data
@@ -135,7 +135,7 @@ async def test_what_fails_is_told_by_file_and_line_and_the_last_good_rules_stay(
     assert said["failures"][0].keys() == {"file", "line", "test", "message"}
     assert await program.says("/history") == before
     assert await reason(program.world, tokens) == "allowed"
-    assert await reason(program.world, tokens, "get_note") == "policy.get_note"
+    assert await reason(program.world, tokens, "create_issue") == "policy.create_issue"
 
 
 async def test_each_failing_test_is_told_by_its_name(program: Program) -> None:

@@ -14,7 +14,7 @@ from safeconduct import hosts, people, relations, sessions
 from safeconduct.core.errors import Refused
 from safeconduct.core.model import ClientId, HostId, Level, ServerKey
 from safeconduct.core.secrets import digest
-from safeconduct.policy import PENDING, Bundle, BundleError, OwnRules, history, load
+from safeconduct.policy import PENDING, Bundle, BundleError, OwnRules, history, load, make_key
 from tests.app.worlds import ACME, BASE, SECRETS, World, a_tool, a_world
 
 TICKETS, CHAT = ServerKey("tickets"), ServerKey("chat")
@@ -559,6 +559,89 @@ async def test_what_an_enforcement_point_may_do_with_relations_is_in_the_plan(wo
     (step,) = plan.steps
     assert step.what == ("relations for the enforcement point mesh: none -> write",)
     assert (await world.provisioner.apply(world.settings(more))).empty
+
+
+async def test_what_an_enforcement_point_may_do_with_rules_is_in_the_plan(world: World) -> None:
+    await world.provisioner.apply(world.settings())
+    more = BASE.replace("secret: {env: MESH}", "secret: {env: MESH}, policy: write")
+
+    plan = await world.provisioner.apply(world.settings(more))
+
+    (step,) = plan.steps
+    assert step.what == ("policy for the enforcement point mesh: none -> write",)
+
+
+async def _in_force(world: World) -> str:
+    async with world.database.read() as tx:
+        (host,) = await hosts.every(tx)
+    return host.policies.policy_bundle
+
+
+@pytest.mark.requirement("Z-31")
+async def test_a_new_host_whose_rules_come_by_api_has_none_until_then(world: World) -> None:
+    done = await world.provisioner.apply(world.settings(BASE + "    policy: {by: api}\n"))
+
+    assert "nothing is allowed until rules are put by API" in str(done.steps[0])
+    assert done.warnings == (
+        "acme: its rules come by API, so nothing is allowed until rules are put by API",
+    )
+    assert await _in_force(world) == PENDING
+    back = await world.provisioner.apply(world.settings())
+    assert "rules by API are no longer waited for" in str(back)
+    assert await _in_force(world) == ""
+
+
+@pytest.mark.requirement("Z-31")
+async def test_a_host_that_moves_to_the_api_keeps_what_decided_and_is_left_alone(
+    world: World,
+) -> None:
+    directory = world.directory / "policies"
+    directory.mkdir()
+    (directory / "x.rego").write_text(RULES)
+    files = world.settings(BASE + "    policy: {directory: policies}\n")
+    await world.provisioner.apply(files)
+    before = await _in_force(world)
+    api = world.settings(BASE + "    policy: {by: api}\n")
+
+    plan = await world.provisioner.plan(api)
+    done = await world.provisioner.apply(api)
+
+    assert str(plan) == (
+        "~ acme: host acme: its rules come by API from now on, and what decides stays until some "
+        "are put"
+    )
+    assert done.steps == plan.steps
+    assert await _in_force(world) == before
+    again = await world.provisioner.apply(api)
+    assert again.empty
+    assert again.warnings == (
+        f"acme: its rules come by API, so bundle {before[:12]} stays in force",
+    )
+    (directory / "x.rego").write_text(RULES.replace("Frozen.", "Thawing."))
+    back = await world.provisioner.apply(files)
+    assert "come from the configuration again" in str(back)
+    assert await _in_force(world) != before
+
+
+@pytest.mark.requirement("Z-31")
+async def test_keys_that_rules_by_api_are_signed_with_are_public_ones(world: World) -> None:
+    make_key(world.directory / "key", world.directory / "key.pub")
+    told = "    policy: {by: api, trusted_keys: [{file: KEY}]}\n"
+    private, public = (
+        world.settings(BASE + told.replace("KEY", str(world.directory / each)))
+        for each in ("key", "key.pub")
+    )
+
+    with pytest.raises(BundleError, match=r"rules of host acme cannot be used: .*private"):
+        await world.provisioner.apply(private)
+
+    await world.provisioner.apply(world.settings(BASE + "    policy: {by: api}\n"))
+    done = await world.provisioner.apply(public)
+    (step,) = done.steps
+    assert step.what == ("rules by API have to be signed by other keys from now on",)
+    async with world.database.read() as tx:
+        (host,) = await hosts.every(tx)
+    assert host.policies.policy_keys == ((world.directory / "key.pub").read_text(),)
 
 
 @pytest.mark.requirement("D-07")

@@ -93,8 +93,9 @@ async def given(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Given
     (directory / "password").write_text(PASSWORD)
     url = "http://127.0.0.1:1/mcp"  # nobody answers: a server that only acme has
     may = {"mesh": "write", "foreign": "write"}
-    acme = {"people": _people(directory)} | points(directory, relations=may, mesh=POINT)
-    other = points(directory, relations=may, foreign=OTHER_POINT)
+    acme = points(directory, relations=may, policy=may, mesh=POINT)
+    acme |= {"people": _people(directory)}
+    other = points(directory, relations=may, policy=may, foreign=OTHER_POINT)
     async with world_at(directory, acme=acme, other=other) as world:
         await world.parts.hosts.refresh()
         tokens = await world.tokens()
@@ -526,6 +527,31 @@ def tuples(verb: str) -> Callable[[Given], Awaitable[None]]:
     return both
 
 
+def rules(
+    verb: str, path: str = "", body: dict[str, Any] | None = None
+) -> Callable[[Given], Awaitable[None]]:
+    """Read or change rules with acme's secret: at acme as far as it may, at the other nothing."""
+
+    async def ask(given: Given, origin: str, secret: str) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {secret}"}
+        more = {} if body is None else {"json": body}
+        url = f"{origin}/api/v1/policy{path}"
+        return await given.world.http.request(verb, url, headers=headers, **more)
+
+    async def both(given: Given) -> None:
+        there = await ask(given, OTHER, POINT)
+        assert there.status_code == 401
+        _shows_nothing(there)
+        assert (await ask(given, ACME, OTHER_POINT)).status_code == 401
+        own = 200 if verb == "GET" else 409  # their rules are not put, and were never others
+        assert (await ask(given, ACME, POINT)).status_code == own
+        foreign = await ask(given, OTHER, OTHER_POINT)
+        assert foreign.status_code == own
+        _shows_nothing(foreign)
+
+    return both
+
+
 def _shows_nothing_of(answer: httpx2.Response, *secrets: str) -> None:
     assert not any(each in answer.text for each in secrets)
 
@@ -557,6 +583,10 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     **{("POST", path): check(path) for path in CHECKS},
     ("GET", "/api/v1/relations"): tuples("GET"),
     ("POST", "/api/v1/relations"): tuples("POST"),
+    **{("GET", f"/api/v1/policy{path}"): rules("GET", path) for path in ("", "/files", "/history")},
+    ("PUT", "/api/v1/policy"): rules("PUT", "", {"files": {}}),
+    ("PATCH", "/api/v1/policy/data/{member}"): rules("PATCH", "/data/own", {"value": 1}),
+    ("POST", "/api/v1/policy/rollback"): rules("POST", "/rollback", {"bundle": "0" * 64}),
     ("GET", "/.well-known/authzen-configuration"): document("/.well-known/authzen-configuration"),
     **{("GET", f"/.well-known/{name}"): document(f"/.well-known/{name}") for name in DISCOVERY},
     **{

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from safeconduct.rehearsal import exchange
 from tests.fixtures.repositories import Repository
 from tests.road.served import Served, another, served
 
@@ -74,3 +78,43 @@ async def test_a_command_changes_what_every_node_decides_by(
         another(site, tmp_path / "second", database=module_postgres) as node,
     ):
         await _changed_and_gone_back(tmp_path, site, node)
+
+
+@pytest.mark.requirement("Z-31", "Z-24")
+async def test_what_is_put_by_request_decides_on_every_worker_at_once(tmp_path: Path) -> None:
+    async with served(tmp_path / "site", workers=2) as site:
+        token = await site.token()
+        secret = tmp_path / "secret"
+        secret.write_text("s" * 20)
+        secret.chmod(0o600)
+        config = yaml.safe_load(site.trial.config.read_text())
+        point = {"id": "ci", "secret": {"file": str(secret)}, "policy": "write"}
+        config["hosts"][0] |= {"policy": {"by": "api"}, "enforcement_points": [point]}
+        site.trial.config.write_text(yaml.safe_dump(config))
+        await site.command("apply", "--no-crawl")
+        assert await reasons(site, token=token) == {"allowed"}, "what decided stays"
+
+        async def ask(verb: str, path: str, body: Any) -> Any:
+            answer = await asyncio.to_thread(
+                exchange,
+                f"{site.trial.origin}/api/v1/policy{path}",
+                method=verb,
+                headers={
+                    "host": site.authority,
+                    "authorization": f"Bearer {'s' * 20}",
+                    "content-type": "application/json",
+                },
+                body=json.dumps(body).encode(),
+            )
+            assert answer.status == 200, answer
+            return answer.json()
+
+        first = await ask("PUT", "", {"files": {"x.rego": RULES.format("first")}})
+        assert await reasons(site, token=token) == {"policy.first"}
+        await ask("PUT", "", {"files": {"x.rego": RULES.format("second")}})
+        assert await reasons(site, token=token) == {"policy.second"}
+        await ask("POST", "/rollback", {"bundle": first["bundle"]})
+        assert await reasons(site, token=token) == {"policy.first"}
+        kinds = [each["kind"] for each in await site.command("policy", "history")]
+        assert kinds == ["rolled_back", "put", "put"]
+        assert (await site.command("audit", "verify"))["whole"] is True

@@ -30,7 +30,7 @@ LINE = 9  # where text appended to HOST begins
             "    policy: {trusted_keys: []}",
             "hosts[0].policy",
             LINE,
-            "says nothing; name a directory or a git repository, or another engine",
+            "says nothing; name a directory, a git repository, by: api or an engine",
         ),
         (
             "    access: [{server: tickets, ceiling: low}]",
@@ -88,6 +88,18 @@ LINE = 9  # where text appended to HOST begins
             "hosts[0].policy.directory",
             LINE,
             "there is no such directory beside this file",
+        ),
+        (
+            "    policy: {by: api, git: {url: 'https://git.test/p.git'}}",
+            "hosts[0].policy.by",
+            LINE,
+            "api and hosts[0].policy.git (line 9) both say where rules come from; keep one of them",
+        ),
+        (
+            "    policy: {by: api, off: [x.rego]}",
+            "hosts[0].policy.off",
+            LINE,
+            "is for files that are read; by: api leaves a file out by not sending it",
         ),
         (
             "    policy: {off: [x.rego]}",
@@ -314,6 +326,19 @@ def test_client_documents_are_added_and_dropped_by_exact_url(read: Parse, refuse
     assert host.client_documents.drop == ("https://b.test/c",)
     assert host.client_documents.allow_hosts == ("a.test",)
     assert "is also in hosts[0].client_documents.drop" in str(both)
+
+
+def test_rules_by_api_and_a_directory_exclude_each_other(
+    read: Parse, refuse: Fail, tmp_path: Path
+) -> None:
+    (tmp_path / "rules").mkdir()
+
+    (problem,) = refuse(HOST + "    policy: {by: api, directory: rules}\n").problems
+    (host,) = read(HOST + "    policy: {by: api}\n").hosts
+
+    assert "api and hosts[0].policy.directory" in problem.message
+    assert host.policy is not None
+    assert (host.policy.by, host.policy.directory, host.policy.git) == ("api", None, None)
 
 
 def test_a_policy_directory_beside_the_file_is_found(read: Parse, tmp_path: Path) -> None:

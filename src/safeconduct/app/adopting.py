@@ -36,7 +36,7 @@ class Adopting(NamedTuple):
         after: The rules that will be.
         offer: What is to be activated, if anything.
         warning: What was left alone on purpose, or "".
-        waited: Whether nothing was allowed until now because no rules ever came.
+        waited: What nothing was allowed until now for, or "".
     """
 
     target: Target
@@ -44,7 +44,7 @@ class Adopting(NamedTuple):
     after: OwnRules
     offer: Offer | None = None
     warning: str = ""
-    waited: bool = False
+    waited: str = ""
 
 
 async def adopting(
@@ -78,7 +78,7 @@ async def adopting(
         await activations.check_version(tx, key, offer)
     except BundleError as error:
         raise BundleError(f"The rules of host {key} cannot be used: {error.public}") from error
-    waited = now == PENDING
+    waited = "" if present.host is None or now != PENDING else present.host.policies.policy_by
     return Adopting(_with(target, digest, shadow), before, offer.rules, offer=offer, waited=waited)
 
 
@@ -115,7 +115,8 @@ def beside_modules(found: Adopting) -> Iterator[str]:
     if before is None:
         return
     if found.waited:
-        yield "its policy repository, or rules by API, are no longer waited for"
+        what = "its policy repository is" if found.waited == "files" else "rules by API are"
+        yield f"{what} no longer waited for"
     if before.data != after.data:
         yield "the rules' data changes"
     if before.schema != after.schema:
