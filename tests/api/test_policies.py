@@ -278,7 +278,7 @@ async def test_what_was_never_here_cannot_be_gone_back_to_or_shown(program: Prog
     back = await program.back("0" * 64)
 
     assert back.status_code == 409
-    assert "not stored" in back.json()["message"]
+    assert "never decided here" in back.json()["message"]
     assert (await program.send("GET", "/files", params={"bundle": "0" * 64})).status_code == 404
     assert (await program.send("GET", "/files", params={"bundle": "0"})).status_code == 422
     for query in ({"limit": "0"}, {"limit": "101"}, {"token": "x"}, {"token": "-1"}, {"of": "x"}):

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from safeconduct.policy import make_key, signatures
 from tests.api.putting import FOREIGN, READER, TEST, Files, Program, putting, reason, refusing
+from tests.road.upstream import PATIENCE_SECONDS
 from tests.road.world import OTHER, Tokens, World, full_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.requirement("Z-31")]  # processes that judge and try
@@ -192,6 +193,10 @@ async def test_of_two_that_read_the_same_rules_one_is_told_that_it_is_late(
     assert statuses[0] == 200
     assert statuses[1] == 412
     assert statuses[2] == 200, "without a condition the last one wins"
+    await program.world.policies(policy_bundle="")
+    assert (await program.patch("own", 1, only_if="")).status_code == 200
+    assert (await program.patch("own", 2, only_if="")).status_code == 412
+    assert (await program.puts(NOTE))["changed"]
     lost = await program.back(answers[0].json()["bundle"], headers={"if-match": '""'})
     assert lost.status_code == 412
     assert answers[2].json()["bundle"] in lost.json()["message"]
@@ -215,6 +220,61 @@ async def test_a_change_made_while_others_are_judged_is_not_undone(program: Prog
     assert patched.status_code in {200, 409}
     files = (await program.says("/files"))["files"]
     assert files["x.rego"] == ISSUE["x.rego"]
+
+
+async def _judging() -> None:
+    """Wait until a process of ours judges."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not any(path.read_text() for path in Path("/proc/self/task").glob("*/children")):
+            await asyncio.sleep(0.001)  # a process offers nothing to wait for that it began
+
+
+async def test_data_is_not_replaced_of_rules_that_no_longer_decide(program: Program) -> None:
+    first = await program.puts(ISSUE)
+    await program.puts(NOTE)
+    patching = asyncio.create_task(program.patch("own", 1))
+    await _judging()
+
+    assert (await program.back(first["bundle"])).status_code == 200
+
+    late = await patching
+    assert late.status_code == 409
+    assert "changed meanwhile" in late.json()["message"]
+    assert (await program.says())["bundle"] == first["bundle"]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"policy_by": "files"}, {"policy_keys": ("a key",)}, {"policy_engine": "opa"}]
+)
+async def test_rules_judged_for_other_settings_do_not_decide(
+    program: Program, changed: dict[str, Any]
+) -> None:
+    before = program.world.host().policies
+    putting = asyncio.create_task(program.put(ISSUE))
+    await _judging()
+
+    await program.world.policies(**changed)
+
+    late = await putting
+    await program.world.policies(**{name: getattr(before, name) for name in changed})
+    assert late.status_code == 409
+    assert (await program.says())["bundle"] == program.start
+
+
+async def test_rules_that_no_opa_server_can_hold_are_refused_where_one_decides(
+    program: Program,
+) -> None:
+    text = "package safeconduct.host.{0}\n\nimport rego.v1\n\nimport data.safeconduct.host.{1}\n\n"
+    both = "f(n) := n if n > 0\n\nf(n) := {1}.g(n) if n < 0\n\ng(n) := n\n"
+    files = {f"{a}.rego": (text + both).format(a, b) for a, b in (("p", "q"), ("q", "p"))}
+    assert (await program.put(files, check="true")).status_code == 200
+    await program.world.policies(policy_engine="opa")
+
+    refused = await program.put(files, check="true")
+
+    await program.world.policies(policy_engine="embedded")
+    assert refused.status_code == 422
+    assert "functions" in refused.json()["message"]
 
 
 async def test_too_many_at_once_are_told_to_wait(program: Program) -> None:

@@ -138,6 +138,23 @@ async def test_a_commit_decides_the_next_call_and_is_written_down(
         assert entry.decides_as == event["bundle"]
 
 
+@pytest.mark.requirement("Z-31")
+async def test_a_process_that_still_knows_a_repository_changes_no_rules_that_come_by_api(
+    tmp_path: Path, repository: Repository
+) -> None:
+    async with deciding(tmp_path, repository) as world:
+        before = await active(world)
+        await world.parts.hosts.refresh()
+        await world.policies(policy_by="api")
+        repository.commit(rules("create_issue"))
+
+        assert (await look(world)).state == "waiting"
+        assert await active(world) == before
+        await world.policies(policy_by="files")
+        assert (await look(world)).state == "current"
+        assert await active(world) != before
+
+
 async def test_a_host_whose_repository_was_never_read_allows_nothing(
     tmp_path: Path, repository: Repository
 ) -> None:

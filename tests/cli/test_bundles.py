@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlite3
 import stat
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from safeconduct.cli.work.bundles import _KINDS
 from safeconduct.core.clock import SystemClock
+from safeconduct.policy import Kind
 from tests.cli.conftest import Shell
 from tests.fixtures.repositories import Repository
 
@@ -152,6 +155,29 @@ def test_rules_are_signed_and_only_signed_ones_are_applied(shell: Shell) -> None
     assert (
         "needs the private key" in shell("policy", "sign", "rules", "--key", "key.pub", code=1).err
     )
+
+
+@pytest.mark.requirement("Z-31", "D-09")
+def test_a_host_whose_rules_come_by_api_says_what_it_waits_for(shell: Shell) -> None:
+    configured(shell, "{by: api}")
+
+    assert "nothing is allowed until rules are put by API" in shell("plan").out
+    shell("apply")
+
+    assert "Problem: no rules were put by API yet" in shell("policy", "status").out
+    checks = {each["check"]: each for each in shell("doctor", "--json", code=1).json["checks"]}
+    assert checks["policy of acme"]["message"] == "no rules were put by API yet"
+    written(shell, "first")
+    configured(shell, "{directory: rules}")
+    shell("apply")
+    configured(shell, "{by: api}")
+    said = shell("apply")
+    assert "stays in force" in said.out + said.err
+    assert shell("policy", "status", "--json").json["problem"] == ""
+
+
+def test_each_kind_of_change_has_a_word_for_people() -> None:
+    assert _KINDS.keys() == {*get_args(Kind)}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from safeconduct import hosts
+from safeconduct import hosts, policy
 from safeconduct.api import Outcome, Wish
 from safeconduct.app.activations import Activations
 from safeconduct.app.building import Installation
@@ -84,6 +84,8 @@ class PutRules:
             now = await _found(tx, host)
             before = now.policies.policy_bundle
             wish.refuse_others(before)
+            if all(each.digest != bundle for each in await policy.history(tx, host)):
+                raise Refused(Code.CONFLICT, f"Bundle {bundle[:_SHORT]} never decided here.")
             why = wish.because or f"went back from {before[:_SHORT] or 'the built-in rules alone'}"
             await self._activations.roll_back(tx, now, bundle, by=wish.by, because=why)
         return Outcome(bundle=bundle, before=before, changed=True)
