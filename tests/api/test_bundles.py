@@ -48,7 +48,7 @@ async def get(
 
 def member(answer: httpx2.Response, name: str) -> Any:
     with tarfile.open(fileobj=io.BytesIO(answer.content), mode="r:gz") as archive:
-        return json.load(archive.extractfile(name))  # type: ignore[arg-type]
+        return json.load(archive.extractfile(name))  # type: ignore[arg-type]  # it is a file
 
 
 async def test_an_enforcement_point_downloads_what_decides_now(world: World) -> None:
