@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from safeconduct.core.model import Value
+from safeconduct.core.model import Value, Whose
 
 MOST_VALUES = 100
 _LONGEST = 256
@@ -40,7 +40,7 @@ class Binding(Value, frozen=True):
     path: str
     object: str
     permission: str
-    subject: Literal["person", "agent"] = "person"
+    subject: Whose = "person"
     optional: bool = False
 
 
@@ -50,7 +50,7 @@ class UriBinding(Value, frozen=True):
     uri: str
     object: str
     permission: str
-    subject: Literal["person", "agent"] = "person"
+    subject: Whose = "person"
 
 
 class Question(NamedTuple):
@@ -61,7 +61,7 @@ class Question(NamedTuple):
 
     object: str
     permission: str
-    subject: Literal["person", "agent"]
+    subject: Whose
 
 
 def check_template(template: str, variables: frozenset[str]) -> str:

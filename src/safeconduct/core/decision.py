@@ -15,9 +15,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from safeconduct.core.model import Level, Value
+from safeconduct.core.model import Level, Value, Whose
 
 Word = Literal["low", "medium", "high"]
+Role = Literal["approver", "admin", "owner"]  # from least to most
 Pointer = Annotated[str, msgspec.Meta(pattern=r"^(/([^~/]|~[01])*)*$", max_length=512)]
 Below = Annotated[str, msgspec.Meta(pattern=r"^(/([^~/]|~[01])*)+$", max_length=512)]
 Pointers = Annotated[tuple[Below, ...], msgspec.Meta(min_length=1, max_length=64)]
@@ -34,7 +35,7 @@ class _Obligation(Value, frozen=True, tag_field="type"):
 class RequireApproval(_Obligation, frozen=True, tag="require_approval"):
     """Hold the call until an operator with the role, or a higher one, says yes."""
 
-    role: Literal["approver", "admin", "owner"] = "approver"
+    role: Role = "approver"
     within_seconds: Seconds = 300
 
 
@@ -91,7 +92,7 @@ class Filter(_Obligation, frozen=True, tag="filter"):
     items: Pointer
     object: Text
     permission: Text
-    subject: Literal["person", "agent"] = "person"
+    subject: Whose = "person"
 
 
 class MaxItems(_Obligation, frozen=True, tag="max_items"):

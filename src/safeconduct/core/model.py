@@ -119,6 +119,7 @@ class Intent(Value, frozen=True):
         return intent if texts else None
 
 
+Whose = Literal["person", "agent"]  # permission, where one is asked about
 Phase = Literal["call", "list", "stream", "token", "check"]
 
 

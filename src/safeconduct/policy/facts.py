@@ -25,6 +25,8 @@ from safeconduct.core.model import (
     Value,
 )
 
+ToolState = Literal["pinned", "changed", "new"]
+
 
 class SubjectFacts(Value, frozen=True):
     """The person whose authority is used; attributes are whatever the directory says."""
@@ -87,7 +89,7 @@ class ToolFacts(Value, frozen=True):
 
     known: bool
     enabled: bool
-    state: Literal["pinned", "changed", "new"]
+    state: ToolState
     level: Level
 
 

@@ -45,6 +45,7 @@ from safeconduct.policy.facts import (
     SessionFacts,
     SubjectFacts,
     ToolFacts,
+    ToolState,
 )
 from safeconduct.policy.failures import Failure
 from safeconduct.policy.pdp import HostPolicy, Pdp
@@ -89,7 +90,7 @@ class GivenTool(Value, frozen=True):
     bindings: tuple[Binding, ...] = ()
     resources: tuple[UriBinding, ...] = ()
     enabled: bool = True
-    state: Literal["pinned", "changed", "new"] = "pinned"
+    state: ToolState = "pinned"
 
 
 class Given(Value, frozen=True):

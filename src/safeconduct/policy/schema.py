@@ -6,7 +6,7 @@ module's text, and a test reads every document that is written against it.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from safeconduct.policy.facts import (
     RelationFact,
     SessionFacts,
     SubjectFacts,
+    ToolState,
 )
 
 
@@ -42,7 +43,7 @@ class ToolInput(Value, frozen=True):
 
     known: bool
     enabled: bool
-    state: Literal["pinned", "changed", "new"]
+    state: ToolState
     level: Word
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol, assert_never, get_args
 
 import msgspec
 from msgspec.structs import replace
@@ -30,6 +30,7 @@ from safeconduct.core.decision import (
     Redact,
     RequireApproval,
     RequireConsent,
+    Role,
     Throttle,
     Ttl,
 )
@@ -44,7 +45,7 @@ WITHHELD = (
     "A policy of this host lets only some of this result through, and this part cannot be told "
     "apart. It was withheld. Ask an admin of this host."
 )
-ROLES = ("approver", "admin", "owner")  # each may do what the ones before it may
+ROLES = get_args(Role)  # each may do what the ones before it may
 _MEMBERS = ("content", "structuredContent", "contents", "messages")
 _PIECES = ("messages", "contents", "content")
 _KEPT = ("isError", "resultType", "requestState", "inputRequests")
@@ -267,9 +268,7 @@ def outgoing(decision: Decision | None) -> tuple[Outgoing, ...]:
     """Return what has to be done to the result."""
     if decision is None or not decision.obligations:
         return ()
-    return tuple(
-        each for each in decision.obligations if isinstance(each, Redact | Mask | Filter | MaxItems)
-    )
+    return tuple(each for each in decision.obligations if isinstance(each, Outgoing))
 
 
 def longest_seconds(decision: Decision | None) -> int | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import field
 
-from safeconduct.core.model import Level, Value
+from safeconduct.core.model import Level, Value, Whose
 from safeconduct.core.secrets import Secret
 from safeconduct.settings import forms
 from safeconduct.settings.apis import HttpSettings
@@ -95,9 +95,7 @@ class BindingSettings(Value, frozen=True):
     ]
     object: Annotated[ObjectOfValue, About(text="What it names, such as `ticket:{value}`.")]
     permission: Annotated[Permission, About(text="What the subject needs on it.")]
-    subject: Annotated[Literal["person", "agent"], About(text="Whose permission counts.")] = (
-        "person"
-    )
+    subject: Annotated[Whose, About(text="Whose permission counts.")] = "person"
     optional: Annotated[bool, About(text="Whether the argument may be left out.")] = False
 
 
@@ -110,9 +108,7 @@ class UriBindingSettings(Value, frozen=True):
     ]
     object: Annotated[ObjectOfUri, About(text="What it names, such as `ticket:{id}`.")]
     permission: Annotated[Permission, About(text="What the subject needs on it.")]
-    subject: Annotated[Literal["person", "agent"], About(text="Whose permission counts.")] = (
-        "person"
-    )
+    subject: Annotated[Whose, About(text="Whose permission counts.")] = "person"
 
 
 class ToolSettings(Value, frozen=True):
