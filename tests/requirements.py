@@ -230,7 +230,7 @@ _PRODUCT = {
 _PROTOCOL = {
     "GW-01": "Headers that disagree with the body are refused.",
     "GW-02": "What was judged is the parsed body, and those bytes are forwarded.",
-    "GW-03": "Mirrored parameters we do not know are handed on.",
+    "GW-03": "Mirrored parameters the pinned schema does not know are refused.",
     "GW-04": "Routing headers given twice are refused.",
     "GW-05": "A message that claims two eras is refused.",
     "GW-06": "A tool keeps its own name in list, body and header, and its schema.",

@@ -244,7 +244,7 @@ def test_a_modern_notification_may_say_less_but_nothing_else(
 
 @pytest.mark.parametrize("version", [None, "2025-11-25"])
 def test_a_legacy_message_names_no_revision_in_its_body(version: str | None) -> None:
-    headers = Headers(_lines(protocol_version=version, method="x", name="\xff"))
+    headers = Headers(_lines(protocol_version=version, method=None, name=None))
     said = version or "nothing"
 
     assert _checked(headers, _body()) == (
@@ -255,6 +255,39 @@ def test_a_legacy_message_names_no_revision_in_its_body(version: str | None) -> 
     assert (
         _checked(headers, {"jsonrpc": "2.0", "id": 1, "result": {"_meta": {_VERSION: 1}}}) is None
     )
+
+
+_OLDER = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "search"}}
+_LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+
+
+@pytest.mark.requirement("GW-01", "SEC-61")
+@pytest.mark.parametrize("version", [None, *LEGACY_VERSIONS])
+@pytest.mark.parametrize(
+    ("head", "body", "fits"),
+    [
+        ({"method": "tools/call", "name": "search"}, _OLDER, True),
+        ({"method": "tools/call", "name": None}, _OLDER, True),
+        ({"method": None, "name": "search"}, _OLDER, True),
+        ({"method": None, "name": encoded("search").decode()}, _OLDER, True),
+        ({"method": "tools/list", "name": None}, _OLDER, False),
+        ({"method": "Tools/Call", "name": None}, _OLDER, False),
+        ({"method": None, "name": "delete"}, _OLDER, False),
+        ({"method": None, "name": "SEARCH"}, _OLDER, False),
+        ({"method": None, "name": "\xff"}, _OLDER, False),
+        ({"method": "tools/list", "name": None}, _LIST, True),
+        ({"method": "tools/list", "name": "search"}, _LIST, False),
+        ({"method": "tools/call", "name": None}, {"jsonrpc": "2.0", "id": 1, "result": {}}, False),
+        ({"method": None, "name": None}, {"jsonrpc": "2.0", "id": 1, "result": {}}, True),
+    ],
+)
+def test_an_older_message_need_not_mirror_itself_and_may_not_contradict_itself(
+    version: str | None, head: dict[str, str | None], body: dict[str, Any], fits: bool
+) -> None:
+    said = _checked(Headers(_lines(protocol_version=version, **head)), body)
+
+    assert (said is None) == fits
+    assert fits or (said is not None and said[0] is Code.HEADER_MISMATCH)
 
 
 @pytest.mark.requirement("GW-01", "SEC-61")

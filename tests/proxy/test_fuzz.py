@@ -81,7 +81,7 @@ def test_any_headers_agree_with_the_body_or_are_refused(
         headers.check_single()
         message = read(json.dumps(value).encode())
         check(revision_of(headers), headers, message)
-        check_params(params, headers, message)
+        check_params(params, headers, message, required=True)
 
 
 @given(st.text())

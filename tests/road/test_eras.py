@@ -10,6 +10,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from safeconduct.proxy.eras import decoded, encoded
 from tests.road.world import (
     ACME,
     LEGACY,
@@ -193,24 +194,49 @@ async def test_an_older_body_is_not_smuggled_in_under_the_modern_header(
 
 @pytest.mark.requirement("GW-02", "P-26")
 @pytest.mark.parametrize("version", [*LEGACY_VERSIONS, None])
-async def test_modern_routing_headers_on_older_requests_are_ignored(
+async def test_routing_headers_on_older_requests_say_what_the_body_says_and_are_not_sent(
     road: World, tokens: Tokens, version: str | None
 ) -> None:
-    lies = {
-        "mcp-protocol-version": version,
-        "mcp-method": "initialize",
-        "mcp-name": "other",
-        "mcp-param-region": "x",
-    }
+    true = {"mcp-method": "tools/call", "mcp-name": "query_rows", "mcp-param-region": "eu"}
+    more = {"mcp-protocol-version": version}
+    arguments = {"region": "eu", "limit": 1}  # which headers need not mirror, in older revisions
 
-    answer = await road.call(tokens.access, version=LEGACY, headers=lies)
+    for name in (None, *true):
+        lie = {} if name is None else {name: "other"}
+        answer = await road.call(
+            tokens.access,
+            "query_rows",
+            arguments=arguments,
+            version=LEGACY,
+            headers=true | more | lie,
+        )
+        assert _error(answer) == (400, -32020) if lie else answer.status_code == 200
 
-    assert answer.status_code == 200
     (seen,) = road.upstream.seen
-    assert seen.header("mcp-method") is None
-    assert seen.header("mcp-name") is None
-    assert seen.header("mcp-param-region") is None
+    assert all(seen.header(name) is None for name in true)
     assert seen.header("mcp-protocol-version") == version
+
+
+@pytest.mark.requirement("P-25", "P-26")
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("tools/list", {}),
+        ("resources/read", {"uri": "note://1"}),
+        ("tools/call", {"name": "get_issue", "arguments": {"id": "T-7"}}),
+        ("tools/call", {"name": "nothing_known", "arguments": {}}),
+    ],
+)
+async def test_a_mirrored_parameter_the_pinned_schema_does_not_know_is_refused(
+    road: World, tokens: Tokens, version: str, method: str, params: dict[str, Any]
+) -> None:
+    extra: dict[str, str | None] = {"mcp-param-id": "T-7"}
+    answer = await road.send(tokens.access, method, params, version=version, headers=extra)
+
+    assert _error(answer) == (400, -32020)
+    assert "mcp-param-id" in answer.json()["error"]["message"].lower()
+    assert road.upstream.seen == []
 
 
 @pytest.mark.requirement("GW-02", "P-26", "Z-01")
@@ -310,7 +336,6 @@ def _base64(text: str) -> str:
     [
         (ROWS, MIRRORED),
         (ROWS, MIRRORED | {"mcp-param-region": _base64("eu-west")}),
-        (ROWS, MIRRORED | {"mcp-param-unknown": "anything"}),
         ({"region": "eu-w\u00e9st"}, {"mcp-param-region": _base64("eu-w\u00e9st")}),
         ({"region": " x "}, {"mcp-param-region": _base64(" x ")}),
         ({"limit": -5}, {"mcp-param-limit": "-5"}),
@@ -330,13 +355,21 @@ async def test_mirrored_arguments_that_agree_go_through(
 
     assert answer.status_code == 200, answer.text
     (seen,) = road.upstream.seen
-    assert {name: seen.header(name) for name in headers} == headers
+    sent = {name: value for name, value in seen.headers if name.lower()[:10] == b"mcp-param-"}
+    assert {name.decode().lower() for name in sent} == set(headers)
+    for name, value in headers.items():  # the same, as it is written from the judged body
+        assert value is not None
+        plain = str(int(value)) if name == "mcp-param-limit" else decoded(value.encode())
+        assert seen.header(name) == encoded(plain).decode()
 
 
 @pytest.mark.requirement("P-25", "GW-01")
 @pytest.mark.parametrize(
     ("arguments", "headers"),
     [
+        (ROWS, MIRRORED | {"mcp-param-unknown": "anything"}),
+        ({}, {"mcp-param-unknown": ""}),
+        (ROWS, MIRRORED | {"mcp-param-": "x"}),
         (ROWS, MIRRORED | {"mcp-param-region": None}),
         (ROWS, MIRRORED | {"mcp-param-zone": None}),
         (ROWS, MIRRORED | {"mcp-param-region": "us-east"}),
@@ -387,7 +420,7 @@ async def test_mirrored_arguments_that_disagree_are_refused(
         ("authorization: Bearer x", 401),
         (f"origin: {ACME}\r\norigin: {ACME}", 403),
         ("x-other: a\r\nx-other: b", 200),
-        ("mcp-param-other: a", 200),
+        ("mcp-param-other: a", 400),
     ],
 )
 async def test_a_header_that_must_be_single_is_not_there_twice(

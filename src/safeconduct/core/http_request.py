@@ -7,8 +7,10 @@ the same: each argument has one place, and nothing has none. No I/O; sending is 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from safeconduct.core.model import Value
 
@@ -19,6 +21,7 @@ _LONGEST_PATH, _LONGEST_NAME = 1024, 128
 _VARIABLE = re.compile(r"\{([^{}/?#\s]{1,128})\}")
 # What a path holds beside its variables (RFC 3986 section 3.3, pchar); nothing is encoded twice.
 _LITERAL = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
+_DECODINGS = 4
 DOTS = frozenset({".", ".."})
 
 
@@ -71,13 +74,32 @@ def check_path(path: str) -> None:
     if not _LITERAL.fullmatch(_VARIABLE.sub("x", path)):
         raise ValueError("must hold nothing but a path and {arguments}: no query, no spaces")
     segments = path[1:].split("/")
-    if "" in segments[:-1] or DOTS.intersection(_undotted(path).split("/")):
+    if "" in segments[:-1] or misleads(path, parameters=True):
         raise ValueError("must have no segment that is empty, '.' or '..'")
 
 
-def _undotted(path: str) -> str:
-    """Return a path with encoded dots and slashes spelled out, as some servers read them."""
-    return re.sub(r"(?i)%(2e|2f|5c)", lambda found: "." if found[1].lower() == "2e" else "/", path)
+def misleads(value: str, *, parameters: bool = False) -> bool:
+    """Say whether some reader of a part of a path could be led out of it.
+
+    Servers and proxies between us differ in when they decode `%2F`, whether they take a backslash
+    for a slash or a wide dot for a dot, and in what they make of a `;`: most cut off what follows
+    (RFC 3986 section 3.3), so that `..;` is a dot segment too (section 5.2.4).
+
+    Args:
+        value: As it is, or percent-encoded a few times.
+        parameters: Whether a `;` may stand in it, as in the path that was declared.
+    """
+    for _ in range(_DECODINGS):
+        plain = unicodedata.normalize("NFKC", value).replace("\\", "/")
+        if ";" in plain and not parameters:
+            return True
+        if not DOTS.isdisjoint(each.partition(";")[0] for each in plain.split("/")):
+            return True
+        decoded = unquote(value)
+        if decoded == value:
+            return False
+        value = decoded
+    return True
 
 
 class Fault(NamedTuple):

@@ -26,7 +26,7 @@ from safeconduct.proxy.messages import (
 )
 from safeconduct.proxy.transport_sessions import TransportSessions
 from safeconduct.sessions import Session
-from safeconduct.upstreams import Server
+from safeconduct.upstreams import HeaderParam, Server
 
 _VERBS = {"POST": "", "GET": "stream/open", "DELETE": "session/end"}
 _EVENTS, _JSON = "text/event-stream", "application/json"
@@ -92,11 +92,12 @@ def parse(
         return None
     if server.eras and revision.era not in server.eras:
         raise _unspoken(message, revision)
-    if revision.era == MODERN:
+    mirrored = mirrored_by(server, message)
+    modern = revision.era == MODERN
+    if headers.params or (mirrored and modern):
+        eras.check_params(mirrored, headers, message, required=modern)
+    if modern:
         upstream_session = None
-        tool = server.tools.get(message.name) if message.row.kind == "tool" else None
-        if tool is not None and tool.header_params:
-            eras.check_params(tool.header_params, headers, message)
     else:
         upstream_session = _upstream_session(headers, message, admitted.caller, transports)
     return Call(
@@ -110,6 +111,14 @@ def parse(
         revision=revision,
         upstream_session=upstream_session,
     )
+
+
+def mirrored_by(server: Server, message: Message) -> tuple[HeaderParam, ...]:
+    """Return the arguments of a message that stand in headers too."""
+    if message.row is None or message.row.kind != "tool":
+        return ()
+    tool = server.tools.get(message.name)
+    return () if tool is None else tool.header_params
 
 
 def _fit(exchange: Exchange, server: Server, progress: Progress) -> Revision:

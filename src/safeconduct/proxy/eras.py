@@ -1,9 +1,10 @@
 """Which era a message belongs to, and whether its headers say what its body says.
 
 The era is decided by `MCP-Protocol-Version` together with the body's `_meta`, never by a
-client id, a token or `Mcp-Method` (which clients also send on older revisions, where it is
-ignored). A message whose header claims one era and whose body another is refused: readers
-behind us might follow either. Sources: MCP 2026-07-28, basic/transports; SEP-2243.
+client id, a token or `Mcp-Method` (which clients also send on older revisions, where it may be
+missing). A message whose header claims one era and whose body another is refused, as is one
+whose mirrored headers say something else than its body: readers on the way might follow either.
+Sources: MCP 2026-07-28, basic/transports; SEP-2243.
 """
 
 from __future__ import annotations
@@ -174,31 +175,60 @@ def check(revision: Revision, headers: Headers, message: Message) -> None:
                 f"The body says revision {str(stated)[:40]!r} and the header MCP-Protocol-Version "
                 f"says {headers.text(b'mcp-protocol-version') or 'nothing'!r}"
             )
+        if message.raw:  # asking for the stream has no body that could say anything
+            _check_older(headers, message)
     elif message.form == "request":
         _check_request(revision, headers, message, stated)
     elif message.form == "notification":
         if stated is not None and stated != revision.version:
             raise _mismatch(_OTHER_VERSION)
-        if headers.text(b"mcp-method") not in {None, message.method}:
-            raise _mismatch(_OTHER_METHOD)
+        _check_method(headers, message)
     else:
         raise Refused(Code.INVALID_MESSAGE, "Responses are not sent in this revision.")
 
 
-def check_params(expected: tuple[HeaderParam, ...], headers: Headers, message: Message) -> None:
-    """Hold `Mcp-Param-*` against the arguments they mirror; unknown ones are let through.
+def check_params(
+    expected: tuple[HeaderParam, ...], headers: Headers, message: Message, *, required: bool
+) -> None:
+    """Hold `Mcp-Param-*` against the arguments they mirror.
+
+    A header that the pinned schema does not know is refused: whoever reads it behind us would
+    read what nobody has judged.
+
+    Args:
+        expected: The arguments that the pinned schema has mirrored.
+        required: Whether each of those that are there must be.
 
     Raises:
-        Refused: HEADER_MISMATCH where one is missing, malformed or different.
+        Refused: HEADER_MISMATCH where one is unknown, missing, malformed or different.
     """
+    known = {_PARAM + param.name.lower().encode() for param in expected}
+    if not known.issuperset(headers.params):
+        unknown = min(headers.params.keys() - known).removeprefix(_PARAM).decode("latin-1")
+        raise _mismatch(f"The header Mcp-Param-{unknown[:100]} mirrors no argument of this message")
     for param in expected:
         value = _at(message.arguments, param.path)
         given = headers.params.get(_PARAM + param.name.lower().encode())
         if value is None:
             if given is not None:
                 raise _mismatch(f"The header Mcp-Param-{param.name} mirrors no argument")
-        elif given is None or not _same(decoded(given), value):
+        elif given is None:
+            if required:
+                raise _mismatch(f"The header Mcp-Param-{param.name} is missing")
+        elif not _same(decoded(given), value):
             raise _mismatch(f"The header Mcp-Param-{param.name} does not equal its argument")
+
+
+def mirrored(
+    expected: tuple[HeaderParam, ...], message: Message
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the `Mcp-Param-*` headers of a message, written from the judged body."""
+    values = ((param, _at(message.arguments, param.path)) for param in expected)
+    return tuple(
+        (_PARAM + param.name.lower().encode(), _spelled(_text_of(value)))
+        for param, value in values
+        if value is not None
+    )
 
 
 def decoded(value: bytes) -> str:
@@ -222,6 +252,10 @@ def decoded(value: bytes) -> str:
 @functools.lru_cache(maxsize=4096)  # names of tools and methods come again and again
 def encoded(value: str) -> bytes:
     """Write a value so that a header carries it, the reverse of `decoded`."""
+    return _spelled(value)
+
+
+def _spelled(value: str) -> bytes:
     plain = (
         value.isascii()
         and value.isprintable()
@@ -242,18 +276,36 @@ def _check_request(revision: Revision, headers: Headers, message: Message, state
         raise Refused(
             Code.INVALID_PARAMS, f"The parameter _meta[{META_CAPABILITIES!r}] is missing."
         )
-    method = headers.text(b"mcp-method")
-    if method is None:
+    if headers.get(b"mcp-method") is None:
         raise _mismatch("The header Mcp-Method is missing")
-    if method != message.method:
-        raise _mismatch(_OTHER_METHOD)
-    if message.row is None or not message.row.names:
+    _check_method(headers, message)
+    if message.row is None:
         return
-    name = headers.name()
-    if name is None:
+    if message.row.names and headers.get(b"mcp-name") is None:
         raise _mismatch("The header Mcp-Name is missing")
-    if name != message.name:
-        raise _mismatch(f"The header Mcp-Name does not equal the parameter {message.row.names!r}")
+    _check_name(headers, message)
+
+
+def _check_older(headers: Headers, message: Message) -> None:
+    """Hold what an older message need not mirror against its body, where it does."""
+    _check_method(headers, message)
+    if message.form == "request" and message.row is not None:
+        _check_name(headers, message)
+
+
+def _check_method(headers: Headers, message: Message) -> None:
+    if headers.text(b"mcp-method") not in {None, message.method}:
+        raise _mismatch(_OTHER_METHOD)
+
+
+def _check_name(headers: Headers, message: Message) -> None:
+    name = headers.name()
+    if name is None or name == message.name:
+        return
+    names = message.row.names if message.row is not None else ""
+    if not names:
+        raise _mismatch("The header Mcp-Name names what the body does not")
+    raise _mismatch(f"The header Mcp-Name does not equal the parameter {names!r}")
 
 
 def _at(arguments: dict[str, object] | None, path: tuple[str, ...]) -> object:
@@ -275,6 +327,13 @@ def _same(header: str, value: object) -> bool:
             return header == value
         case _:
             return False
+
+
+def _text_of(value: object) -> str:
+    """Return a mirrored value as a text; it has been compared with a header already."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
 
 
 def _mismatch(sentence: str) -> Refused:

@@ -18,9 +18,9 @@ from safeconduct.core.model import Level
 from safeconduct.egress import Reply
 from safeconduct.oauth import granted
 from safeconduct.proxy import refusals, subscriptions
-from safeconduct.proxy.calls import Call, Progress, parse
+from safeconduct.proxy.calls import Call, Progress, mirrored_by, parse
 from safeconduct.proxy.deciding import Decider, refuse
-from safeconduct.proxy.eras import encoded
+from safeconduct.proxy.eras import encoded, mirrored
 from safeconduct.proxy.exchange import Answer, Exchange
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate, challenge
@@ -137,7 +137,7 @@ class Pipeline:
             session=session,
             method=encoded(message.method),
             name=encoded(message.name) if message.name else b"",
-            params=tuple(headers.params.items()) if headers.params else (),
+            params=mirrored(mirrored_by(call.server, message), message) if headers.params else (),
         )
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import msgspec
 
 from safeconduct.core.canonical import canonical_bytes, fingerprint
-from safeconduct.core.http_request import DOTS, HttpRequest, pieces
+from safeconduct.core.http_request import HttpRequest, misleads, pieces
 from safeconduct.core.model import Value
 
 META_REQUEST = "safeconduct/request"
@@ -129,32 +129,16 @@ def _segment(template: str, arguments: dict[str, Any]) -> str:
     plain = encoded = literal
     for name, after in zip(rest[::2], rest[1::2], strict=True):
         value = _scalar(name, arguments.get(name))
-        if not value or _climbs(value) or not value.isprintable():
+        if not value or misleads(value) or not value.isprintable():
             raise Unsendable(
                 f"The argument {name!r} cannot be part of a path: it is empty, or has '.' or '..' "
-                "for a segment, or a character that is not printable."
+                "for a segment, or a ';', or a character that is not printable."
             )
         plain += value + after
         encoded += quote(value, safe="") + after
-    if rest and _climbs(plain):
+    if rest and misleads(plain, parameters=True):
         raise Unsendable("The arguments make '.' or '..' of a segment of the path.")
     return encoded
-
-
-def _climbs(value: str) -> bool:
-    """Say whether a reader that decodes once too often could be led out of the segment.
-
-    Servers and proxies between us differ in when they decode `%2F`, and whether they take a
-    backslash for a slash; none may find a dot segment (RFC 3986 section 5.2.4).
-    """
-    for _ in range(4):
-        if not DOTS.isdisjoint(value.replace("\\", "/").split("/")):
-            return True
-        decoded = unquote(value)
-        if decoded == value:
-            return False
-        value = decoded
-    return True
 
 
 def _query(request: HttpRequest, arguments: dict[str, Any]) -> Iterator[str]:
