@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safeconduct.core import canonical
 from safeconduct.core.canonical import (
     MAX_DEPTH,
+    MAX_VALUES,
     StrictJSONError,
     canonical_bytes,
     fingerprint,
@@ -225,6 +226,14 @@ def _said(raw: bytes) -> str:
 
 
 def _said_slowly(raw: bytes) -> str:
+    try:
+        canonical._bounded_outline(raw, MAX_VALUES)  # the bounds are the same on every way
+        return repr(canonical._read_slowly(raw))
+    except StrictJSONError as error:
+        return f"refused: {error}"
+
+
+def _said_by_outline(raw: bytes) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(canonical, "_QUICK_BYTES", -1)
         return _said(raw)
@@ -239,7 +248,7 @@ def _said_slowly(raw: bytes) -> str:
 @example(b"9" * 309)
 @example(b"[" + b"1" * 309 + b"]")
 def test_what_is_read_quickly_is_what_would_be_read_slowly(raw: bytes) -> None:
-    assert _said(raw) == _said_slowly(raw)
+    assert _said(raw) == _said_by_outline(raw) == _said_slowly(raw)
 
 
 @settings(max_examples=300)
@@ -250,14 +259,14 @@ def test_whatever_is_well_formed_is_read_alike_both_ways(
     separators = (",", ":") if compact else None
     raw = json.dumps(value, ensure_ascii=ascii_only, indent=indent, separators=separators).encode()
 
-    assert _said(raw) == _said_slowly(raw) == repr(json.loads(raw))
+    assert _said(raw) == _said_by_outline(raw) == _said_slowly(raw) == repr(json.loads(raw))
 
 
 @given(st.binary() | st.text(alphabet='{}[]",:0123456789eE+-.\\u dDnulltrefas', max_size=40))
 def test_any_bytes_are_judged_alike_both_ways(noise: bytes | str) -> None:
     raw = noise if isinstance(noise, bytes) else noise.encode()
 
-    assert _said(raw) == _said_slowly(raw)
+    assert _said(raw) == _said_by_outline(raw) == _said_slowly(raw)
 
 
 @pytest.mark.parametrize("before", range(0, 310, 3))
@@ -288,14 +297,48 @@ def test_ordinary_text_is_not_read_slowly(
         b'{"a":' * 100_000,
         b"[" + b"9" * 310 + b"]",
         b"9" * 5000,
-        b"[" + b"1," * 40_000 + b"1]",
+        b"[" + b"1," * MAX_VALUES + b"1]",
+        b"[" + b'"",' * MAX_VALUES + b"1]",
     ],
-    ids=["deep", "deeper", "long number", "longer number", "large"],
+    ids=["deep", "deeper", "long number", "longer number", "values", "strings"],
 )
-def test_the_quick_way_is_not_even_tried_beyond_its_bounds(
+def test_no_value_is_built_natively_of_what_is_beyond_the_bounds(
     raw: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = _said_slowly(raw)
     monkeypatch.setattr(canonical, "_read", None)
 
     assert _said(raw) == expected
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" + b"1," * 40_000 + b"1]",
+        b'{"a":"' + b"x\\u00e9" * 40_000 + b'"}',
+        b"[" + b'{"a": "\\"\\\\"},' * 20_000 + b"1]",
+    ],
+    ids=["numbers", "escapes", "objects"],
+)
+def test_a_large_text_is_read_natively(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = json.loads(raw)
+    monkeypatch.setattr(canonical, "_read_slowly", None)
+
+    assert parse(raw) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "values"),
+    [
+        (b"1", 1),
+        (b"[1,2]", 3),
+        (b'{"a":[{"b":1},"[,{"]}', 5),
+        (b'["\\",[{,","\\\\",1]', 4),
+    ],
+)
+def test_as_many_values_as_allowed_are_read_and_one_more_is_not(raw: bytes, values: int) -> None:
+    padded = raw + b" " * canonical._QUICK_BYTES
+
+    assert parse(padded, max_values=values) == json.loads(raw)
+    with pytest.raises(StrictJSONError, match=f"more than {values - 1} values"):
+        parse(padded, max_values=values - 1)

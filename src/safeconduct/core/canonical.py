@@ -5,10 +5,13 @@ may interpret differently is refused: duplicate names, a byte-order mark, encodi
 than UTF-8, lone surrogates, numbers beyond IEEE 754 double, nesting beyond a bound
 (RFC 8259 sections 4, 6, 8.1 and 9; RFC 7493).
 
-There are two ways to the same value. Text that comes out again as it went in, blanks apart,
-leaves nothing to interpret: a second member of a name, another spelling of a character or a
-number, half a surrogate pair or a byte-order mark would not come out. All other text is read
-slowly, and only the slow way refuses.
+There are three ways to the same value, from quick to slow, and only the slow one says what is
+wrong. A short text that comes out again as it went in, blanks apart, leaves nothing to interpret:
+a second member of a name, another spelling of a character or a number, half a surrogate pair or a
+byte-order mark would not come out. Of any other text, what stands outside its strings (its
+outline) tells whether a native reader and the slow one agree: no unusual numbers, no control
+characters in strings, and as many members as come out again. How many values a text may have is
+bounded before the first is built: a value takes up to fifty times the memory of its text.
 """
 
 from __future__ import annotations
@@ -21,40 +24,51 @@ from typing import Any
 
 import msgspec
 
+from safeconduct.core.json_outline import (
+    count_controls,
+    count_values,
+    depth_of,
+    has_unusual_number,
+    outline_of,
+)
+
 MAX_DEPTH = 64
+MAX_VALUES = 1_000_000
 _MAX_NUMBER_DIGITS = 400
 _SAFE_DIGITS = 300  # a whole number of fewer is below the greatest double, which has 309
 _DIGIT = re.compile(rb"[0-9]")
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}" % _SAFE_DIGITS)
 _QUICK_BYTES = 64 * 1024  # reading what is larger twice costs more than it may save
-# A string, closed or not: possessive, so that no text makes it look twice at the same byte.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_EVERYTHING_ELSE = bytes(set(range(256)) - set(b"[]{}"))
-_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
 class StrictJSONError(ValueError):
     """The text is not JSON that every reader understands alike. The message says why."""
 
 
-def parse(raw: bytes) -> Any:
+def parse(raw: bytes, *, max_values: int = MAX_VALUES) -> Any:
     """Read one JSON value.
+
+    Args:
+        raw: The text.
+        max_values: How many values it may have, nested ones counted.
 
     Raises:
         StrictJSONError: If the text is malformed or ambiguous, see the module's first lines.
     """
-    deep = raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _nested_too_deeply(raw)
-    # A run of so many digits has one at every so many bytes, wherever it begins.
-    long = _DIGIT.search(raw[::_SAFE_DIGITS]) is not None and _LONG_NUMBER.search(raw) is not None
-    if not deep and not long and len(raw) <= _QUICK_BYTES:
+    short = len(raw) <= _QUICK_BYTES
+    if short and raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH and not _has_long_number(raw):
         try:
             value = _read(raw)
             written = _write(value)
             if written == raw or written == _without_blanks(raw, indent=-1):
                 return value
         except _UNSURE:
-            pass  # the slow way says what is wrong, if anything is
-    return _read_slowly(raw, deep=deep)
+            return _read_slowly(raw)
+    outline = _bounded_outline(raw, max_values)
+    try:
+        return _read_by_outline(raw, outline)
+    except _UNSURE:
+        return _read_slowly(raw)
 
 
 def canonical_bytes(value: object) -> bytes:
@@ -73,15 +87,50 @@ def fingerprint(value: object) -> str:
     return hashlib.sha256(canonical_bytes(value)).hexdigest()
 
 
-def _read_slowly(raw: bytes, *, deep: bool) -> Any:
+def _has_long_number(raw: bytes) -> bool:
+    """Find numbers that may be beyond a double, in strings as well."""
+    # A run of so many digits has one at every so many bytes, wherever it begins.
+    return _DIGIT.search(raw[::_SAFE_DIGITS]) is not None and _LONG_NUMBER.search(raw) is not None
+
+
+def _bounded_outline(raw: bytes, max_values: int) -> bytes:
+    """Return what stands outside the strings.
+
+    Raises:
+        StrictJSONError: If the text has too many values, or is nested too deeply.
+    """
+    # Each string is a value or the name of one; the outline is made of as many pieces.
+    if raw.count(b'"') - raw.count(b'\\"') > 4 * max_values:
+        raise StrictJSONError(f"the text has more than {max_values} values")
+    outline = outline_of(raw)
+    if count_values(outline) > max_values:
+        raise StrictJSONError(f"the text has more than {max_values} values")
+    if outline.count(b"[") + outline.count(b"{") > MAX_DEPTH and depth_of(outline) > MAX_DEPTH:
+        raise StrictJSONError(f"the text is nested deeper than {MAX_DEPTH} levels")
+    return outline
+
+
+def _read_by_outline(raw: bytes, outline: bytes) -> Any:
+    """Read a text natively.
+
+    Raises:
+        ValueError: If the slow way might read it differently, or refuse it.
+    """
+    if has_unusual_number(outline) or count_controls(raw) != count_controls(outline):
+        raise ValueError("not certain")
+    value = _read(raw)
+    if outline_of(_write(value)).count(b":") != outline.count(b":"):
+        raise ValueError("a member has a second value")
+    return value
+
+
+def _read_slowly(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise StrictJSONError("the text is not UTF-8") from error
     if text.startswith("\ufeff"):
         raise StrictJSONError("the text starts with a byte-order mark")
-    if deep:
-        raise StrictJSONError(f"the text is nested deeper than {MAX_DEPTH} levels")
     try:
         value = _DECODER.decode(text)
     except RecursionError as error:  # belt and braces: the depth is already bounded
@@ -125,23 +174,6 @@ _DECODER = json.JSONDecoder(
 _read, _write = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
 _without_blanks = msgspec.json.format
 _UNSURE = (msgspec.MsgspecError, ValueError, RecursionError)
-
-
-def _nested_too_deeply(raw: bytes) -> bool:
-    """Find deep nesting before anything recursive sees it.
-
-    Strings are taken out and the innermost pairs removed, layer by layer; what is left after
-    as many layers as we allow is too deep (or unbalanced, which the parser would refuse too).
-    Every layer is one pass at the speed of `bytes.replace`. Counting the brackets can only
-    overstate the depth, so this is for texts that have many.
-    """
-    brackets = _STRING.sub(b"", raw).translate(_SQUARE, _EVERYTHING_ELSE)
-    for _ in range(MAX_DEPTH):
-        inner = brackets.replace(b"[]", b"")
-        if len(inner) == len(brackets):
-            break
-        brackets = inner
-    return bool(brackets)
 
 
 def _no_lone_surrogates(value: object) -> None:

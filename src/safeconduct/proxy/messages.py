@@ -19,6 +19,7 @@ Era = Literal["legacy", "modern"]
 JSON = dict[str, Any]
 MessageId = str | int
 META_INTENT = "io.safeconduct/intent"
+MAX_VALUES = 100_000
 _MAX_NAME = 2048
 ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _JUDGED = frozenset(
@@ -180,7 +181,7 @@ def read(raw: bytes, era: Era | None = None) -> Message:
         Refused: With the reason, if it is not exactly one message.
     """
     try:
-        value = parse(raw)
+        value = parse(raw, max_values=MAX_VALUES)
     except StrictJSONError as error:
         raise Refused(Code.PARSE_ERROR, f"The body cannot be read: {error}.") from error
     if not isinstance(value, dict) or value.get("jsonrpc") != "2.0":
