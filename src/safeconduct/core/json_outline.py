@@ -8,8 +8,9 @@ follows can only make it longer.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from itertools import accumulate
-from operator import add
 
 _BRACKETS = bytes.maketrans(b"[]{}", b"1010")
 _EVERYTHING_ELSE = bytes(set(range(256)) - set(b"[]{}"))
@@ -52,8 +53,9 @@ def depth_of(outline: bytes) -> int:
         return 0
     bits += b"0" * (-len(bits) % 8)  # closing what is open reaches no new depth
     eights = int(bits, 2).to_bytes(len(bits) // 8, "big")
-    before = accumulate(map(_GAINS.__getitem__, eights), initial=0)
-    return max(map(add, before, map(_PEAKS.__getitem__, eights)))
+    before: Iterable[int] = accumulate(map(_GAINS.__getitem__, eights), initial=0)
+    deepest: int = max(map(operator.add, before, map(_PEAKS.__getitem__, eights)))
+    return deepest
 
 
 def _climb(eight: int) -> list[int]:

@@ -6,6 +6,7 @@ enforcement point permit only what it fully understands; here that is done once,
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,11 +19,13 @@ from safeconduct.core.ids import Series
 from safeconduct.core.model import AccessRequest, HostId, Level, Value
 from safeconduct.policy.engine import Engine, EngineFailed
 from safeconduct.policy.facts import Facts, Input, document
+from safeconduct.policy.memory import Items, Memory
 
 FAILED = "engine.failed"
 ALLOWED = "allowed"
 # What was asked, what was decided, the bundle that would have said the opposite, and its reason.
 Told = Callable[[AccessRequest, Decision, str, str], None]
+_ITEMS_AT_ONCE = 200
 _NOTHING = Input(settled=b"", basis=b"", arguments=b"")
 
 
@@ -111,7 +114,7 @@ class Pdp:
             key = memory.key(given, facts.environment)
             answered = memory.held.get(key)
             if answered is None:
-                answered = self._understood(await policy.engine.evaluate(given.document))
+                answered = self._understood(await policy.engine.evaluate(memory.readable(given)))
                 memory.keep(key, answered)
         # What is not JSON going in, or not an answer coming out, is a deny like any other.
         except (EngineFailed, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
@@ -126,6 +129,40 @@ class Pdp:
         if policy.shadow is not None and self._told is not None:
             policy.shadow.beside(request, decision, given.document, self._told)
         return decision
+
+    async def allows_each(
+        self, request: AccessRequest, facts: Facts, items: Items
+    ) -> tuple[bool, ...]:
+        """Decide a request about each item of a list, for which all other facts are the same.
+
+        Args:
+            request: What is asked about each; its resource names none.
+            facts: What is true of all of them.
+            items: The name of each, and what is known of it.
+        """
+        memory, key = self._memory_of_lists(request, facts)
+        known = None if memory is None else memory.lists.get((key, items))
+        if known is not None:
+            return known
+        shown = []
+        for number, (name, tool) in enumerate(items):
+            if number % _ITEMS_AT_ONCE == _ITEMS_AT_ONCE - 1:
+                await asyncio.sleep(0)  # a long list holds nobody else up
+            about = replace(request, resource=replace(request.resource, name=name))
+            decision = await self.decide(about, replace(facts, tool=tool))
+            shown.append(decision.allow)
+        if memory is not None:
+            memory.keep_list(key, items, tuple(shown))
+        return tuple(shown)
+
+    def _memory_of_lists(self, request: AccessRequest, facts: Facts) -> tuple[Memory | None, bytes]:
+        """Return where answers about lists may be remembered, and under what, or None."""
+        try:
+            policy = self._engines(request.caller.host)
+            key = policy.engine.memory.key(document(request, facts), facts.environment)
+        except (LookupError, msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+            return None, b""  # each item is refused for itself
+        return (policy.engine.memory, key) if key and policy.shadow is None else (None, b"")
 
     def _understood(self, raw: bytes) -> Decision:
         """Read an answer: a decision that is nobody's yet."""

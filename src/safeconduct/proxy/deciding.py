@@ -15,6 +15,7 @@ from safeconduct.core.model import AccessRequest, Level, Phase
 from safeconduct.policy import ClientFacts, Device, FactSources, Pdp, ToolFacts
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.eras import META_CLIENT
+from safeconduct.proxy.messages import Listing
 from safeconduct.proxy.refusals import Denied
 from safeconduct.sessions import Session, Sessions
 from safeconduct.upstreams import PINNED, Server, Tool
@@ -80,6 +81,24 @@ class Decider:
             bound=[] if server is None else _bound(server, request),
         )
         return await self._pdp.decide(request, facts)
+
+    async def visible(self, call: Call, listing: Listing, names: list[str]) -> list[bool]:
+        """Say for each item of a list whether this caller may see it, as it may be used."""
+        server, kind = call.server, listing.kind
+        if call.exchange.host.policies.lists_everything:
+            tools = (server.tools.get(name) for name in names)
+            return [kind != "tool" or (tool is not None and tool.enabled) for tool in tools]
+        if kind == "resource" and server.resources:  # each is asked of the relations for itself
+            return [
+                (await self.decide(call, kind, name, listing.used_by, "list")).allow
+                for name in names
+            ]
+        request = call.request(kind, "", listing.used_by, "list")
+        facts = await self._sources.gather(
+            request, call.session, client=call.client, tool=_NEVER, device=_device(call)
+        )
+        items = tuple((name, self._tool_facts(server, kind, name, Level.LOW)) for name in names)
+        return list(await self._pdp.allows_each(request, facts, items))
 
     def _tool_facts(self, server: Server, kind: str, name: str, level: Level) -> ToolFacts:
         """Describe what is asked for; only a tool has a level of its own."""

@@ -20,6 +20,7 @@ JSON = dict[str, Any]
 MessageId = str | int
 META_INTENT = "io.safeconduct/intent"
 MAX_VALUES = 100_000
+_LONG_BYTES, _SHORT_BYTES, _MANY_BRACKETS = 64 * 1024, 4 * 1024, 2000  # some 0.2 ms to read
 _MAX_NAME = 2048
 ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _JUDGED = frozenset(
@@ -193,6 +194,14 @@ def read(raw: bytes, era: Era | None = None) -> Message:
     if "method" not in value:
         return _response(value, raw)
     return _call(value, raw, era)
+
+
+def takes_long(raw: bytes) -> bool:
+    """Tell whether a text is so large, or has so many values, that reading it is felt by others."""
+    size = len(raw)
+    if size <= _SHORT_BYTES:
+        return False
+    return size > _LONG_BYTES or raw.count(b"[") + raw.count(b"{") > _MANY_BRACKETS
 
 
 def standing(method: str) -> Message:

@@ -23,8 +23,8 @@ from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.eras import encoded, mirrored
 from safeconduct.proxy.exchange import Answer, Exchange
 from safeconduct.proxy.flights import Flights
-from safeconduct.proxy.gate import Gate, challenge
-from safeconduct.proxy.messages import MODERN
+from safeconduct.proxy.gate import Admitted, Gate, challenge
+from safeconduct.proxy.messages import MODERN, takes_long
 from safeconduct.proxy.notices import Notices
 from safeconduct.proxy.obligations import Obligations
 from safeconduct.proxy.plain_apis import PlainApis
@@ -73,7 +73,7 @@ class Pipeline:
         progress = Progress()
         try:
             admitted = await self._gate.admit(exchange)  # 1 authenticate
-            call = parse(exchange, admitted, self._transports, progress)  # 2 parse
+            call = await self._parse(exchange, admitted, progress)  # 2 parse
             if call is None:
                 return _ACCEPTED
             decision = await self._decider.decide(call)  # 3 describe, 4 decide
@@ -87,6 +87,14 @@ class Pipeline:
             return await self._carry(call, decision, record)
         except GatewayError as error:
             return _refusal(error, exchange, progress)
+
+    async def _parse(
+        self, exchange: Exchange, admitted: Admitted, progress: Progress
+    ) -> Call | None:
+        """Read a message; one that takes a while beside the loop, so that it holds up nobody."""
+        if takes_long(exchange.body):
+            return await asyncio.to_thread(parse, exchange, admitted, self._transports, progress)
+        return parse(exchange, admitted, self._transports, progress)
 
     async def turn_away(self, exchange: Exchange) -> Answer | None:
         """Return the refusal of step 1, or None for who may send the rest of a large message."""

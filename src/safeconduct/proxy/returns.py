@@ -128,20 +128,13 @@ class Returns:
     async def _listed(self, call: Call, raw: bytes, listing: Listing) -> bytes:
         """Return a list with what its reader may see."""
         names = listings.names(raw, listing)
-        visible = [await self._visible(call, listing, name) for name in names]
+        visible = await self._decider.visible(call, listing, names)
         shown, changed = listings.narrowed(
             raw, listing, era=call.revision.era, server=call.server, visible=visible
         )
         if changed:
             self._changed(call)
         return shown
-
-    async def _visible(self, call: Call, listing: Listing, name: str) -> bool:
-        if call.exchange.host.policies.lists_everything:
-            tool = call.server.tools.get(name)
-            return listing.kind != "tool" or (tool is not None and tool.enabled)
-        decision = await self._decider.decide(call, listing.kind, name, listing.used_by, "list")
-        return decision.allow
 
     async def _stream(self, call: Call, reply: Reply, record: str) -> AsyncGenerator[bytes]:
         outcome, sent = "cut", 0
