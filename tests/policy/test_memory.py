@@ -27,7 +27,7 @@ from safeconduct.policy.memory import Memory
 from safeconduct.policy.reading import EVERYTHING, Reads
 from safeconduct.policy.vetting import extension
 
-from .builders import a_request, decided, some_facts
+from .builders import a_request, at_once, decided, some_facts
 from .strategies import JSON, facts, requests
 
 SHIPPED = Bundle.shipped()
@@ -440,3 +440,88 @@ def test_a_shadow_hears_of_each_call_also_of_those_that_were_remembered() -> Non
     assert shadow.heard == [
         document(a_request(arguments={"n": number}), some_facts()).document for number in range(3)
     ]
+
+
+def items_of(*names: str, **changes: Any) -> Any:
+    return tuple((name, changed("tool", **changes).tool) for name in names)
+
+
+def listed(pdp: Pdp, known: Facts, items: Any) -> tuple[bool, ...]:
+    resource = msgspec.structs.replace(a_request().resource, name="")
+    request = a_request(resource=resource, arguments=None, phase="list")
+    return at_once(pdp.allows_each(request, known, items))
+
+
+@pytest.mark.requirement("Z-27", "Z-37")
+def test_a_list_is_decided_once_for_as_long_as_nothing_it_depends_on_changes() -> None:
+    bundle = own('deny contains {"reason": "r"} if input.resource.name == "secret"')
+    pdp, engine = pdp_of(bundle)
+    items = (*items_of("a", "secret"), *items_of("off", enabled=False))
+
+    for _ in range(3):
+        assert listed(pdp, some_facts(), items) == (True, False, False)
+    assert engine.asked == 3
+
+    assert listed(pdp, changed("session", live=False), items) == (False, False, False)
+    assert listed(pdp, some_facts(), items[:2]) == (True, False)
+    assert listed(pdp, some_facts(), (*items[1:], items[0])) == (False, False, True)
+    assert listed(pdp, some_facts(), items_of("a", state="changed")) == (False,)
+
+
+@given(st.lists(facts(), min_size=1, max_size=3), st.lists(st.sampled_from("abc"), max_size=4))
+def test_a_list_says_of_each_item_what_is_decided_of_it_alone(
+    known: list[Facts], names: list[str]
+) -> None:
+    pdp, _ = pdp_of(SHIPPED)
+    for each in known * 2:
+        items = tuple((name, each.tool) for name in names)
+        alone = [
+            decided(
+                forgetful(SHIPPED),
+                a_request(
+                    resource=msgspec.structs.replace(a_request().resource, name=name),
+                    arguments=None,
+                    phase="list",
+                ),
+                each,
+            ).allow
+            for name in names
+        ]
+        assert list(listed(pdp, each, items)) == alone
+
+
+def test_a_memory_holds_so_many_lists_and_none_that_is_endless() -> None:
+    pdp, engine = pdp_of(SHIPPED)
+    for number in range(memories.MOST_LISTS + 1):
+        listed(pdp, some_facts(), items_of(f"a{number}"))
+    assert len(engine.memory.lists) == memories.MOST_LISTS
+
+    before = set(engine.memory.lists)
+    engine.memory.keep_list(b"k", items_of("a") * (memories.MOST_ITEMS + 1), ())
+    assert set(engine.memory.lists) == before
+
+
+def test_large_arguments_that_no_rule_reads_are_not_given_to_the_engine() -> None:
+    given: list[bytes] = []
+
+    class Watched(Counted):
+        async def evaluate(self, document: bytes) -> bytes:
+            given.append(document)
+            return await super().evaluate(document)
+
+    engine = Watched(SHIPPED)
+    pdp = Pdp(lambda _: HostPolicy(engine=engine, bundle="b"))
+    request = a_request(arguments={"text": "x" * 100_000, "rows": [[1]] * 1000})
+
+    decision = decided(pdp, request, some_facts())
+
+    assert decision.allow
+    assert len(given[0]) < 5000
+    assert len(decision.arguments) > 100_000
+
+
+def test_arguments_that_a_rule_reads_are_given_to_the_engine() -> None:
+    pdp, _ = pdp_of(own('deny contains {"reason": "r"} if count(input.arguments.rows) > 999'))
+    request = a_request(arguments={"rows": [[1]] * 1000})
+
+    assert not decided(pdp, request, some_facts()).allow

@@ -72,6 +72,7 @@ def returns() -> Returns:
             throttles=NOBODY,
             notify=NOBODY,
             clock=clock,
+            background=NOBODY,
         ),
         changed=NOBODY,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from safeconduct.proxy.messages import MAX_VALUES
 from tests.road.world import (
     ACME,
     LEGACY,
@@ -52,6 +53,8 @@ BAD = {
     "deep arrays": (_call(params={"name": "get_issue", "arguments": {}})[:-2] + b',"x":' + b"["
                     * 70 + b"]" * 70 + b"}}", -32700),
     "deeper": (b"[" * 100_000, -32700),
+    "too many values": (_call(params=CALL | {"x": [0] * MAX_VALUES}), -32700),
+    "too many names": (_call(params=CALL | {"x": [{"a": 0}] * (MAX_VALUES // 2)}), -32700),
     "deep objects": (b'{"a":' * 70 + b"1" + b"}" * 70, -32700),
     "nan": (GOOD.replace(b'"T-7"', b"NaN"), -32700),
     "infinity": (GOOD.replace(b'"T-7"', b"-Infinity"), -32700),
@@ -271,3 +274,26 @@ async def test_a_request_framed_in_two_ways_is_400(road: World, tokens: Tokens, 
 
     assert status == 400
     assert road.upstream.seen == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 3_000_000, [0] * (MAX_VALUES - 100), [[]] * 40_000, [{"a": "\u00e9"}] * 40_000],
+    ids=["text", "numbers", "arrays", "objects"],
+)
+async def test_a_large_message_within_the_bounds_goes_on_byte_for_byte(
+    road: World, tokens: Tokens, version: str, value: object
+) -> None:
+    params = {"name": "get_issue", "arguments": {"id": "T-7", "value": value}}
+    body = body_of("tools/call", params, version=version)
+
+    answer = await road.http.post(
+        f"{ACME}/mcp/tickets",
+        content=body,
+        headers=headers_of("tools/call", params, version=version)
+        | {"authorization": f"Bearer {tokens.access}"},
+    )
+
+    assert "result" in answer.json(), answer.text
+    assert road.upstream.seen[-1].body == body

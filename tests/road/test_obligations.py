@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from safeconduct.core.canonical import MAX_VALUES
 from safeconduct.core.model import Level
 from tests.road.upstream import Seen, Wire
 from tests.road.world import LEGACY, MODERN, Tokens, World, eventually, line, world_at
@@ -203,6 +204,37 @@ async def test_a_list_is_filtered_item_by_item_by_permission(
     bob = await ruled.tokens("bob")
     for_bob = await result_of(ruled, bob, structured(issues), keep, stream=stream)
     assert for_bob["structuredContent"] == {"issues": [{"id": "T-3"}]}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_large_list_is_filtered_like_a_small_one(
+    ruled: World, agent: Tokens, *, stream: bool
+) -> None:
+    keep = obligation("filter", items="/issues", object="ticket:{id}", permission="viewer")
+    redact = obligation("redact", pointers=["/issues/*/secret"])
+    rows = [{"id": f"T-{number}", "secret": "s" * 20} for number in range(3000)]
+
+    shown = await result_of(ruled, agent, structured({"issues": rows}), keep, redact, stream=stream)
+
+    assert shown["structuredContent"] == {"issues": [{"id": "T-1"}, {"id": "T-2"}]}
+    assert "sss" not in json.dumps(shown)
+
+
+async def test_an_answer_of_too_many_values_is_not_read_where_a_policy_looks_at_it(
+    ruled: World, agent: Tokens
+) -> None:
+    async def play(seen: Seen, wire: Wire) -> None:
+        many = b"[" + b"0," * MAX_VALUES + b"0]"
+        identity = json.dumps(seen.message["id"]).encode()
+        await wire.answer(b'{"jsonrpc":"2.0","id":%b,"result":{"a":%b}}' % (identity, many))
+
+    ruled.upstream.scripts["tools/call"] = play
+    oblige = [obligation("redact", pointers=["/email"])]
+
+    answer = await ruled.call(agent.access, arguments={"oblige": oblige})
+
+    assert f"more than {MAX_VALUES} values" in answer.json()["error"]["message"]
+    assert "carried out" in answer.json()["error"]["message"]
 
 
 async def test_a_list_is_cut(ruled: World, agent: Tokens) -> None:

@@ -38,6 +38,7 @@ from safeconduct.oauth import (
 )
 from safeconduct.proxy import (
     Again,
+    Background,
     Flights,
     Gate,
     HeldCalls,
@@ -159,7 +160,7 @@ def _road(
     records = Records(parts.trail, metrics, arguments)
     gate, notices = _gate(parts), Notices()
     again = Again(gate=gate, decider=decider, records=records, catch_up=door.keep_up)
-    held = _held(parts, gate, notices, metrics)
+    held, background = _held(parts, gate, notices, metrics), Background()
     obligations = Obligations(
         consents=parts.consents,
         approvals=held,
@@ -168,6 +169,7 @@ def _road(
         throttles=Throttles(parts.clock),
         notify=records.notified,
         clock=parts.clock,
+        background=background,
     )
     transports = TransportSessions(parts.root_key)
     states = RequestStates(parts.root_key, clock=parts.clock)
@@ -194,6 +196,7 @@ def _road(
         apis=PlainApis(HttpCalls(parts.transport, parts.credentials)),
         returns=returns,
         notices=notices,
+        background=background,
     )
     body_bytes = parts.settings.server.limits.body_bytes
     return returns, held, McpEndpoint(pipeline, max_body_bytes=body_bytes)

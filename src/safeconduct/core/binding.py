@@ -74,7 +74,9 @@ def check_template(template: str, variables: frozenset[str]) -> str:
     return ""
 
 
+@lru_cache(maxsize=1024)  # one for each template of the settings and rules
 def variables_of(template: str) -> frozenset[str]:
+    """Return the names that stand in braces."""
     return frozenset(_VARIABLE.findall(template))
 
 
@@ -118,9 +120,15 @@ def asked_of_uri(bindings: tuple[UriBinding, ...], uri: str) -> list[Question]:
 
 def spelled(template: str, values: dict[str, Any]) -> str:
     """Spell an object, or return "" if a value is missing or cannot be a part of an id."""
-    if not all(_is_name(values.get(name)) for name in variables_of(template)):
-        return ""
-    return _VARIABLE.sub(lambda found: str(values[found[1]]), template)
+    parts, names = _template_parts(template)
+    texts = [str(values[name]) for name in names if _is_name(values.get(name))]
+    return parts % tuple(texts) if len(texts) == len(names) else ""
+
+
+@lru_cache(maxsize=1024)
+def _template_parts(template: str) -> tuple[str, tuple[str, ...]]:
+    """Return a template with `%s` for each variable, and the variables in their order."""
+    return _VARIABLE.sub("%s", template.replace("%", "%%")), tuple(_VARIABLE.findall(template))
 
 
 def _is_name(value: object) -> bool:

@@ -71,6 +71,15 @@ def parse(raw: bytes, *, max_values: int = MAX_VALUES) -> Any:
         return _read_slowly(raw)
 
 
+def check_bounds(raw: bytes, *, max_values: int = MAX_VALUES) -> None:
+    """Look whether a text may be read at all, before any of it is.
+
+    Raises:
+        StrictJSONError: If it has too many values, or is nested too deeply.
+    """
+    _bounded_outline(raw, max_values)
+
+
 def canonical_bytes(value: object) -> bytes:
     """Return the one spelling of a JSON value: sorted names, no spaces, UTF-8.
 

@@ -24,6 +24,8 @@ _UNDOUBTED = 250  # bytes; an engine refuses numbers of 309 digits, and what is 
 _DEPTH = 64
 _STRIDE = 32
 _DIGITS = re.compile(rb"[0-9]{9}")
+_LONG_NUMBER = b"9" * 300
+_NINES = bytes(0x39 if byte in b"0123456789" else byte for byte in range(256))
 _ENCODER = msgspec.json.Encoder()
 Items = tuple[tuple[str, ToolFacts], ...]  # the names in a list, each with what is known of it
 
@@ -94,4 +96,6 @@ def _doubtful(arguments: bytes) -> bool:
     brackets = arguments.count(b"[") + arguments.count(b"{")
     if brackets > _DEPTH and depth_of(outline_of(arguments)) > _DEPTH:
         return True
-    return _DIGITS.search(arguments[::_STRIDE]) is not None
+    if _DIGITS.search(arguments[::_STRIDE]) is None:
+        return False
+    return _LONG_NUMBER in arguments.translate(_NINES)

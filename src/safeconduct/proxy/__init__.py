@@ -1,6 +1,7 @@
 """The PEP and resource server: MCP messages in, judged, and the upstream's answers out."""
 
 from safeconduct.proxy.again import Again
+from safeconduct.proxy.background import Background
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider
 from safeconduct.proxy.exchange import Answer, Head
@@ -24,6 +25,7 @@ __all__ = [
     "Again",
     "Answer",
     "Approvals",
+    "Background",
     "Call",
     "Decider",
     "Flights",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from safeconduct.core.canonical import StrictJSONError, parse
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import Intent, Value
+from safeconduct.proxy.background import LARGE_BYTES
 
 LEGACY: Literal["legacy"] = "legacy"
 MODERN: Literal["modern"] = "modern"
@@ -20,7 +21,7 @@ JSON = dict[str, Any]
 MessageId = str | int
 META_INTENT = "io.safeconduct/intent"
 MAX_VALUES = 100_000
-_LONG_BYTES, _SHORT_BYTES, _MANY_BRACKETS = 64 * 1024, 4 * 1024, 2000  # some 0.2 ms to read
+_SHORT_BYTES, _MANY_BRACKETS = 4 * 1024, 2000  # some 0.2 ms to read
 _MAX_NAME = 2048
 ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _JUDGED = frozenset(
@@ -201,7 +202,7 @@ def takes_long(raw: bytes) -> bool:
     size = len(raw)
     if size <= _SHORT_BYTES:
         return False
-    return size > _LONG_BYTES or raw.count(b"[") + raw.count(b"{") > _MANY_BRACKETS
+    return size > LARGE_BYTES or raw.count(b"[") + raw.count(b"{") > _MANY_BRACKETS
 
 
 def standing(method: str) -> Message:

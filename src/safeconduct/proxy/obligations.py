@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Any, Protocol, assert_never, get_args
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar, assert_never, get_args
 
 import msgspec
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from safeconduct.approvals import Approval
 from safeconduct.consent import Consents
 from safeconduct.core.binding import Question
-from safeconduct.core.canonical import StrictJSONError, parse
+from safeconduct.core.canonical import StrictJSONError, check_bounds, parse
 from safeconduct.core.clock import Clock
 from safeconduct.core.decision import (
     Decision,
@@ -36,6 +36,8 @@ from safeconduct.core.decision import (
 )
 from safeconduct.core.errors import Code
 from safeconduct.core.model import Level
+from safeconduct.egress import UpstreamFailed
+from safeconduct.proxy.background import LARGE_BYTES, Background
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.refusals import Denied
 from safeconduct.proxy.reshaping import Answers, Unfit, questions, reshaped
@@ -49,6 +51,18 @@ ROLES = get_args(Role)  # each may do what the ones before it may
 _MEMBERS = ("content", "structuredContent", "contents", "messages")
 _PIECES = ("messages", "contents", "content")
 _KEPT = ("isError", "resultType", "requestState", "inputRequests")
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Task(NamedTuple):
+    """An answer to be reshaped: for which call, how, and how many bytes it has."""
+
+    call: Call
+    duties: tuple[Outgoing, ...]
+    size: int
 
 
 class Permissions(Protocol):
@@ -82,6 +96,7 @@ class Obligations:
         throttles: Throttles,
         notify: Callable[[Call, Decision, str], None],
         clock: Clock,
+        background: Background,
     ) -> None:
         """Take the collaborators.
 
@@ -96,6 +111,7 @@ class Obligations:
         self._throttles = throttles
         self._notify = notify
         self._clock = clock
+        self._background = background
 
     async def enter(self, call: Call, decision: Decision) -> Call:
         """Discharge what has to be done before the call; returns it as it was decided last.
@@ -147,66 +163,72 @@ class Obligations:
         duties = outgoing(call.decision)
         if not duties or not call.row.pauses:
             return raw
-        whole: dict[str, Any] = msgspec.json.decode(raw)
+        task = _Task(call, duties, len(raw))
+        whole: dict[str, Any] = await self._do(task, _read_bounded, raw)
         result = whole.get("result")
         if not isinstance(result, dict):
             return _without_error_data(raw, whole)
         kept = {name: result[name] for name in _KEPT if name in result}
         shown = {name: result[name] for name in _MEMBERS if name in result}
-        whole["result"] = kept | await self._shown(call, shown, duties)
-        return msgspec.json.encode(whole)
+        whole["result"] = kept | await self._shown(task, shown)
+        return await self._do(task, msgspec.json.encode, whole)
 
-    async def _shown(
-        self, call: Call, result: dict[str, Any], duties: tuple[Outgoing, ...]
-    ) -> dict[str, Any]:
+    async def _shown(self, task: _Task, result: dict[str, Any]) -> dict[str, Any]:
         if "structuredContent" in result:
             try:
-                data = await self._data(call, result["structuredContent"], duties)
+                data = await self._data(task, result["structuredContent"])
             except Unfit:
                 return {"content": [_text(WITHHELD)]}
             # The text repeats the data (MCP, tools: structured content), so it is made anew.
-            text = msgspec.json.encode(data).decode()
+            text = (await self._do(task, msgspec.json.encode, data)).decode()
             return {"content": [_text(text)], "structuredContent": data}
         if "messages" in result:
-            messages = [await self._message(call, each, duties) for each in _list(result)]
+            messages = [await self._message(task, each) for each in _list(result)]
             return {"messages": messages}
         if "contents" in result:
-            return {"contents": [await self._part(call, each, duties) for each in _list(result)]}
-        blocks = [await self._block(call, each, duties) for each in _list(result)]
+            return {"contents": [await self._part(task, each) for each in _list(result)]}
+        blocks = [await self._block(task, each) for each in _list(result)]
         return {"content": blocks}
 
-    async def _part(self, call: Call, part: Any, duties: tuple[Outgoing, ...]) -> dict[str, Any]:
+    async def _part(self, task: _Task, part: Any) -> dict[str, Any]:
         """Return a part of a resource with its text reshaped, or a sentence in its place."""
         about = part if isinstance(part, dict) else {}
         kept = {name: about[name] for name in ("uri", "mimeType") if name in about}
-        return kept | {"text": await self._reread(call, about.get("text"), duties)}
+        return kept | {"text": await self._reread(task, about.get("text"))}
 
-    async def _message(self, call: Call, message: Any, duties: tuple[Outgoing, ...]) -> Any:
+    async def _message(self, task: _Task, message: Any) -> Any:
         if not isinstance(message, dict):
             return {"role": "user", "content": _text(WITHHELD)}
-        block = await self._block(call, message.get("content"), duties)
+        block = await self._block(task, message.get("content"))
         return {"role": message.get("role", "user"), "content": block}
 
-    async def _block(self, call: Call, block: Any, duties: tuple[Outgoing, ...]) -> dict[str, str]:
+    async def _block(self, task: _Task, block: Any) -> dict[str, str]:
         """Return a piece of content with its text reshaped, or a sentence in its place."""
         about = block if isinstance(block, dict) else {}
         inner = about.get("resource") if about.get("type") == "resource" else about
         text = inner.get("text") if isinstance(inner, dict) else None
-        return _text(await self._reread(call, text, duties))
+        return _text(await self._reread(task, text))
 
-    async def _reread(self, call: Call, text: Any, duties: tuple[Outgoing, ...]) -> str:
+    async def _reread(self, task: _Task, text: Any) -> str:
         try:
-            data = parse(text.encode()) if isinstance(text, str) else None
+            data = await self._do(task, parse, text.encode()) if isinstance(text, str) else None
             if not isinstance(data, dict | list):
                 return WITHHELD
-            return msgspec.json.encode(await self._data(call, data, duties)).decode()
+            shown = await self._data(task, data)
+            return (await self._do(task, msgspec.json.encode, shown)).decode()
         except (StrictJSONError, UnicodeEncodeError, Unfit):
             return WITHHELD
 
-    async def _data(self, call: Call, data: Any, duties: tuple[Outgoing, ...]) -> Any:
-        wanted = questions(data, duties)
-        answers = await self._permissions.asked_by(call, wanted) if wanted else {}
-        return reshaped(data, duties, answers)
+    async def _data(self, task: _Task, data: Any) -> Any:
+        wanted = await self._do(task, questions, data, task.duties)
+        answers = await self._permissions.asked_by(task.call, wanted) if wanted else {}
+        return await self._do(task, reshaped, data, task.duties, answers)
+
+    async def _do(self, task: _Task, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do a part of the work, beside the loop if the answer is large."""
+        if task.size <= LARGE_BYTES:
+            return work(*args, **kwargs)
+        return await self._background.run(work, *args, **kwargs)
 
     async def _check_consent(
         self, call: Call, decision: Decision, obligation: RequireConsent
@@ -280,6 +302,20 @@ def longest_seconds(decision: Decision | None) -> int | None:
 def quiet(call: Call, method: str) -> bool:
     """Say whether a server's own message is kept back, as it might tell what a result may not."""
     return bool(outgoing(call.decision)) and method == "notifications/message"
+
+
+def _read_bounded(raw: bytes) -> Any:
+    """Read an answer that is JSON-RPC.
+
+    Raises:
+        UpstreamFailed: If it has too many values; they would take many times its size.
+    """
+    try:
+        check_bounds(raw)
+    except StrictJSONError as error:
+        public = f"A policy of this host looks at results, and {error}. The call was carried out."
+        raise UpstreamFailed(public, sent=True) from error
+    return msgspec.json.decode(raw)
 
 
 def _without_error_data(raw: bytes, whole: dict[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ from safeconduct.core.model import Level
 from safeconduct.egress import Reply
 from safeconduct.oauth import granted
 from safeconduct.proxy import refusals, subscriptions
+from safeconduct.proxy.background import Background
 from safeconduct.proxy.calls import Call, Progress, mirrored_by, parse
 from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.eras import encoded, mirrored
@@ -55,6 +56,7 @@ class Pipeline:
         apis: PlainApis,
         returns: Returns,
         notices: Notices,
+        background: Background,
     ) -> None:
         self._gate = gate
         self._transports = transports
@@ -67,6 +69,7 @@ class Pipeline:
         self._apis = apis
         self._returns = returns
         self._notices = notices
+        self._background = background
 
     async def handle(self, exchange: Exchange) -> Answer:
         """Answer one exchange; what the gateway refuses is an answer too."""
@@ -93,7 +96,7 @@ class Pipeline:
     ) -> Call | None:
         """Read a message; one that takes a while beside the loop, so that it holds up nobody."""
         if takes_long(exchange.body):
-            return await asyncio.to_thread(parse, exchange, admitted, self._transports, progress)
+            return await self._background.run(parse, exchange, admitted, self._transports, progress)
         return parse(exchange, admitted, self._transports, progress)
 
     async def turn_away(self, exchange: Exchange) -> Answer | None:

@@ -139,13 +139,10 @@ def _list(data: Any, pointer: str) -> list[Any]:
 
 
 def _question(obligation: Filter, item: Any) -> Question:
+    template = obligation.object
     members = item if isinstance(item, dict) else {"value": item}
-    values = {name: members.get(name) for name in variables_of(obligation.object)}
-    return Question(
-        spelled(obligation.object, values) if values else "",
-        obligation.permission,
-        obligation.subject,
-    )
+    object_ = spelled(template, members) if variables_of(template) else ""
+    return Question(object_, obligation.permission, obligation.subject)
 
 
 def _segments(pointer: str) -> list[str]:
