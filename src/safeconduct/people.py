@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Row
 
+from safeconduct.core.emails import normal_email
 from safeconduct.core.model import HostId, SubjectId, Value
 from safeconduct.core.secrets import new_id
 from safeconduct.storage import (
@@ -65,7 +66,6 @@ _operators = Table(
 
 
 _MOST_ADDRESSES = 50_000
-_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 class Person(Value, frozen=True):
@@ -120,15 +120,6 @@ class People:
         if len(self._ids) > _MOST_ADDRESSES:
             self._ids.popitem(last=False)
         return await self.get(host, found[0].id)
-
-
-def normal_email(address: str) -> str:
-    """Return the one spelling under which an address is stored and compared.
-
-    Only ASCII letters lose their case: Unicode folding would make one address of two that
-    different people may own (the Kelvin sign folds to k, sharp s to ss).
-    """
-    return address.strip().translate(_ASCII_LOWER)
 
 
 async def by_email(tx: Read, host: HostId, email: str) -> tuple[Person, str | None] | None:

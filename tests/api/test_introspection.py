@@ -18,6 +18,7 @@ from safeconduct.oauth import set_blocked
 from safeconduct.people import set_active
 from safeconduct.upstreams import Override
 from tests.api.asking import FOREIGN, SECRET, points
+from tests.oauth.basic import strict_basic
 from tests.road.world import ACME, OTHER, Tokens, World, world_at
 
 pytestmark = pytest.mark.requirement("T-14")
@@ -105,6 +106,18 @@ async def widest(world: World, level: Level = Level.HIGH) -> Tokens:
 async def _ask_for_all(request: httpx2.Request) -> None:
     if request.url.path == "/oauth/authorize":
         request.url = request.url.copy_merge_params({"scope": "mcp mcp:medium mcp:high"})
+
+
+async def test_basic_credentials_are_form_decoded_here_as_at_the_token_endpoint(
+    tmp_path: Path,
+) -> None:
+    """RFC 6749 section 2.3.1, as strict clients encode them; `curl -u` does not."""
+    secret = "p-o_i.n~t!*'()+/%25%3A=:&?;#@"
+    raw = "Basic " + base64.b64encode(f"mesh:{secret}".encode()).decode()
+    async with world_at(tmp_path, asgi=True, acme=points(tmp_path, mesh=secret)) as world:
+        for authorization, status in ((strict_basic("mesh", secret), 200), (raw, 401)):
+            answer = await post(world, {"token": "sc_at_x"}, authorization=authorization)
+            assert answer.status_code == status
 
 
 async def test_a_live_token_says_whose_it_is_and_how_far_it_goes(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from safeconduct.rehearsal import Programs
-from tests.e2e.gateway import Site, installation, node_tools
+from tests.e2e.gateway import POINT_SECRET, Site, installation, node_tools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,8 +21,14 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         tickets = await upstreams.module(
             "tickets", "safeconduct.demo.tickets", "--data", str(directory / "tickets")
         )
+        path = directory / "point.secret"
+        path.touch(mode=0o600)
+        path.write_text(POINT_SECRET, "ascii")
+        point = {"id": "judge", "secret": {"file": str(path)}}
         async with installation(
-            directory / "gateway", servers={"everything": everything.url, "tickets": tickets.url}
+            directory / "gateway",
+            servers={"everything": everything.url, "tickets": tickets.url},
+            more={"enforcement_points": [point]},
         ) as running:
             yield running
 

@@ -27,6 +27,8 @@ NAMES = {
 }
 _PEOPLE = {"alice": "Alice", "bob": "Bob"}
 _MUCH = 1_000_000
+# Of an enforcement point: marks that a header may carry and that strict clients encode.
+POINT_SECRET = "p-o_i.n~t!*'()/=:&?;#@,$0123456789"
 
 
 class Site:

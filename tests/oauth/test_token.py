@@ -14,6 +14,7 @@ from safeconduct.core.secrets import Secret, digest
 from safeconduct.hosts import SessionPolicy, TokenPolicy
 from safeconduct.oauth import remove_client, set_blocked
 from safeconduct.oauth.token import VERIFIER as VERIFIERS
+from tests.oauth.basic import strict_basic
 from tests.oauth.world import LEDGER, NATIVE, ORIGIN, VERIFIER, WEB, World, answer_of, challenge
 
 
@@ -262,6 +263,27 @@ class TestClientAuthentication:
         right = basic(client, secret) if by_basic else {}
         more = {} if by_basic else {"client_id": client, "client_secret": secret}
         answer = await world.post("/oauth/token", headers=right, **form, **more)
+        assert answer.status_code == 200
+
+    async def test_basic_credentials_are_form_decoded_at_every_endpoint(self, world: World) -> None:
+        """RFC 6749 section 2.3.1, as strict clients encode them; otherwise encoded, another's."""
+        secret = "s-e_c.r~e!t*'()+ %25:&=/ \u00fc"
+        async with world.database.write() as tx:
+            await world.clients.register_configured(
+                tx, world.host.key, ClientId("c-l_i.e~n+t"), "C", (NATIVE,), Secret(secret)
+            )
+        form = {"grant_type": "refresh_token", "refresh_token": "sc_rt_x"}
+        right = {"authorization": strict_basic("c-l_i.e~n+t", secret)}
+        padded = {"authorization": right["authorization"] + "="}
+        for wrong in (basic("c-l_i.e~n+t", secret), padded):
+            answer = await world.post("/oauth/token", headers=wrong, **form)
+            assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+            answer = await world.post("/oauth/revoke", headers=wrong, token="sc_rt_x")
+            assert answer.status_code == 401
+
+        answer = await world.post("/oauth/token", headers=right, **form)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+        answer = await world.post("/oauth/revoke", headers=right, token="sc_rt_x")
         assert answer.status_code == 200
 
     async def test_two_methods_or_two_ids_at_once_are_refused(self, world: World) -> None:

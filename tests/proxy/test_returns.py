@@ -161,7 +161,7 @@ def test_what_comes_with_an_obligation_or_no_decision_never_does(
 
 @given(st.binary(max_size=30) | st.sampled_from([b"", b" Text/HTML ;x", b"a;b;c", b";", b"A/B"]))
 def test_a_media_type_is_read_the_same_when_it_comes_again(said: bytes) -> None:
-    expected = said.split(b";", maxsplit=1)[0].strip().lower()
+    expected = said.split(b";", maxsplit=1)[0].strip(b" \t").lower() if said.isascii() else b""
 
     assert [_media(said), _media(said)] == [expected] * 2
 

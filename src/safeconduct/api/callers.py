@@ -1,4 +1,4 @@
-"""Which enforcement point asks: HTTP Basic (RFC 7617) or its secret as a bearer token.
+"""Which enforcement point asks: HTTP Basic (RFC 7617, 6749 2.3.1) or its secret as a bearer token.
 
 Only the host's own enforcement points are looked at. An agent's access token, another host's
 secret and no credentials at all get one answer. Every secret is compared, each in constant
@@ -7,12 +7,10 @@ time, so that an answer's time says nothing about which came close.
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from starlette.datastructures import Headers
 
 from safeconduct.core.errors import Code, GatewayError
+from safeconduct.core.headers import basic_of, credentials_of
 from safeconduct.core.model import Value
 from safeconduct.core.secrets import digest, same
 from safeconduct.hosts import EnforcementPoint, Host
@@ -64,24 +62,14 @@ def challenges(host: Host) -> tuple[str, str]:
 
 
 def _claim(sent: list[str]) -> _Claim:
-    if len(sent) != 1 or len(sent[0]) > _LONGEST:
-        raise Stranger
-    scheme, _, rest = sent[0].partition(" ")
-    match scheme.lower():
-        case "bearer":
-            return _Claim(secret=rest)
-        case "basic":
-            return _basic(rest)
-        case _:
-            raise Stranger
-
-
-def _basic(encoded: str) -> _Claim:
     try:
-        text = base64.b64decode(encoded, validate=True).decode("utf-8")
-    except (binascii.Error, ValueError) as error:
+        found = credentials_of(sent)
+        if found is not None and len(found.value) <= _LONGEST:
+            if found.scheme == "bearer":
+                return _Claim(secret=found.value)
+            if found.scheme == "basic":
+                name, secret = basic_of(found.value)
+                return _Claim(secret=secret, id=name)
+    except ValueError as error:
         raise Stranger from error
-    name, colon, secret = text.partition(":")
-    if not colon:
-        raise Stranger
-    return _Claim(secret=secret, id=name)
+    raise Stranger

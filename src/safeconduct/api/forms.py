@@ -6,8 +6,6 @@ could ask would have a way to try tokens out (RFC 7662 section 2.1).
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
@@ -20,6 +18,7 @@ from safeconduct.api.introspection import Introspection, read_inquiry
 from safeconduct.api.refusals import STATUS, bad
 from safeconduct.api.routes import MOST_BYTES, asking_of, body_of
 from safeconduct.core.errors import GatewayError
+from safeconduct.core.forms import form_pairs
 from safeconduct.hosts import Host
 from safeconduct.oauth import INTROSPECT
 
@@ -56,9 +55,7 @@ def read_form(raw: bytes) -> dict[str, str]:
         Refused: If it cannot be read, or a name is there twice.
     """
     try:
-        pairs = parse_qsl(
-            raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
-        )
+        pairs = form_pairs(raw, most=_MOST_FIELDS)
     except ValueError as error:
         raise bad("The form cannot be read.") from error
     if len({name for name, _ in pairs}) != len(pairs):

@@ -10,8 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from safeconduct.core.errors import Code, Refused
+from safeconduct.core.forms import form_pairs
+from safeconduct.core.headers import media_of
 from safeconduct.hosts import Host
 
+_MOST_IN_QUERY = 64
 PRIVATE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -28,10 +31,23 @@ def refuse_other_media(headers: Headers, expected: str = "application/json") -> 
     Raises:
         Refused: UNSUPPORTED_MEDIA.
     """
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != expected:
+    media = media_of(headers.get("content-type", ""))
+    if media.type != expected or not media.utf_8:
         raise Refused(Code.UNSUPPORTED_MEDIA, f"Send {expected} in UTF-8.")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refused(Code.UNSUPPORTED_MEDIA, "Send the body without a content encoding.")
+
+
+def query_of(request: Request) -> list[tuple[str, str]]:
+    """Return the names and values of an address's query.
+
+    Raises:
+        Refused: If it cannot be read.
+    """
+    try:
+        return form_pairs(request.scope["query_string"], most=_MOST_IN_QUERY)
+    except ValueError as error:
+        raise Refused(Code.INVALID_PARAMS, "The query of the address cannot be read.") from error
 
 
 def answer(said: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from safeconduct import hosts, policy
-from safeconduct.api.http import PRIVATE, answer
+from safeconduct.api.http import PRIVATE, answer, query_of
 from safeconduct.api.managing import Handler, Matter, read_json, read_limit, read_query, refused
 from safeconduct.api.offers import (
     MOST_BYTES,
@@ -82,7 +82,7 @@ class PolicyEndpoints:
 
     async def show(self, request: Request, host: Host, point: EnforcementPoint) -> Response:
         """Say what decides, since when and by whom, without its text."""
-        read_query(request.query_params.multi_items(), ())
+        read_query(query_of(request), ())
         async with self._database.read() as tx:
             policies = (await hosts.find(tx, host.key) or host).policies
             bundle = policies.policy_bundle
@@ -104,7 +104,7 @@ class PolicyEndpoints:
 
     async def files(self, request: Request, host: Host, point: EnforcementPoint) -> Response:
         """Return the text of what decides, or of what the host has had."""
-        said = read_query(request.query_params.multi_items(), ("bundle",))
+        said = read_query(query_of(request), ("bundle",))
         async with self._database.read() as tx:
             now = (await hosts.find(tx, host.key) or host).policies.policy_bundle
             bundle = read_bundle(said["bundle"]) if said else now
@@ -119,7 +119,7 @@ class PolicyEndpoints:
 
     async def history(self, request: Request, host: Host, point: EnforcementPoint) -> Response:
         """List what decided when, the newest first."""
-        said = read_query(request.query_params.multi_items(), ("limit", "token"))
+        said = read_query(query_of(request), ("limit", "token"))
         limit, before = read_limit(said, most=MOST_LISTED), _number(said.get("token", ""))
         async with self._database.read() as tx:
             found = await policy.history(tx, host.key, before=before, most=limit + 1)
@@ -170,7 +170,7 @@ class PolicyEndpoints:
 
 
 def _wish(request: Request, body: JSON, point: EnforcementPoint, *, checks: bool = True) -> Wish:
-    query, by = request.query_params.multi_items(), f"enforcement point {point.id}"
+    query, by = query_of(request), f"enforcement point {point.id}"
     return read_wish(body, request.headers, query, by=by, checks=checks)
 
 

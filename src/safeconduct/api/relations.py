@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from safeconduct.api.http import answer
+from safeconduct.api.http import answer, query_of
 from safeconduct.api.managing import Matter, read_json
 from safeconduct.api.refusals import bad
 from safeconduct.api.tuples import Listing, read_edit, read_listing, resolved, shown, subject_of
@@ -54,7 +54,7 @@ class RelationEndpoints:
         ]
 
     async def list(self, request: Request, host: Host, point: EnforcementPoint) -> Response:
-        listing = read_listing(request.query_params.multi_items())
+        listing = read_listing(query_of(request))
         bound = f"{host.key}\n{listing.digest}".encode()
         which = listing.which
         if which.subject is not None:

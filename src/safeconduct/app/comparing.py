@@ -19,6 +19,7 @@ from safeconduct.app.moves import Act, Doing, Mover, hashed_as
 from safeconduct.app.plan import became, short
 from safeconduct.app.present import Present
 from safeconduct.app.targets import Target
+from safeconduct.core.emails import normal_email
 from safeconduct.core.model import ClientId
 from safeconduct.core.secrets import digest, same
 from safeconduct.hosts import Host, Policies
@@ -168,7 +169,7 @@ def _created(said: PersonSettings) -> Act:
             email=said.email,
             name=said.name,
             at=doing.at,
-            password_hash=doing.hashes.get(hashed_as("person", people.normal_email(said.email))),
+            password_hash=doing.hashes.get(hashed_as("person", normal_email(said.email))),
             groups=said.groups,
             attributes=said.attributes,
             configured=True,

@@ -9,6 +9,7 @@ from msgspec import convert
 from safeconduct.app.declaring import Declared
 from safeconduct.app.rules import Offer, keys_of
 from safeconduct.core.binding import Binding, UriBinding
+from safeconduct.core.emails import normal_email
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId, Value
 from safeconduct.core.secrets import Secret, digest
 from safeconduct.hosts import (
@@ -22,7 +23,6 @@ from safeconduct.hosts import (
     SignInPolicy,
     TokenPolicy,
 )
-from safeconduct.people import normal_email
 from safeconduct.relations import (
     ACCESS,
     CONFIGURATION,

@@ -7,8 +7,6 @@ owner does not open.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -19,9 +17,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from safeconduct.core.encoding import from_base64url, to_base64url
+
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648 section 5
 
 
 class Secret:
@@ -116,9 +115,7 @@ class Sealer:
     def seal(self, plain: bytes, *, bound_to: bytes) -> str:
         """Encrypt and authenticate; the result is URL-safe base64 without padding."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._encrypt(nonce, plain, bound_to)
-        text = binascii.b2a_base64(sealed, newline=False)  # without the wrappers of `base64`
-        return text.translate(_URL_SAFE, b"=").decode()
+        return to_base64url(nonce + self._encrypt(nonce, plain, bound_to))
 
     def open(self, sealed: str, *, bound_to: bytes) -> bytes:
         """Return what was sealed.
@@ -127,9 +124,7 @@ class Sealer:
             SealError: If the text is not ours, was altered or is bound to something else.
         """
         try:
-            raw = base64.b64decode(
-                sealed.encode("ascii") + b"=" * (-len(sealed) % 4), altchars=b"-_", validate=True
-            )
+            raw = from_base64url(sealed)
             return self._decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound_to)
         except (ValueError, InvalidTag) as error:
             raise SealError("the sealed value does not open") from error

@@ -8,7 +8,6 @@ our environment but what reaching a server needs, and no configuration of the ma
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import os
 import re
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from safeconduct.core.encoding import to_base64
 from safeconduct.core.errors import Code, GatewayError
 from safeconduct.core.secrets import Secret
 
@@ -248,7 +248,7 @@ class _Exited(Exception):
 def _environment(token: Secret | None, *, loopback: bool) -> dict[str, str]:
     settings = dict(_SETTINGS)
     if token is not None:
-        credentials = base64.b64encode(f"x-access-token:{token.reveal()}".encode()).decode()
+        credentials = to_base64(f"x-access-token:{token.reveal()}".encode())
         settings["http.extraHeader"] = f"Authorization: Basic {credentials}"
     numbered = {"GIT_CONFIG_COUNT": str(len(settings))}
     for index, (name, value) in enumerate(settings.items()):

@@ -17,6 +17,7 @@ import httpcore2
 import httpx2
 
 from safeconduct.core.errors import Code, GatewayError
+from safeconduct.core.headers import media_of
 from safeconduct.core.model import Value
 from safeconduct.egress.addresses import Reach, is_this_machine
 from safeconduct.egress.dial import Dialer, Resolve, verified_context
@@ -124,8 +125,8 @@ class Fetcher:
         async with self._opened().stream("GET", url) as response:
             if response.status_code != 200:
                 raise FetchFailed("the document was not answered with status 200")
-            kind = response.headers.get("content-type", "").partition(";")[0].strip()
-            if not _JSON.fullmatch(kind):
+            media = media_of(response.headers.get("content-type", ""))
+            if not _JSON.fullmatch(media.type):
                 raise FetchFailed("the document is not declared to be JSON")
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise FetchFailed("the document is compressed although nobody asked for it")

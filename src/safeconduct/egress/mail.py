@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import aiosmtplib
 
 from safeconduct.core.clock import Clock, SystemClock
+from safeconduct.core.emails import takes_mail
 from safeconduct.core.errors import Code, GatewayError
 from safeconduct.egress.addresses import is_this_machine
 from safeconduct.egress.dial import verified_context
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 Security = Literal["none", "starttls", "tls"]
 
-_MAX_ADDRESS = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 _MAX_SUBJECT = 500
 
 
@@ -73,7 +73,7 @@ class Mailer:
             raise ValueError("mail without TLS goes to this machine only")
         if (username is None) != (password is None):
             raise ValueError("a mail user name and its password come together")
-        if not _is_address(sender):
+        if not takes_mail(sender):
             raise ValueError("the sender is not a mail address")
         self._host = host
         self._port = port
@@ -113,7 +113,7 @@ class Mailer:
             raise MailFailed("the message could not be sent", type(error).__name__) from None
 
     def _compose(self, to: str, subject: str, text: str) -> EmailMessage:
-        if not _is_address(to):
+        if not takes_mail(to):
             raise MailFailed("the recipient is not a mail address")
         if len(subject) > _MAX_SUBJECT or not subject.isprintable():
             raise MailFailed("the subject is not one printable line")
@@ -129,16 +129,3 @@ class Mailer:
         except (ValueError, MessageError) as error:
             raise MailFailed("the message cannot be written") from error
         return message
-
-
-def _is_address(text: str) -> bool:
-    """Whether this is one bare address: no display name, no list, no comment, no line end."""
-    local, at, domain = text.rpartition("@")
-    return (
-        bool(local and at and domain)
-        and len(text) <= _MAX_ADDRESS
-        and text.isascii()
-        and text.isprintable()
-        and not any(mark in text for mark in ' ,;:<>()[]"\\')
-        and "@" not in local
-    )

@@ -1,6 +1,5 @@
 """The authorization server of each host: clients, codes, tokens, discovery."""
 
-from safeconduct.oauth import redirects
 from safeconduct.oauth.asks import Ask
 from safeconduct.oauth.assertions import Assertions
 from safeconduct.oauth.authentication import ClientAuthentication
@@ -46,7 +45,6 @@ __all__ = [
     "end_family",
     "every_client",
     "granted",
-    "redirects",
     "remove_client",
     "set_blocked",
     "shown_name",

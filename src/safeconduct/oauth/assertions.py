@@ -17,6 +17,7 @@ from sqlalchemy import Column, String, Table, delete, insert
 from sqlalchemy.exc import IntegrityError
 
 from safeconduct.core.clock import Clock
+from safeconduct.core.encoding import check_compact
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import ClientId, HostId
 from safeconduct.core.secrets import digest
@@ -57,6 +58,7 @@ class Assertions:
     async def proves(self, host: Host, entry: Entry, assertion: str) -> bool:
         """Say whether an assertion proves that its sender is this client, for the first time."""
         try:
+            check_compact(assertion)
             keys = await self._keys_of(entry, _header(assertion).get("kid"))
             if keys is None:
                 return False
@@ -132,7 +134,7 @@ def claimed_client(assertion: str) -> str | None:
     """Return the client an assertion names, unproven, to find the keys to prove it with."""
     try:
         claims = msgspec.json.decode(
-            jws.extract_compact(assertion.encode()).payload, type=dict[str, Any]
+            jws.extract_compact(check_compact(assertion).encode()).payload, type=dict[str, Any]
         )
     except (*_UNUSABLE, msgspec.DecodeError):
         return None

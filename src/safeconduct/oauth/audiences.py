@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from urllib.parse import parse_qsl
 
+from safeconduct.core.forms import form_pairs
 from safeconduct.core.model import ServerKey, Value
 from safeconduct.hosts import Host
 from safeconduct.oauth.refusals import OAuthRefused
@@ -96,7 +96,7 @@ def _choosing(host: Host, query: str | None) -> Audience | None:
     if query is None:
         return every(host)
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=4)
+        pairs = form_pairs(query.encode(), most=4)
     except ValueError:
         return None
     match pairs:

@@ -6,12 +6,9 @@ about the same work is done for each of them.
 
 from __future__ import annotations
 
-import base64
-import binascii
-from urllib.parse import unquote
-
 from starlette.datastructures import Headers
 
+from safeconduct.core.headers import basic_of, credentials_of
 from safeconduct.core.model import ClientId, Value
 from safeconduct.core.secrets import digest, same
 from safeconduct.hosts import Host
@@ -91,20 +88,16 @@ def claim_of(headers: Headers, said: Parameters) -> Claim:
 
 
 def _basic(headers: Headers) -> Claim | None:
-    sent = headers.getlist("authorization")
-    if not sent:
-        return None
-    scheme, _, encoded = sent[0].partition(" ")
-    if len(sent) > 1 or scheme.lower() != "basic" or len(encoded) > _LONGEST_HEADER:
-        raise invalid_client(basic=True)
     try:
-        text = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
-    except (binascii.Error, ValueError) as error:
+        sent = credentials_of(headers.getlist("authorization"))
+        if sent is None:
+            return None
+        if sent.scheme != "basic" or len(sent.value) > _LONGEST_HEADER:
+            raise invalid_client(basic=True)
+        client, secret = basic_of(sent.value)
+    except ValueError as error:
         raise invalid_client(basic=True) from error
-    client, colon, secret = text.partition(":")
-    if not colon or "\x00" in text:
-        raise invalid_client(basic=True)
-    return Claim(method="client_secret_basic", client=unquote(client), proof=unquote(secret))
+    return Claim(method="client_secret_basic", client=client, proof=secret)
 
 
 def _secret(said: Parameters) -> Claim | None:

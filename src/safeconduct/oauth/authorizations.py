@@ -16,16 +16,17 @@ from safeconduct import consent as consents
 from safeconduct import sessions
 from safeconduct.audit import Event, Trail
 from safeconduct.consent import Consent, Consents
+from safeconduct.core import redirects
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import ConsentId, HostId, Level, ServerKey, SessionId, SubjectId
+from safeconduct.core.redirects import Kind
 from safeconduct.core.secrets import digest, mint, new_id
 from safeconduct.hosts import Host
-from safeconduct.oauth import asks, redirects, registry, store
+from safeconduct.oauth import asks, registry, store
 from safeconduct.oauth.asks import Ask
 from safeconduct.oauth.authorize import answered
 from safeconduct.oauth.clients import Clients
-from safeconduct.oauth.redirects import Kind
 from safeconduct.people import Person
 from safeconduct.relations import Ceilings
 from safeconduct.sessions import Session

@@ -11,22 +11,24 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+from safeconduct.core import redirects
 from safeconduct.core.clock import Clock
 from safeconduct.core.model import ClientId, ServerKey
+from safeconduct.core.redirects import Kind
 from safeconduct.core.secrets import new_id
 from safeconduct.hosts import Host
-from safeconduct.oauth import asks, audiences, parameters, redirects, scopes
+from safeconduct.oauth import asks, audiences, parameters, scopes
 from safeconduct.oauth.asks import Request
 from safeconduct.oauth.audiences import Audience
 from safeconduct.oauth.clients import Clients
 from safeconduct.oauth.parameters import NotParameters, Parameters
-from safeconduct.oauth.redirects import Kind
 from safeconduct.oauth.refusals import OAuthRefused, Untrusted
 from safeconduct.oauth.registry import Client
 from safeconduct.storage import Database
 from safeconduct.upstreams import Catalogue
 
-CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # RFC 7636 section 4.2, S256
+# RFC 7636 section 4.2, S256; the last character carries four bits, and has no others.
+CHALLENGE = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 _LONGEST_CLIENT = 2048
 _FORGET = (
     "The program that sent you here remembers a registration that this gateway does not have. "

@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import IntegrityError
 
+from safeconduct.core import redirects
 from safeconduct.core.canonical import canonical_bytes
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import ClientId, HostId
 from safeconduct.core.secrets import Secret, digest
 from safeconduct.hosts import Host
-from safeconduct.oauth import documents, names, redirects, registry
+from safeconduct.oauth import documents, names, registry
 from safeconduct.oauth.documents import Document, Fetches, NotADocument
 from safeconduct.oauth.registry import Client, Entry
 from safeconduct.storage import Change, Database, Feed, Read, View, Write

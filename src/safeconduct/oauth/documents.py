@@ -11,10 +11,11 @@ import re
 from importlib import resources
 from typing import Any, Protocol
 
+from safeconduct.core import redirects
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.model import Value
 from safeconduct.egress import FetchedDocument
-from safeconduct.oauth import names, redirects
+from safeconduct.oauth import names
 
 _ADDRESS = re.compile(
     r"https://(?P<host>[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)(?::[1-9][0-9]{0,4})?"

@@ -6,8 +6,7 @@ not be repeated. `resource` may repeat (RFC 8707 section 2). Pure.
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
+from safeconduct.core.forms import form_pairs
 from safeconduct.core.model import Value
 
 _REPEATABLE = "resource"
@@ -48,9 +47,7 @@ def read(raw: bytes) -> Parameters:
         NotParameters: If it is not UTF-8 or has too many parameters.
     """
     try:
-        pairs = parse_qsl(
-            raw.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=_MOST
-        )
+        pairs = form_pairs(raw, most=_MOST)
     except ValueError as error:
         raise NotParameters("the parameters cannot be read") from error
     return _collected(pairs)

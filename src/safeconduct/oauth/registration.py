@@ -11,14 +11,15 @@ from datetime import timedelta
 from typing import Any
 
 from safeconduct.audit import Event, Trail
+from safeconduct.core import redirects
 from safeconduct.core.canonical import StrictJSONError, fingerprint, parse
 from safeconduct.core.clock import Clock
 from safeconduct.core.model import ClientId, Value
+from safeconduct.core.redirects import Kind
 from safeconduct.core.secrets import Secret, digest, mint, new_id
 from safeconduct.hosts import Host
-from safeconduct.oauth import names, redirects, registry, scopes
+from safeconduct.oauth import names, registry, scopes
 from safeconduct.oauth.metadata import GRANT_TYPES
-from safeconduct.oauth.redirects import Kind
 from safeconduct.oauth.refusals import OAuthRefused
 from safeconduct.oauth.registry import Client, Entry
 from safeconduct.storage import Database, Write

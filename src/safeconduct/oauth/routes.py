@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from safeconduct.core.errors import Code, GatewayError
+from safeconduct.core.headers import media_of
 from safeconduct.core.model import ServerKey
 from safeconduct.hosts import Host
 from safeconduct.oauth import metadata, parameters, registration
@@ -227,7 +228,7 @@ def _origin(request: Request) -> Origin:
 
 
 def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return media_of(request.headers.get("content-type", "")).type
 
 
 async def _body(request: Request, most: int) -> bytes:

@@ -9,7 +9,6 @@ rollback would bring back the used code and the ended session.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ import msgspec
 
 from safeconduct.audit import Event, Trail
 from safeconduct.core.clock import Clock
+from safeconduct.core.encoding import to_base64url
 from safeconduct.core.model import Value
 from safeconduct.core.secrets import Secret, mint, same
 from safeconduct.hosts import Host
@@ -253,7 +253,7 @@ def _proves(verifier: str, challenge: str) -> bool:
     if not VERIFIER.fullmatch(verifier):
         return False
     hashed = hashlib.sha256(verifier.encode("ascii")).digest()
-    return same(base64.urlsafe_b64encode(hashed).rstrip(b"=").decode(), challenge)
+    return same(to_base64url(hashed), challenge)
 
 
 def _same_audience(host: Host, resource: str, said: Parameters) -> None:

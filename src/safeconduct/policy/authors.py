@@ -19,6 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
+from safeconduct.core.encoding import check_compact
 from safeconduct.policy.files import SIGNATURES, Files
 from safeconduct.policy.rego import BundleError
 from safeconduct.policy.signing import ALGORITHM
@@ -156,7 +157,7 @@ def _key(text: str) -> OKPKey:
 
 def _payload(signature: str, key: OKPKey) -> _Payload | None:
     try:
-        found = jws.deserialize_compact(signature, key, [ALGORITHM])
+        found = jws.deserialize_compact(check_compact(signature), key, [ALGORITHM])
         return msgspec.convert(parse(found.payload), _Payload)
     except (JoseError, StrictJSONError, ValueError, msgspec.ValidationError):
         return None
@@ -170,7 +171,7 @@ def _digests(files: Files) -> dict[str, str]:
 
 def _difference(payload: _Payload, present: dict[str, str]) -> str:
     """Say what was not signed like this, or ""."""
-    signed = {each.name: each.hash.lower() for each in payload.files if each.algorithm == _HASH}
+    signed = {each.name: each.hash for each in payload.files if each.algorithm == _HASH}
     if len(signed) != len(payload.files):
         return f"a file is named twice, or its digest is not {_HASH}"
     for name in sorted({*signed, *present}):

@@ -15,6 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from safeconduct.core.canonical import canonical_bytes
+from safeconduct.core.encoding import check_compact
 from safeconduct.core.model import HostId
 from safeconduct.policy.content import named
 from safeconduct.policy.rego import BundleError
@@ -44,7 +45,8 @@ class Signer:
             BundleError: If anything differs.
         """
         try:
-            signed = jws.deserialize_compact(signature, self._key, [ALGORITHM]).payload
+            whole = check_compact(signature)
+            signed = jws.deserialize_compact(whole, self._key, [ALGORITHM]).payload
         except (JoseError, ValueError) as error:
             raise BundleError("its signature is not this installation's") from error
         if signed != _said(host, digest) or named(content) != digest:

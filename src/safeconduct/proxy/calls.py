@@ -7,6 +7,7 @@ import functools
 
 from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, Refused
+from safeconduct.core.headers import media_of
 from safeconduct.core.model import AccessRequest, Caller, Phase, Resource, Value
 from safeconduct.policy import ClientFacts
 from safeconduct.proxy import eras
@@ -183,9 +184,8 @@ def _check_content(headers: Headers) -> None:
 
 @functools.lru_cache(maxsize=256)  # clients send one of a handful of values, always
 def _is_json(content_type: bytes) -> bool:
-    media, _, rest = content_type.decode("latin-1").partition(";")
-    charset = rest.strip().lower().removeprefix("charset=").strip('"')
-    return media.strip().lower() == _JSON and charset in {"", "utf-8", "utf8"}
+    media = media_of(content_type.decode("latin-1"))
+    return media.type == _JSON and media.utf_8
 
 
 def _check_accept(headers: Headers, needed: tuple[str, ...]) -> None:

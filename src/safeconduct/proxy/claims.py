@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from safeconduct.core.headers import credentials_of
 from safeconduct.oauth import access_digest
 from safeconduct.proxy.eras import Headers
 
@@ -39,8 +40,11 @@ def claim_of(headers: Headers) -> Claim:
     if header is None:
         said = "Sign in first: this server needs a token."
         return Claim(origin, one_origin, None, said, presented=False)
-    scheme, _, bearer = header.decode("latin-1").partition(" ")
-    if scheme.lower() != "bearer" or not bearer:
+    try:
+        sent = credentials_of([header.decode("latin-1")])
+    except ValueError:
+        sent = None
+    if sent is None or sent.scheme != "bearer":
         said = "The Authorization header holds no bearer token."
         return Claim(origin, one_origin, None, said, presented=False)
-    return Claim(origin, one_origin, access_digest(bearer))
+    return Claim(origin, one_origin, access_digest(sent.value))

@@ -9,13 +9,12 @@ Sources: MCP 2026-07-28, basic/transports; SEP-2243.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from safeconduct.core.encoding import from_base64, to_base64
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import Value
 from safeconduct.proxy.messages import LEGACY, MODERN, Era, Message
@@ -244,8 +243,8 @@ def decoded(value: bytes) -> str:
     if not (text.startswith(_PREFIX) and text.endswith(_SUFFIX)):
         return text
     try:
-        return base64.b64decode(text[len(_PREFIX) : -len(_SUFFIX)], validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError) as error:
+        return from_base64(text[len(_PREFIX) : -len(_SUFFIX)]).decode("utf-8")
+    except ValueError as error:
         raise _mismatch("A mirrored header is not valid Base64 of UTF-8") from error
 
 
@@ -264,7 +263,7 @@ def _spelled(value: str) -> bytes:
     )
     if plain and value:
         return value.encode("ascii")
-    return f"{_PREFIX}{base64.b64encode(value.encode()).decode()}{_SUFFIX}".encode("ascii")
+    return f"{_PREFIX}{to_base64(value.encode())}{_SUFFIX}".encode("ascii")
 
 
 def _check_request(revision: Revision, headers: Headers, message: Message, stated: object) -> None:

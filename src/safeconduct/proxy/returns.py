@@ -17,6 +17,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from safeconduct.core.errors import Code, GatewayError, Refused
+from safeconduct.core.headers import media_of
 from safeconduct.egress import Reply, UpstreamFailed
 from safeconduct.proxy import listings, refusals, results, subscriptions
 from safeconduct.proxy.calls import Call
@@ -316,7 +317,7 @@ class _Alarm:
 
 @functools.lru_cache(maxsize=256)  # servers send one of a handful of values, always
 def _media(content_type: bytes) -> bytes:
-    return content_type.partition(b";")[0].strip().lower()
+    return media_of(content_type.decode("latin-1")).type.encode("latin-1")
 
 
 def _reading(call: Call, status: int, media: bytes, raw: bytes) -> results.Reading | None:

@@ -5,11 +5,11 @@ RFC 7591 (registration), RFC 6749 section 4.1 with RFC 7636 (PKCE) and RFC 8707 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import secrets
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from safeconduct.core.encoding import to_base64url
 from safeconduct.core.secrets import Secret
 from safeconduct.rehearsal.browser import Unexpected
 from safeconduct.rehearsal.person import Person
@@ -39,7 +39,7 @@ def obtain_token(person: Person, *, origin: str, resource: str, server: str, lev
         "response_type": "code",
         "client_id": client,
         "redirect_uri": _REDIRECT,
-        "code_challenge": base64.urlsafe_b64encode(hashed).rstrip(b"=").decode(),
+        "code_challenge": to_base64url(hashed),
         "code_challenge_method": "S256",
         "state": state,
         "resource": resource,

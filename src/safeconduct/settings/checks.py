@@ -232,6 +232,12 @@ class Checks:
                     f"{path}.enforcement_points[{index}].secret",
                     "must have 20 to 256 characters of printable ASCII, and no space",
                 )
+            elif "%" in secret or "+" in secret:
+                self.warnings.append(
+                    f"{path}.enforcement_points[{index}].secret: holds '%' or '+', which HTTP "
+                    "Basic carries form-encoded here (RFC 6749 section 2.3.1); programs that send "
+                    "it as it is, such as curl -u, are refused"
+                )
 
     def _document(self, path: str, value: ClientDocument) -> None:
         identity, uris = value.document.get("client_id"), value.document.get("redirect_uris")

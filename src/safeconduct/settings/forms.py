@@ -12,8 +12,11 @@ from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import SplitResult, urlsplit
 
+from safeconduct.core import redirects
 from safeconduct.core.binding import check_template, variables_of
+from safeconduct.core.emails import is_email, normal_email
 from safeconduct.core.http_request import METHODS, check_path
+from safeconduct.core.redirects import Kind
 
 Form = Callable[[str], str]
 
@@ -21,18 +24,11 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
-_EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\[\]\\/]{1,189}")
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _OBJECT = r"[a-z][a-z0-9_/]{0,62}:[^\s#@:][^\s#]{0,511}"
 _RELATION = r"[a-z][a-z0-9_]{0,62}"
 _EXPIRATION = r"(\[expiration:(?P<until>[0-9TZ:.+-]{1,40})\])?"
 _TUPLE = re.compile(rf"{_OBJECT}#{_RELATION}@{_OBJECT}?(#{_RELATION})?{_EXPIRATION}")
 _DATABASES = frozenset({"postgresql", "postgresql+psycopg", "sqlite", "sqlite+aiosqlite"})
-# Schemes that make a browser run, read or mail something instead of handing over a code.
-_DANGEROUS = frozenset(
-    {"about", "blob", "chrome", "data", "file", "filesystem", "ftp", "intent", "jar"}
-    | {"javascript", "mailto", "sms", "tel", "vbscript", "view-source", "ws", "wss"}
-)
 _OWN_HEADERS = frozenset(
     {"accept-encoding", "connection", "content-encoding", "content-length", "content-type"}
     | {"cookie", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding"}
@@ -62,9 +58,9 @@ def name(text: str) -> str:
 
 def email(text: str) -> str:
     """Return an address in one spelling: people type the same one in different cases."""
-    if not _EMAIL.fullmatch(text):
+    if not is_email(text):
         raise ValueError("must be an email address such as alice@example.com")
-    return text.casefold()
+    return normal_email(text)
 
 
 def listen(text: str) -> str:
@@ -213,22 +209,18 @@ def domain(text: str) -> str:
 
 
 def redirect_uri(text: str) -> str:
-    """Where a code may be sent: https, http on loopback, or an app's own scheme (RFC 8252)."""
-    scheme, colon, rest = text.partition(":")
-    scheme = scheme.lower()
-    if not colon or not rest or not _SCHEME.fullmatch(scheme) or re.search(r"[\s*#\\]", text):
-        raise ValueError("must be an absolute URI without spaces, '*', '#' or backslashes")
-    if scheme in _DANGEROUS:
-        raise ValueError("must not use a scheme that runs, reads or sends something by itself")
-    if scheme in {"http", "https"}:
-        parts = _split(text)
-        if scheme == "http" and (parts.hostname or "") not in LOOPBACK_NAMES:
-            raise ValueError("must use https; plain http is for loopback addresses only")
+    """Where a code may be sent, judged as when it is asked for (RFC 8252)."""
+    if redirects.kind_of(text) is Kind.REFUSED:
+        raise ValueError(
+            "must be https://…, http:// on localhost, 127.0.0.1 or [::1], or an app's own scheme "
+            "such as cursor://…, in lower case; no spaces, '*', '#', backslashes or user names, "
+            "and no scheme that runs, reads or sends something by itself"
+        )
     return text
 
 
 def is_private_scheme(text: str) -> bool:
-    return text.partition(":")[0].lower() not in {"http", "https"}
+    return redirects.kind_of(text) is Kind.PRIVATE
 
 
 def relation(text: str) -> str:

@@ -6,12 +6,10 @@ answer, the work and the record are of the same shape.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-
 from safeconduct import people
 from safeconduct.audit import Event, Trail
 from safeconduct.core.clock import Clock
+from safeconduct.core.emails import LONGEST_EMAIL, is_email, normal_email
 from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.core.model import SubjectId, Value
 from safeconduct.core.secrets import Secret
@@ -22,9 +20,7 @@ from safeconduct.signin.browser import BrowserSession, BrowserSessions
 from safeconduct.signin.passwords import Passwords
 from safeconduct.storage import Database
 
-_LONGEST_ADDRESS = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
 _LONGEST_AGENT = 300
-_ADDRESS = re.compile(r"[^\s@<>\"',;:()\[\]\\]+@[^\s@<>\"',;:()\[\]\\]+")
 
 WRONG = "Email or password is wrong."
 
@@ -75,7 +71,7 @@ class Local:
         """
         if not host.policies.sign_in.password:
             raise Refused(Code.FORBIDDEN, "This host does not sign people in by password.")
-        address = people.normal_email(email)[:_LONGEST_ADDRESS]
+        address = normal_email(email)[:LONGEST_EMAIL]
         wait = self._attempts.begin(host.key, address, visitor.ip)
         if wait > 0:
             raise SlowDown(wait)
@@ -98,7 +94,7 @@ class Local:
 
     async def _checked(self, host: Host, address: str, password: str) -> Person | None:
         async with self._database.read() as tx:
-            found = await people.by_email(tx, host.key, address) if plausible(address) else None
+            found = await people.by_email(tx, host.key, address) if is_email(address) else None
         person, stored = found or (None, None)
         verdict = await self._passwords.verify(stored, password)
         if person is None or not person.active or not verdict.matches:
@@ -124,7 +120,7 @@ class Local:
                 host=host.key,
                 subject=subject,
                 # What is no address may be a password in the wrong field; it is not kept.
-                subject_email=email if plausible(email) else None,
+                subject_email=email if is_email(email) else None,
                 method="password",
                 decision="deny" if failed else "allow",
                 reason="credentials.wrong" if failed else None,
@@ -132,13 +128,6 @@ class Local:
                 user_agent=visitor.user_agent[:_LONGEST_AGENT],
             )
         )
-
-
-def plausible(address: str) -> bool:
-    """Say whether a text could be a mail address; only a mail proves that it is one."""
-    if len(address) > _LONGEST_ADDRESS or _ADDRESS.fullmatch(address) is None:
-        return False
-    return all(unicodedata.category(character)[0] != "C" for character in address)
 
 
 def _span(seconds: int) -> str:

@@ -12,6 +12,7 @@ import logging
 from safeconduct import people
 from safeconduct.audit import Event, Trail
 from safeconduct.core.clock import Clock
+from safeconduct.core.emails import normal_email, takes_mail
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import SubjectId
 from safeconduct.core.secrets import Secret
@@ -21,7 +22,7 @@ from safeconduct.signin import links
 from safeconduct.signin.attempts import Attempts
 from safeconduct.signin.browser import BrowserSessions
 from safeconduct.signin.links import Purpose
-from safeconduct.signin.local import SlowDown, Visitor, plausible
+from safeconduct.signin.local import SlowDown, Visitor
 from safeconduct.signin.passwords import LONGEST_BYTES, Passwords
 from safeconduct.storage import Database, Write
 
@@ -213,8 +214,8 @@ class Recovery:
     def _begin(self, host: Host, email: str, visitor: Visitor, *, open_: bool) -> str | None:
         if not open_:
             raise Refused(Code.NOT_FOUND, "This host does not offer that.")
-        address = people.normal_email(email)
-        if not plausible(address):
+        address = normal_email(email)
+        if not takes_mail(address):
             raise Refused(Code.INVALID_PARAMS, "Enter an email address, like name@example.com.")
         # Counted apart from guesses: who forgot a password has just guessed often enough.
         wait = self._attempts.begin(host.key, f"mail {address}", visitor.ip)

@@ -13,6 +13,7 @@ from typing import Any
 
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.errors import Code, GatewayError
+from safeconduct.core.headers import media_of
 from safeconduct.core.model import Value
 from safeconduct.egress import Transport
 from safeconduct.upstreams.sse import EventTooLarge, Splitter, data_of
@@ -140,8 +141,8 @@ class Crawler:
         try:
             if reply.status != 200:
                 raise CrawlFailed(f"it answers {method} with HTTP {reply.status}")
-            kind = (reply.header(b"content-type") or b"").split(b";")[0].strip().lower()
-            if kind == b"text/event-stream":
+            media = media_of((reply.header(b"content-type") or b"").decode("latin-1"))
+            if media.type == "text/event-stream":
                 answer = await _answer_in_stream(reply.__aiter__())
             else:
                 answer = _parsed(await reply.read(_MAX_REPLY_BYTES))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from safeconduct.core.canonical import StrictJSONError, parse
+from safeconduct.core.headers import media_of
 from safeconduct.egress import Reply, UpstreamFailed, UpstreamTimeout
 
 _MOST_BYTES = 2 * 1024 * 1024
@@ -22,7 +23,6 @@ _ERROR_CHARACTERS = 2000
 _BODY_SECONDS = 60.0
 _SHORTEST_SECRET = 16  # what is shorter, a version or a date, may be there by chance
 _JSON = re.compile(r"application/([^/]+\+)?json")
-_UTF_8 = frozenset({"", "utf-8", "utf8", "us-ascii"})
 Result = dict[str, Any]
 
 
@@ -103,15 +103,12 @@ async def _failure(reply: Reply, name: str, secrets: Sequence[bytes]) -> Result:
 def _kind(reply: Reply) -> str:
     """Return `json` or `text`, or "" for what is neither or not in UTF-8."""
     coding = reply.header(b"content-encoding") or b"identity"
-    media, _, rest = (reply.header(b"content-type") or b"").decode("latin-1").partition(";")
-    media = media.strip().lower()
-    parameters = [each.strip().lower() for each in rest.split(";")]
-    named = [each.removeprefix("charset=").strip('"') for each in parameters if "charset=" in each]
-    if coding.lower() != b"identity" or not _UTF_8.issuperset(named):
+    media = media_of((reply.header(b"content-type") or b"").decode("latin-1"))
+    if coding.lower() != b"identity" or not media.utf_8:
         return ""
-    if _JSON.fullmatch(media):
+    if _JSON.fullmatch(media.type):
         return "json"
-    return "text" if media.startswith("text/") and media != "text/event-stream" else ""
+    return "text" if media.type.startswith("text/") and media.type != "text/event-stream" else ""
 
 
 def _text(text: str) -> Result:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from safeconduct.core.headers import media_of
 from safeconduct.core.http_request import METHODS, HttpRequest, check_path, faults, variables
 from safeconduct.core.model import Value
 from safeconduct.upstreams.http_tools import HttpTool, declare
@@ -210,7 +211,7 @@ def _body(operation: Operation, taken: set[str]) -> _Body:
         (
             value
             for kind, value in (content if isinstance(content, dict) else {}).items()
-            if kind.partition(";")[0].strip().lower() == "application/json"
+            if media_of(kind).type == "application/json"
         ),
         None,
     )

@@ -26,7 +26,7 @@ from safeconduct.relations import Ceilings
 from safeconduct.signin import form_token
 from safeconduct.upstreams import Catalogue, Server
 from safeconduct.web import durations
-from safeconduct.web.desk import Desk, Signed, host_of, read_form, visitor_of
+from safeconduct.web.desk import Desk, Signed, host_of, read_form, read_query, visitor_of
 from safeconduct.web.drawing import see_other
 from safeconduct.web.login import LoginPages, login_path
 from safeconduct.web.names import cleaned
@@ -91,7 +91,8 @@ class ConsentPages:
         ]
 
     async def show(self, request: Request) -> Response:
-        ask_id = _ask_id(request.query_params.get("request"))
+        query = read_query(request)
+        ask_id = _ask_id(query.get("request"))
         signed = await self._desk.signed_in(request)
         if signed is None:
             return see_other(login_path(_path(ask_id)))
@@ -99,7 +100,7 @@ class ConsentPages:
         again = await self._resume(request, visit)
         if again is not None:
             return see_other(again)
-        server = await self._server(visit, request.query_params.get("server"))
+        server = await self._server(visit, query.get("server"))
         if server is None:
             return await self._draw_choice(visit)
         if not await self._reach(visit.host.key, server.key):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from safeconduct.core.errors import Code, GatewayError, Refused
+from safeconduct.core.forms import form_pairs
+from safeconduct.core.headers import media_of
 from safeconduct.core.model import Value
 from safeconduct.core.secrets import Secret, mint
 from safeconduct.hosts import Host
@@ -143,7 +144,7 @@ async def read_form(request: Request) -> dict[str, str]:
     Raises:
         Refused: If it is anything else.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
+    if media_of(request.headers.get("content-type", "")).type != _FORM_TYPE:
         raise Refused(Code.UNSUPPORTED_MEDIA, "This address takes forms only.")
     body = bytearray()
     async for chunk in request.stream():
@@ -151,15 +152,26 @@ async def read_form(request: Request) -> dict[str, str]:
         if len(body) > _LONGEST_FORM:
             raise Refused(Code.TOO_LARGE, "The form is too large.")
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=_MOST_FIELDS,
-        )
+        pairs = form_pairs(bytes(body), most=_MOST_FIELDS)
     except ValueError as error:
         raise Refused(Code.INVALID_MESSAGE, "The form cannot be read.") from error
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise Refused(Code.INVALID_MESSAGE, "The form has a field twice.")
     return fields
+
+
+def read_query(request: Request) -> dict[str, str]:
+    """Read an address's query by the rules of forms.
+
+    Raises:
+        Refused: If it cannot be read, or names something twice.
+    """
+    try:
+        pairs = form_pairs(request.scope["query_string"], most=_MOST_FIELDS)
+    except ValueError as error:
+        raise Refused(Code.INVALID_MESSAGE, "The address cannot be read.") from error
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise Refused(Code.INVALID_MESSAGE, "The address names something twice.")
+    return values

@@ -24,6 +24,7 @@ from safeconduct.web.desk import (
     drop_cookie,
     host_of,
     read_form,
+    read_query,
     set_cookie,
     visitor_of,
 )
@@ -51,7 +52,7 @@ class LoginPages:
         ]
 
     async def show(self, request: Request) -> Response:
-        return_to = own_path(request.query_params.get("return_to"))
+        return_to = own_path(read_query(request).get("return_to"))
         if await self._desk.signed_in(request) is not None:
             return see_other(return_to)
         return self._draw(request, return_to)

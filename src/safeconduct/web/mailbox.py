@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.signin import Purpose, Recovery, SlowDown
-from safeconduct.web.desk import Desk, host_of, visitor_of
+from safeconduct.web.desk import Desk, host_of, read_query, visitor_of
 from safeconduct.web.refusals import STATUS, DeadEnd
 
 _SENT = (
@@ -108,7 +108,7 @@ class MailboxPages:
         return self._told(request, "Look in your mail", _SENT)
 
     async def _open(self, request: Request, what: str, purpose: Purpose) -> Response:
-        token = request.query_params.get("token", "")
+        token = read_query(request).get("token", "")
         email = await self._recovery.address_of(host_of(request), purpose, token)
         return self._choose(request, what, token, email)
 

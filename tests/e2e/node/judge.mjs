@@ -1,5 +1,5 @@
 // oauth4webapi, a certified strict client, holds our answers against the RFCs:
-// `judge.mjs ISSUER RESOURCE`.
+// `judge.mjs ISSUER RESOURCE POINT_SECRET`.
 import * as oauth from 'oauth4webapi'
 import { check, finish, step, visit } from './talk.mjs'
 
@@ -31,7 +31,21 @@ check('s256', as.code_challenge_methods_supported.join() === 'S256')
 check('iss-announced', as.authorization_response_iss_parameter_supported === true)
 
 for (const method of METHODS) await judge(method)
+await introspection()
 finish({})
+
+async function introspection() {
+  const point = { client_id: 'judge' }
+  const proof = oauth.ClientSecretBasic(process.argv[4])
+  const said = await step('introspection', async () =>
+    oauth.processIntrospectionResponse(
+      as,
+      point,
+      await oauth.introspectionRequest(as, point, proof, 'sc_at_nobody', options),
+    ),
+  )
+  check('introspection-says-nothing', said.active === false && Object.keys(said).length === 1)
+}
 
 async function judge(method) {
   const named = (name) => `${method}-${name}`

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconduct.oauth import redirects
-from safeconduct.oauth.redirects import Kind, host_of, kind_of, matches, with_answer
+from safeconduct.core import redirects
+from safeconduct.core.redirects import Kind, host_of, kind_of, matches, with_answer
 
 WEB = "https://agent.example/x/cb?a=1"
 

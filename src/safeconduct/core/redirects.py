@@ -25,11 +25,12 @@ _PRIVATE = re.compile(
 # Schemes that a system or a browser answers itself: nothing sent there reaches the client
 # that registered it, and some of them run what they are given.
 _NOT_PRIVATE = re.compile(
-    r"about|admin|app|blob|chrome|chrome-extension|content|data|dict|file|filesystem|"
-    r"ftp|ftps|gopher|http|https|imap|intent|irc|jar|javascript|ldap|ldaps|mailto|"
-    r"market|moz-extension|nfs|res|rtsp|search|search-ms|sftp|shell|smb|sms|ssh|svn|"
-    r"tel|telnet|urn|vbscript|view-source|wais|ws|wss|x-apple\.systempreferences|xmpp"
-    r"|ms-.*"
+    r"about|admin|afp|app|app-prefs|app-settings|applescript|apt|blob|calshow|chrome|"
+    r"chrome-extension|cifs|content|data|dict|facetime.*|feed|file|filesystem|ftp|ftps|gopher|"
+    r"help|http|https|imap|intent|irc|itms.*|jar|javascript|ldap|ldaps|mailto|maps?|market|"
+    r"message|moz-extension|music|nfs|photos-redirect|prefs|res|rtsp|search|search-ms|sftp|"
+    r"shell|shortcuts|smb|sms|ssh|svn|tel|telnet|telprompt|urn|vbscript|view-source|vnc|wais|"
+    r"webcal|workflow|ws|wss|x-apple.*|x-man-page|x-web-search|xmpp|ms-.*"
 )
 
 
