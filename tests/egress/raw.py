@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import ssl
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,10 @@ class Peer:
                 length = int(line.partition(b":")[2])
         return head + await self._reader.readexactly(length)
 
+    async def head(self) -> bytes:
+        """Read a request's head, and leave its body unread."""
+        return await self._reader.readuntil(b"\r\n\r\n")
+
     async def send(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
@@ -38,6 +43,12 @@ class Peer:
     def send_now(self, data: bytes) -> None:
         """Put bytes on the wire without giving the loop a turn."""
         os.write(self._writer.get_extra_info("socket").fileno(), data)
+
+    def poison(self, data: bytes) -> None:
+        """The same, if the connection is still there."""
+        if not self._writer.is_closing():
+            with contextlib.suppress(OSError):
+                self.send_now(data)
 
     def send_eof(self) -> None:
         self._writer.write_eof()

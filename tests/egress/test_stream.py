@@ -12,7 +12,7 @@ import pytest
 from safeconduct.core.errors import Code
 from safeconduct.egress import Limits, Resolve, Transport, UpstreamFailed, UpstreamTimeout
 from safeconduct.egress.pool import Pool
-from safeconduct.egress.wire import Connection
+from safeconduct.egress.wire import _HEAD, Connection
 from tests.egress.certificates import Authority
 from tests.egress.raw import Peer, RawServer, always, answer
 
@@ -538,7 +538,7 @@ async def _under_way(transport: Transport) -> tuple[Pool, Connection]:
             await asyncio.sleep(0)
             for pool in transport._pools.values():
                 for connection in pool._all:
-                    if connection._head is not None:
+                    if connection._state == _HEAD:
                         return pool, connection
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from safeconduct.egress.failures import Limits, UpstreamFailed, UpstreamTimeout
+from safeconduct.egress.reply import Reply
 from safeconduct.egress.wire import Connection
 
 FRAGMENTS = [
@@ -93,9 +94,17 @@ class Keeper:
 @pytest.fixture(scope="module")
 def sock() -> Iterator[socket.socket]:
     ours, theirs = socket.socketpair()
+    ours.setblocking(False)  # as every loop does
     yield ours
     ours.close()
     theirs.close()
+
+
+async def sent(connection: Connection) -> asyncio.Future[Reply]:
+    """Send a request, and give the loop the turn at whose end it is written."""
+    head = connection.send(b"request")
+    await asyncio.sleep(0)
+    return head
 
 
 async def outcome(
@@ -106,7 +115,7 @@ async def outcome(
     wire = Wire(sock)
     connection = Connection(owner=keeper, limits=limits)
     connection.connection_made(wire)
-    head = connection.send(b"request")
+    head = await sent(connection)
     for piece in pieces:
         if wire.aborted:
             break
@@ -177,7 +186,7 @@ async def test_an_answer_that_overtakes_its_request_spends_the_connection(
     keeper = Keeper()
     connection = Connection(owner=keeper, limits=Limits())
     connection.connection_made(Slow(sock))
-    head = connection.send(b"request")
+    head = await sent(connection)
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     assert (await head).status == 200
@@ -192,7 +201,7 @@ async def test_a_status_that_cannot_lead_to_an_answer_is_refused_at_once(
     wire = Wire(sock)
     connection = Connection(owner=keeper, limits=Limits())
     connection.connection_made(wire)
-    head = connection.send(b"request")
+    head = await sent(connection)
     connection.data_received(b"HTTP/1.1 " + status + b" Odd\r\n\r\n")
 
     assert wire.aborted
@@ -259,7 +268,7 @@ async def test_too_many_fields_are_refused_before_they_have_ended(
     keeper, wire = Keeper(), Wire(sock)
     connection = Connection(owner=keeper, limits=Limits())
     connection.connection_made(wire)
-    head = connection.send(b"request")
+    head = await sent(connection)
     connection.data_received(b"HTTP/1.1 200 OK\r\n" + place + b"a:\r\n" * 50_000)
 
     assert wire.aborted
@@ -275,7 +284,7 @@ async def test_a_field_without_an_end_is_refused_as_soon_as_it_is_longer_than_a_
     keeper, wire = Keeper(), Wire(sock)
     connection = Connection(owner=keeper, limits=Limits())
     connection.connection_made(wire)
-    head = connection.send(b"request")
+    head = await sent(connection)
     connection.data_received(b"HTTP/1.1 200 OK\r\nx: ")
     for _ in range(65):
         assert not wire.aborted
@@ -323,7 +332,7 @@ async def test_an_answer_is_read_alike_on_a_connection_that_carried_another(
         for number, data in enumerate(answers):
             if keeper.words != ["free"] * number:
                 return "spent"
-            head = connection.send(b"request")
+            head = await sent(connection)
             for piece in cut(data, sizes):
                 if not wire.aborted and keeper.words == ["free"] * number:
                     connection.data_received(piece)
@@ -372,7 +381,7 @@ async def test_a_head_and_each_piece_of_a_body_give_it_new_time_and_nothing_else
     limits = Limits(head_seconds=100.0, idle_seconds=1000.0)
     connection = Connection(owner=Keeper(), limits=limits)
     connection.connection_made(wire)
-    head = connection.send(b"request")
+    head = await sent(connection)
     begin = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     for piece in [begin + pieces[0], *pieces[1:]]:
         connection._deadline = now + 10.0  # as if much of its time were over
@@ -391,7 +400,7 @@ async def test_a_head_and_each_piece_of_a_body_give_it_new_time_and_nothing_else
 async def test_what_is_at_hand_is_the_whole_body_or_nothing(sock: socket.socket) -> None:
     connection = Connection(owner=Keeper(), limits=Limits())
     connection.connection_made(Wire(sock))
-    head = connection.send(b"request")
+    head = await sent(connection)
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi")
     reply = await head
 
@@ -405,7 +414,7 @@ async def test_what_is_at_hand_is_the_whole_body_or_nothing(sock: socket.socket)
 async def test_what_broke_is_never_at_hand(sock: socket.socket) -> None:
     connection = Connection(owner=Keeper(), limits=Limits())
     connection.connection_made(Wire(sock))
-    head = connection.send(b"request")
+    head = await sent(connection)
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi")
     connection.eof_received()
     reply = await head

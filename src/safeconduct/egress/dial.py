@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from safeconduct.egress.addresses import Reach, literal
 from safeconduct.egress.failures import Limits, UpstreamFailed, UpstreamTimeout
@@ -43,6 +43,16 @@ def verified_context(given: ssl.SSLContext | None) -> ssl.SSLContext:
     if given.verify_mode is not ssl.CERT_REQUIRED or not given.check_hostname:
         raise ValueError("a TLS context for upstream servers verifies certificate and name")
     return given
+
+
+class _Line(asyncio.Protocol):
+    """A connection before it is secured, where nobody has anything to say yet."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.abort()
 
 
 class Dialer:
@@ -87,18 +97,11 @@ class Dialer:
     async def _first(
         self, origin: Origin, addresses: Sequence[str], protocol: asyncio.Protocol
     ) -> None:
-        loop = asyncio.get_running_loop()
         seconds = self._limits.connect_seconds / len(addresses)
         for address in addresses:
             try:
                 async with asyncio.timeout(seconds):
-                    await loop.create_connection(
-                        lambda: protocol,
-                        address,
-                        origin.port,
-                        ssl=self._context() if origin.tls else None,
-                        server_hostname=origin.host if origin.tls else None,
-                    )
+                    await self._open(origin, address, protocol)
             except ssl.SSLError as error:
                 raise UpstreamFailed(
                     "the upstream's certificate or TLS is not acceptable", sent=False
@@ -112,6 +115,24 @@ class Dialer:
                 "the upstream could not be reached in time", sent=False
             ) from failure
         raise UpstreamFailed("the upstream could not be reached", sent=False) from failure
+
+    async def _open(self, origin: Origin, address: str, protocol: asyncio.Protocol) -> None:
+        loop = asyncio.get_running_loop()
+        if not origin.tls:
+            await loop.create_connection(lambda: protocol, address, origin.port)
+            return
+        line, _ = await loop.create_connection(_Line, address, origin.port)
+        try:
+            # Written at once: uvloop would wait for the end of its turn, and whatever arrived
+            # until then would pass for an answer.
+            line.set_write_buffer_limits(high=0)
+            tls = await loop.start_tls(line, protocol, self._context(), server_hostname=origin.host)
+        except BaseException:
+            line.abort()
+            raise
+        if tls is None:
+            raise ConnectionResetError("closed while the connection was secured")
+        protocol.connection_made(tls)
 
     def _context(self) -> ssl.SSLContext:
         # Loading the system's authorities takes milliseconds: once, and only if needed.

@@ -1,7 +1,7 @@
 """The way to upstream MCP servers: HTTP/1.1, pooled, streaming, one request per exchange.
 
 This is the hot path. A warm exchange is one look-up of the parsed URL, one write, one future
-and the parser's callbacks. Nothing is retried, redirected, decompressed or buffered beyond
+and the parser's callbacks. Nothing is sent twice, redirected, decompressed or buffered beyond
 the limits, and nothing is sent to an address that was not judged first.
 """
 
@@ -86,17 +86,22 @@ class Transport:
         if rest:
             target = below(target, rest)
         request = write(target, method, headers, body)
-        connection = pool.take() or await pool.acquire()
-        head = connection.send(request)
-        try:
-            return await head
-        except asyncio.CancelledError:
-            # Once there is a reply, the connection may already carry somebody else's exchange.
-            if head.cancelled():
-                connection.abort()
-            else:
-                await head.result().aclose()
-            raise
+        while True:
+            connection = pool.take() or await pool.acquire()
+            head = connection.send(request)
+            try:
+                return await head
+            except asyncio.CancelledError:
+                # Once there is a reply, it may already carry somebody else's exchange.
+                if head.cancelled():
+                    connection.abort()
+                elif head.exception() is None:
+                    await head.result().aclose()
+                raise
+            except UpstreamFailed as error:
+                # Spent while it was idle, and nothing was written: the next, or a new one.
+                if error.sent or not connection.kept:
+                    raise
 
     async def aclose(self) -> None:
         """Close every connection; exchanges under way fail."""

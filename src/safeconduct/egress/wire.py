@@ -3,12 +3,14 @@
 Callbacks only; no task and no timer of its own. httptools parses; everything it would let
 through and we would not is refused here: interim floods, upgrades, codings we did not ask
 for, framing that two readers could see differently. A connection that has shown anything odd
-is never used again.
+is never used again. Nothing counts as an answer that arrived before its request was written:
+taken for one, it would be somebody else's, and so would every later answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import select
 import ssl
@@ -20,7 +22,7 @@ import httptools
 from safeconduct.egress.failures import Limits, UpstreamFailed, UpstreamTimeout
 from safeconduct.egress.reply import Reply
 
-_IDLE, _HEAD, _BODY, _CLOSED = range(4)
+_IDLE, _UNWRITTEN, _HEAD, _BODY, _CLOSED = range(5)
 _ANSWERED = frozenset({_HEAD, _BODY})
 
 _FRAMING = frozenset({b"transfer-encoding", b"content-encoding", b"keep-alive"})
@@ -48,6 +50,7 @@ class Connection(asyncio.Protocol):
         "_clock",
         "_complete",
         "_deadline",
+        "_fd",
         "_fields",
         "_head",
         "_interim",
@@ -84,6 +87,7 @@ class Connection(asyncio.Protocol):
         self._reply: Reply | None = None
         self._state = _IDLE
         self._deadline = inf
+        self._fd = -1
         self._paused = False
         # Of one exchange; `send` begins some anew, a response's head or its end the others.
         self._fields: list[tuple[bytes, bytes]] = []
@@ -108,6 +112,11 @@ class Connection(asyncio.Protocol):
         """Whether the connection has ended."""
         return self._state == _CLOSED
 
+    @property
+    def kept(self) -> bool:
+        """Whether an exchange ended here, and the connection was kept for another."""
+        return self._keep_seconds > 0
+
     def reusable(self) -> bool:
         """Whether an idle connection may carry another request.
 
@@ -123,12 +132,16 @@ class Connection(asyncio.Protocol):
         )
 
     def send(self, request: bytes) -> asyncio.Future[Reply]:
-        """Write one request; the future gives its reply once the response's head is in."""
+        """Write one request; the future gives its reply once the response's head is in.
+
+        It fails with nothing sent where the connection turns out to be spent before the first
+        byte is written.
+        """
         assert self._transport is not None
         self._fields = []
         self._quiet_bytes = self._interim_count = 0
         self._complete = False
-        self._state = _HEAD
+        self._state = _UNWRITTEN
         self._deadline = self._clock() + self._limits.head_seconds
         head = self._head = self._loop.create_future()
         # At the end of the loop's turn, with everybody else's: several writes in a row wake
@@ -137,14 +150,41 @@ class Connection(asyncio.Protocol):
         return head
 
     def _write(self, request: bytes) -> None:
-        if self._transport is not None and self._state != _CLOSED:
-            self._transport.write(request)
+        if self._state != _UNWRITTEN:
+            return
+        transport = self._transport
+        assert transport is not None
+        # A new TLS connection is left out: what the kernel has may be the handshake's own end.
+        looks = self._fd >= 0 or self.kept
+        if transport.is_closing() or (looks and self._poll.poll(0)):
+            self._end(self._failure("the upstream spoke before it was asked"))
+        elif self._fd >= 0:
+            self._write_now(transport, request)
+        else:
+            self._state = _HEAD
+            transport.write(request)
+
+    def _write_now(self, transport: asyncio.Transport, request: bytes) -> None:
+        """Write to the socket itself, so that nothing can come between looking and writing.
+
+        uvloop's transports would write at the end of the loop's turn.
+        """
+        try:
+            written = os.write(self._fd, request)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            self._end(self._failure("the connection to the upstream broke"))
+            return
+        self._state = _HEAD
+        if written < len(request):
+            transport.write(memoryview(request)[written:])
 
     def abort(self) -> None:
         """Close at once, whatever is going on."""
         if self._state == _CLOSED:
             return
-        self._end(UpstreamFailed("the exchange was given up", sent=True))
+        self._end(self._failure("the exchange was given up"))
 
     def tick(self, now: float) -> None:
         """Give up what has taken too long."""
@@ -170,12 +210,15 @@ class Connection(asyncio.Protocol):
         if self._state == _CLOSED:  # given up while the connection was being made
             self._transport.abort()
             return
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        fd = transport.get_extra_info("socket").fileno()
+        self._poll.register(fd, select.POLLIN)
+        if transport.get_extra_info("ssl_object") is None:
+            self._fd = fd
 
     def data_received(self, data: bytes) -> None:
         before = self._state
         if before not in _ANSWERED:
-            self.abort()
+            self._end(self._failure("the upstream spoke before it was asked"))
             return
         self._quiet_bytes += len(data)
         try:
@@ -197,10 +240,10 @@ class Connection(asyncio.Protocol):
             self._keep = False
             self._finish()
         else:
-            self._end(UpstreamFailed("the upstream closed the connection too early", sent=True))
+            self._end(self._failure("the upstream closed the connection too early"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(UpstreamFailed("the connection to the upstream broke", sent=True))
+        self._end(self._failure("the connection to the upstream broke"))
         self._parser = None  # it holds our methods, so this undoes a reference cycle
 
     # httptools
@@ -258,6 +301,9 @@ class Connection(asyncio.Protocol):
         self._keep = self._parser.should_keep_alive()
 
     # Inside
+
+    def _failure(self, public: str) -> UpstreamFailed:
+        return UpstreamFailed(public, sent=self._state != _UNWRITTEN)
 
     def _measure(self) -> None:
         """Count each field's bytes, and those of all: names, values and what stands between."""
