@@ -18,10 +18,10 @@ _MISSED, _OUR_FAULT = 1, 2
 
 def bench(
     what: Annotated[
-        Literal["calls", "decisions", "revoke"],
+        Literal["calls", "decisions", "revoke", "neighbours"],
         typer.Argument(
             help="`decisions`: what the PDP costs as a host grows; `revoke`: how fast two nodes "
-            "take something away."
+            "take something away; `neighbours`: what one caller's load does to the others."
         ),
     ] = "calls",
     *,
@@ -43,6 +43,10 @@ def bench(
     tuples: Annotated[
         int, typer.Option(min=10, help="For `decisions`: no size with more relations.")
     ] = 1_000_000,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="For `neighbours`: only this disturbance; may be repeated."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 if a budget is missed.")
     ] = False,
@@ -54,6 +58,9 @@ def bench(
         return
     if what == "decisions":
         _decide(decisions, tuples, check=check, as_json=as_json)
+        return
+    if what == "neighbours":
+        _disturb(beside or [], seconds, check=check, as_json=as_json)
         return
     from safeconduct.bench.load import LoadFailed
     from safeconduct.bench.report import as_data, held, show
@@ -76,6 +83,35 @@ def bench(
     else:
         show(Console(highlight=False), found)
     if check and not held(found):
+        raise typer.Exit(_MISSED)
+
+
+def _disturb(kinds: list[str], seconds: float, *, check: bool, as_json: bool) -> None:
+    from safeconduct.bench.disturbances import DISTURBANCES
+    from safeconduct.bench.load import LoadFailed
+    from safeconduct.bench.neighbours import as_data, measure, show
+    from safeconduct.rehearsal import Missing, NotStarted, Unexpected
+
+    for kind in kinds:
+        if kind not in DISTURBANCES:
+            known = ", ".join(DISTURBANCES)
+            typer.echo(f"There is no disturbance {kind!r}; these there are: {known}.", err=True)
+            raise typer.Exit(_MISSED)
+    progress = Console(stderr=True, highlight=False)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="safeconduct-bench-") as directory,
+            progress.status("starting") as status,
+        ):
+            found = asyncio.run(measure(kinds, seconds, Path(directory), tell=status.update))
+    except (NotStarted, Unexpected, Missing, LoadFailed, OSError) as error:
+        typer.echo(f"The benchmark could not run: {error}", err=True)
+        raise typer.Exit(_OUR_FAULT) from None
+    if as_json:
+        typer.echo(json.dumps(as_data(found)))
+    else:
+        show(Console(highlight=False), found)
+    if check and not all(each.held for each in found):
         raise typer.Exit(_MISSED)
 
 

@@ -64,64 +64,71 @@ class Count:
 
 
 class Stub(asyncio.Protocol):
-    """One connection."""
+    """One connection.
+
+    Attributes:
+        url: What the request in hand is for.
+        body: What it brings.
+    """
 
     def __init__(self, count: Count) -> None:
         self._count = count
         self._parser: Any = httptools.HttpRequestParser(self)
-        self._transport: asyncio.Transport | None = None
-        self._url = b""
-        self._body = b""
+        self.transport: asyncio.Transport | None = None
+        self.url = b""
+        self.body = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
-        assert self._transport is not None
+        assert self.transport is not None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self._transport.close()
+            self.transport.close()
 
     def on_message_begin(self) -> None:
-        self._url = self._body = b""
+        self.url = self.body = b""
 
     def on_url(self, url: bytes) -> None:
-        self._url += url
+        self.url += url
 
     def on_body(self, body: bytes) -> None:
-        self._body += body
+        self.body += body
 
     def on_message_complete(self) -> None:
-        assert self._transport is not None
-        self._transport.write(self._answer())
+        assert self.transport is not None
+        self.transport.write(self.answer())
 
-    def _answer(self) -> bytes:
-        if self._url == b"/count":
-            return _http(b"200 OK", b"%d" % self._count.calls)
-        found = _ID.search(self._body)
-        if _CALL.search(self._body) and found:
+    def answer(self) -> bytes:
+        """Return the answer to the request in hand."""
+        if self.url == b"/count":
+            return http_answer(b"200 OK", b"%d" % self._count.calls)
+        found = _ID.search(self.body)
+        if _CALL.search(self.body) and found:
             self._count.calls += 1
-            return _http(b"200 OK", b'{"jsonrpc":"2.0","id":' + found[1] + _TAIL)
-        if not self._body:
-            return _http(b"405 Method Not Allowed", b"")
-        return _rare(self._body)
+            return http_answer(b"200 OK", b'{"jsonrpc":"2.0","id":' + found[1] + _TAIL)
+        if not self.body:
+            return http_answer(b"405 Method Not Allowed", b"")
+        return _rare(self.body)
 
 
 def _rare(body: bytes) -> bytes:
     message = msgspec.json.decode(body)
     if "id" not in message:
-        return _http(b"202 Accepted", b"")
+        return http_answer(b"202 Accepted", b"")
     answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
     result = _RESULTS.get(message.get("method", ""))
     if result is None:
         answer["error"] = {"code": -32601, "message": "Method not found"}
     else:
         answer["result"] = result
-    return _http(b"200 OK", msgspec.json.encode(answer))
+    return http_answer(b"200 OK", msgspec.json.encode(answer))
 
 
-def _http(status: bytes, body: bytes) -> bytes:
+def http_answer(status: bytes, body: bytes) -> bytes:
+    """Return a whole HTTP answer with a JSON body."""
     return b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
         status,
         len(body),
