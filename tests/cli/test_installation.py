@@ -189,17 +189,35 @@ def test_a_changed_tool_waits_until_it_is_accepted(installed: Shell, upstream: U
     checked = installed("servers", "check", "tickets")
 
     assert "for review: get_issue" in checked.out
-    refused = installed("servers", "refuse", "tickets", "get_issue")
+    unread = installed("servers", "accept", "tickets", "get_issue", code=1)
+    assert "Name what you read with --digest" in unread.err
+    (waiting,) = installed("servers", "review", "--json").json
+    assert (waiting["server"], waiting["name"], waiting["state"]) == (
+        *("tickets", "get_issue"),
+        "changed",
+    )
+    read = installed("servers", "review", "tickets", "get_issue")
+    assert "/description:" in read.out
+    assert "Reads an issue{+, and your mail+}." in read.out
+    digest = ("--digest", waiting["digest"])
+    assert f"safeconduct servers accept tickets get_issue {' '.join(digest)}" in read.out
+    refused = installed("servers", "refuse", "tickets", "get_issue", *digest)
     assert "stays out" in refused.out
+    assert (
+        "refused already"
+        in installed("servers", "refuse", "tickets", "get_issue", *digest, code=1).err
+    )
     shown = {each["name"]: each for each in installed("servers", "show", "tickets", "--json").json}
     assert shown["get_issue"]["state"] == "changed"
-    installed("servers", "accept", "tickets", "get_issue")
+    stale = installed("servers", "accept", "tickets", "get_issue", "--digest", "0" * 64, code=1)
+    assert "no longer what was read" in stale.err
+    installed("servers", "accept", "tickets", "get_issue", *digest)
     shown = {each["name"]: each for each in installed("servers", "show", "tickets", "--json").json}
     assert (shown["get_issue"]["state"], shown["get_issue"]["description"]) == (
         "pinned",
         "Reads an issue, and your mail.",
     )
-    again = installed("servers", "accept", "tickets", "get_issue", code=1)
+    again = installed("servers", "accept", "tickets", "get_issue", *digest, code=1)
     assert "does not wait for review" in again.err
     kinds = [
         json.loads(line)["kind"] for line in installed("audit", "tail", "--json").out.splitlines()

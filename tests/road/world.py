@@ -33,7 +33,17 @@ from safeconduct.oauth import Authorizations
 from safeconduct.people import Person
 from safeconduct.policy import OwnRules, keep
 from safeconduct.relations import Ceilings
-from safeconduct.upstreams import Override, Wanted, accept, observe, save, wanted
+from safeconduct.upstreams import (
+    PINNED,
+    TOOL,
+    Override,
+    Wanted,
+    decide,
+    observe,
+    review,
+    save,
+    wanted,
+)
 from tests.road.upstream import MODERN_VERSION, PATIENCE_SECONDS, Upstream, upstream
 
 ACME, OTHER = "https://acme.test", "https://other.test"
@@ -345,7 +355,7 @@ class World:
         assert about is not None
         found = await self.parts.crawler.crawl(about.url)
         async with self.parts.database.write() as tx:
-            return await observe(
+            observed = await observe(
                 tx,
                 HostId("acme"),
                 about,
@@ -353,10 +363,17 @@ class World:
                 spellings=found.spellings,
                 at=self.clock.now(),
             )
+            return observed.quarantined
 
-    async def accept(self, name: str, server: str = "tickets") -> bool:
+    async def accept(self, name: str, server: str = "tickets", *, kind: str = TOOL) -> bool:
+        """Accept what waits, as an operator does who has just read it."""
+        host, key = HostId("acme"), ServerKey(server)
         async with self.parts.database.write() as tx:
-            return await accept(tx, HostId("acme"), ServerKey(server), name)
+            found = await review(tx, host, key, kind, name)
+            if found is None or found.state == PINNED:
+                return False
+            await decide(tx, host, key, kind, name, digest=found.digest, accept=True)
+            return True
 
     async def policies(self, **said: Any) -> None:
         """Change what the host's admin has set."""

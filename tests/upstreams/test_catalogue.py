@@ -15,14 +15,16 @@ from safeconduct.upstreams import (
     MODERN,
     NEW,
     PINNED,
+    TOOL,
     Catalogue,
     Override,
     Server,
     Tool,
     Wanted,
-    accept,
+    decide,
     observe,
     remove,
+    review,
     save,
     server_keys,
     unreachable,
@@ -60,11 +62,16 @@ class Desk:
     ) -> list[str]:
         async with self._database.write() as tx:
             now = self._clock.now()
-            return await observe(tx, host, server, eras=eras, spellings=list(spellings), at=now)
+            found = await observe(tx, host, server, eras=eras, spellings=list(spellings), at=now)
+            return found.quarantined
 
     async def accept(self, name: str, *, host: HostId = ACME) -> bool:
         async with self._database.write() as tx:
-            return await accept(tx, host, TICKETS, name)
+            found = await review(tx, host, TICKETS, TOOL, name)
+            if found is None or found.state == PINNED:
+                return False
+            await decide(tx, host, TICKETS, TOOL, name, digest=found.digest, accept=True)
+            return True
 
     async def fail(self) -> None:
         async with self._database.write() as tx:

@@ -1,4 +1,4 @@
-"""What is pinned of a tool, and the arguments that are mirrored into headers."""
+"""The arguments of a tool that are mirrored into headers."""
 
 from __future__ import annotations
 
@@ -6,55 +6,7 @@ from typing import Any
 
 import pytest
 
-from safeconduct.upstreams.definitions import HeaderParam, header_params, pin
-
-TOOL: dict[str, Any] = {
-    "name": "sql",
-    "title": "SQL",
-    "description": "Run a query.",
-    "inputSchema": {
-        "type": "object",
-        "properties": {"region": {"type": "string", "x-mcp-header": "Region"}},
-        "required": ["region"],
-    },
-    "outputSchema": {"type": "object"},
-    "annotations": {"readOnlyHint": True},
-    "_meta": {"vendor": 1},
-}
-
-
-def _reversed(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _reversed(member) for name, member in reversed(value.items())}
-    return value
-
-
-@pytest.mark.requirement("SEC-50")
-def test_the_order_of_members_does_not_change_the_pin() -> None:
-    assert pin(_reversed(TOOL)) == pin(TOOL)
-
-
-@pytest.mark.requirement("SEC-50")
-@pytest.mark.parametrize("member", list(TOOL))
-def test_changing_or_dropping_any_member_changes_the_pin(member: str) -> None:
-    dropped = {name: value for name, value in TOOL.items() if name != member}
-    pins = {pin(TOOL), pin({**TOOL, member: "other"}), pin(dropped)}
-
-    assert len(pins) == 3
-
-
-@pytest.mark.requirement("SEC-50")
-def test_a_change_deep_in_a_schema_changes_the_pin() -> None:
-    schema = {**TOOL["inputSchema"], "properties": {"region": {"type": "string"}}}
-
-    assert pin({**TOOL, "inputSchema": schema}) != pin(TOOL)
-    assert pin({**TOOL, "inputSchema": {**TOOL["inputSchema"], "required": []}}) != pin(TOOL)
-
-
-def test_a_member_that_is_null_is_as_if_absent() -> None:
-    """Servers spell an absent member either way from one era to the next."""
-    assert pin({"name": "a", "title": None}) == pin({"name": "a"})
-    assert pin({"name": "a", "icons": []}) == pin({"name": "a"})
+from safeconduct.upstreams.definitions import HeaderParam, header_params
 
 
 def _schema(properties: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.repositories import Repositories
+from safeconduct.app.reviewing import Reviews
 from safeconduct.app.rules import Offer, own_failures, read_rules
 from safeconduct.app.running import serve
 from safeconduct.app.serving import Gateway, configured, gateway
@@ -25,6 +26,7 @@ __all__ = [
     "Plan",
     "Provisioner",
     "Repositories",
+    "Reviews",
     "configured",
     "declared",
     "gateway",

@@ -21,6 +21,7 @@ from safeconduct.upstreams import (
     Catalogue,
     Crawler,
     Findings,
+    Observed,
     Server,
     Wanted,
     observe,
@@ -83,9 +84,9 @@ class Importer:
             if isinstance(found, str):
                 await unreachable(tx, host, key, problem=found, at=self._clock.now())
                 return Imported(host=host, server=key, problem=found)
-            quarantined = await self._observed(tx, host, about, found)
+            observed = await self._observed(tx, host, about, found)
         server = await self._catalogue.get(host, key)
-        return None if server is None else _counted(server, tuple(quarantined))
+        return None if server is None else _counted(server, tuple(observed.quarantined))
 
     async def _found(self, about: Wanted) -> Findings | str:
         """Return what a server offers, or one sentence about why it cannot be read."""
@@ -99,8 +100,8 @@ class Importer:
         except TimeoutError:
             return f"it took longer than {self._patience_seconds:.0f} seconds"
 
-    async def _observed(self, tx: Write, host: HostId, about: Wanted, found: Findings) -> list[str]:
-        quarantined = await observe(
+    async def _observed(self, tx: Write, host: HostId, about: Wanted, found: Findings) -> Observed:
+        observed = await observe(
             tx,
             host,
             about,
@@ -108,17 +109,18 @@ class Importer:
             spellings=found.spellings,
             at=self._clock.now(),
         )
-        for name in quarantined:
-            self._trail.append(
-                Event(
-                    kind="tool.changed",
-                    host=host,
-                    server=about.key,
-                    resource_kind="tool",
-                    resource=name,
+        for kind, those in (("changed", observed.waits), ("repinned", observed.extended)):
+            for each in those:
+                self._trail.append(
+                    Event(
+                        kind=f"{each.kind}.{kind}",
+                        host=host,
+                        server=about.key,
+                        resource_kind=each.kind,
+                        resource=each.name or None,
+                    )
                 )
-            )
-        return quarantined
+        return observed
 
 
 def _counted(server: Server, quarantined: tuple[str, ...]) -> Imported:

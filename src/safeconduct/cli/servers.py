@@ -4,14 +4,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from safeconduct.cli.options import DEFAULT_FILE, AsJson, Config, HostKey
 
 _Key = Annotated[str, typer.Argument(help="Key of the server.", metavar="SERVER")]
-_Tool = Annotated[str, typer.Argument(help="Name of the tool.", metavar="TOOL")]
+_Name = Annotated[str, typer.Argument(help="Name of the tool, or of what the kind says.")]
+_Digest = Annotated[
+    str | None, typer.Option("--digest", help="Of what you read; `servers review` shows it.")
+]
+_Kind = Annotated[
+    Literal["tool", "prompt", "template", "instructions"],
+    typer.Option("--kind", help="What it is. A template is named by its URI."),
+]
 
 
 def commands() -> typer.Typer:
@@ -20,6 +27,7 @@ def commands() -> typer.Typer:
     group.command("list")(list_servers)
     group.command("show")(show)
     group.command("check")(check)
+    group.command("review")(review)
     group.command("accept")(accept)
     group.command("refuse")(refuse)
     return group
@@ -59,31 +67,57 @@ def check(
     raise typer.Exit(servers.check(Asked(config=config, as_json=as_json, host=host), server))
 
 
-def accept(
-    server: _Key,
-    tool: _Tool,
+def review(
+    server: Annotated[str | None, typer.Argument(help="One server; without it, all.")] = None,
+    name: Annotated[str | None, typer.Argument(help="What to compare; all without it.")] = None,
     *,
+    kind: _Kind = "tool",
     config: Config = DEFAULT_FILE,
     host: HostKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accept a new or changed tool as it was last seen; people may use it from then on."""
-    from safeconduct.cli.work import servers
+    """Show what waits for review; with a name, what it was and what it is, word by word."""
+    from safeconduct.cli.work import reviewing
     from safeconduct.cli.work.asking import Asked
 
-    servers.accept_tool(Asked(config=config, as_json=as_json, host=host), server, tool)
+    asked = Asked(config=config, as_json=as_json, host=host)
+    if server is None or (name is None and kind != "instructions"):
+        reviewing.list_waiting(asked, server)
+    else:
+        reviewing.show(asked, server, kind, name or "")
+
+
+def accept(
+    server: _Key,
+    name: _Name = "",
+    *,
+    digest: _Digest = None,
+    kind: _Kind = "tool",
+    config: Config = DEFAULT_FILE,
+    host: HostKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Accept something new or changed, as `servers review` showed it."""
+    from safeconduct.cli.work import reviewing
+    from safeconduct.cli.work.asking import Asked
+
+    asked = Asked(config=config, as_json=as_json, host=host)
+    reviewing.judge(asked, server, kind, name, digest=digest, accept=True)
 
 
 def refuse(
     server: _Key,
-    tool: _Tool,
+    name: _Name = "",
     *,
+    digest: _Digest = None,
+    kind: _Kind = "tool",
     config: Config = DEFAULT_FILE,
     host: HostKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write down that a new or changed tool was looked at and stays out."""
-    from safeconduct.cli.work import servers
+    """Write down that something new or changed was looked at and stays out."""
+    from safeconduct.cli.work import reviewing
     from safeconduct.cli.work.asking import Asked
 
-    servers.refuse_tool(Asked(config=config, as_json=as_json, host=host), server, tool)
+    asked = Asked(config=config, as_json=as_json, host=host)
+    reviewing.judge(asked, server, kind, name, digest=digest, accept=False)

@@ -1,16 +1,10 @@
 """The MCP servers behind a host: what they offer, and how to speak to them."""
 
 from safeconduct.upstreams.catalogue import (
-    CHANGED,
-    NEW,
-    PINNED,
     Catalogue,
-    Override,
+    Offer,
     Server,
     Tool,
-    Wanted,
-    accept,
-    observe,
     remove,
     save,
     server_keys,
@@ -20,20 +14,53 @@ from safeconduct.upstreams.catalogue import (
 from safeconduct.upstreams.classify import Classification, classify
 from safeconduct.upstreams.crawl import LEGACY, MODERN, Crawler, CrawlFailed, Findings
 from safeconduct.upstreams.credentials import Credentials
-from safeconduct.upstreams.definitions import PINNED_MEMBERS, HeaderParam, pin
+from safeconduct.upstreams.definitions import PINNED_MEMBERS, HeaderParam
+from safeconduct.upstreams.descriptions import Override, Wanted
+from safeconduct.upstreams.differences import (
+    Difference,
+    differences,
+    flags_of,
+    witnessed_differences,
+)
 from safeconduct.upstreams.forward import Forwarder
 from safeconduct.upstreams.http_calls import Called, HttpCalls
 from safeconduct.upstreams.http_tools import HttpApi, HttpTool, declare
+from safeconduct.upstreams.observing import Observed, Waiting, observe
 from safeconduct.upstreams.openapi import BadOperation, Operation, operations
+from safeconduct.upstreams.pins import is_pinned, pin
+from safeconduct.upstreams.reviews import (
+    Moved,
+    NothingToDecide,
+    Review,
+    decide,
+    review,
+    reviews,
+)
+from safeconduct.upstreams.sightings import Sighting, is_news, sight
 from safeconduct.upstreams.sse import EventTooLarge, Splitter, data_of, with_data
+from safeconduct.upstreams.tables import (
+    CHANGED,
+    INSTRUCTIONS,
+    KINDS,
+    NEW,
+    PINNED,
+    PROMPT,
+    TEMPLATE,
+    TOOL,
+)
 
 __all__ = [
     "CHANGED",
+    "INSTRUCTIONS",
+    "KINDS",
     "LEGACY",
     "MODERN",
     "NEW",
     "PINNED",
     "PINNED_MEMBERS",
+    "PROMPT",
+    "TEMPLATE",
+    "TOOL",
     "BadOperation",
     "Called",
     "Catalogue",
@@ -41,6 +68,7 @@ __all__ = [
     "CrawlFailed",
     "Crawler",
     "Credentials",
+    "Difference",
     "EventTooLarge",
     "Findings",
     "Forwarder",
@@ -48,23 +76,38 @@ __all__ = [
     "HttpApi",
     "HttpCalls",
     "HttpTool",
+    "Moved",
+    "NothingToDecide",
+    "Observed",
+    "Offer",
     "Operation",
     "Override",
+    "Review",
     "Server",
+    "Sighting",
     "Splitter",
     "Tool",
+    "Waiting",
     "Wanted",
-    "accept",
     "classify",
     "data_of",
+    "decide",
     "declare",
+    "differences",
+    "flags_of",
+    "is_news",
+    "is_pinned",
     "observe",
     "operations",
     "pin",
     "remove",
+    "review",
+    "reviews",
     "save",
     "server_keys",
+    "sight",
     "unreachable",
     "wanted",
     "with_data",
+    "witnessed_differences",
 ]

@@ -1,4 +1,4 @@
-"""Servers of a host and their tools: imported, classified, pinned, enabled.
+"""Servers of a host and what they offer: imported, classified, pinned, enabled.
 
 Only what was imported can be called. A definition that differs from its pin waits in
 quarantine (`changed`, or `new` when it appeared later) until an operator accepts it.
@@ -10,81 +10,51 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    JSON,
-    Boolean,
-    Column,
-    Integer,
-    Select,
-    String,
-    Table,
-    Text,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.engine import Row
 
 from safeconduct.core.binding import Binding, UriBinding
 from safeconduct.core.model import HostId, Level, ServerKey, Value
-from safeconduct.storage import (
-    Change,
-    Database,
-    Feed,
-    Read,
-    UtcTime,
-    View,
-    Write,
-    host_column,
-    metadata,
+from safeconduct.storage import Change, Database, Feed, Read, View, Write
+from safeconduct.upstreams.definitions import HeaderParam, header_params
+from safeconduct.upstreams.descriptions import (
+    Override,
+    Wanted,
+    judgement_of,
+    overrides_of,
+    row_of,
+    wanted_of_row,
 )
-from safeconduct.upstreams.classify import classify
-from safeconduct.upstreams.definitions import HeaderParam, header_params, pin
-from safeconduct.upstreams.http_tools import HttpApi, HttpTool, kept
-
-PINNED, CHANGED, NEW = "pinned", "changed", "new"
-_LONGEST_NAME = 256
-
-_servers = Table(
-    "servers",
-    metadata,
-    host_column(),
-    Column("key", String(63), primary_key=True),
-    Column("name", String(200), nullable=False),
-    Column("url", String(2048), nullable=False),
-    Column("description", Text, nullable=False),
-    Column("eras", JSON, nullable=False),
-    Column("wanted", JSON),
-    Column("overrides", JSON, nullable=False),
-    Column("resources", JSON, nullable=False),
-    Column("http", JSON),
-    Column("checked_at", UtcTime),
-    Column("problem", Text),
-)
-_tools = Table(
-    "tools",
-    metadata,
-    host_column(),
-    Column("server", String(63), primary_key=True),
-    Column("name", String(_LONGEST_NAME), primary_key=True),
-    Column("definition", JSON, nullable=False),
-    Column("pins", JSON, nullable=False),
-    Column("seen", JSON),
-    Column("seen_pins", JSON),
-    Column("state", String(16), nullable=False),
-    Column("level", Integer, nullable=False),
-    Column("because", String(200), nullable=False),
-    Column("enabled", Boolean, nullable=False),
+from safeconduct.upstreams.http_tools import HttpTool, kept
+from safeconduct.upstreams.tables import (
+    INSTRUCTIONS,
+    NEW,
+    PINNED,
+    PROMPT,
+    TEMPLATE,
+    TOOL,
+    Place,
+    offers,
+    servers,
+    tools,
 )
 
 
-class Override(Value, frozen=True):
-    """What an admin says about a tool, whatever its name says."""
+class Offer(Value, frozen=True):
+    """Something of a server that is pinned and is no tool: a prompt, a template, instructions.
 
-    level: Level | None = None
-    enabled: bool = True
-    bindings: tuple[Binding, ...] = ()
+    Attributes:
+        state: `pinned`, or `changed` or `new` while it waits for review.
+        pins: Hashes of what was reviewed, one for each spelling its server uses.
+        waiting: Those of what waits.
+        witnessed: Whether the road saw what waits, so that only an operator ends the wait.
+    """
+
+    name: str
+    state: str
+    pins: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
+    witnessed: bool = False
 
 
 class Tool(Value, frozen=True):
@@ -97,6 +67,8 @@ class Tool(Value, frozen=True):
         header_params: Arguments that must agree with `Mcp-Param-*` headers.
         bindings: What its arguments name, and the permission needed on it.
         http: For a tool of a plain HTTP API, what it is there.
+        waiting: Hashes of what waits for review.
+        witnessed: Whether the road saw what waits, so that only an operator ends the wait.
     """
 
     name: str
@@ -110,6 +82,8 @@ class Tool(Value, frozen=True):
     header_params: tuple[HeaderParam, ...] = ()
     bindings: tuple[Binding, ...] = ()
     http: HttpTool | None = None
+    waiting: tuple[str, ...] = ()
+    witnessed: bool = False
 
     @property
     def offered(self) -> bool:
@@ -123,6 +97,11 @@ class Server(Value, frozen=True):
         resources: What the URIs of its resources name.
         api: For a plain HTTP API the sealed values of the headers it wants; None for a server
             that speaks MCP itself.
+        imports: Names of the tools an admin wants of it, or None for all.
+        kinds: What was read of it at least once: from then on, new things of the kind wait.
+        prompts: Its prompts by name.
+        templates: Its resource templates, by the URI with its variables.
+        instructions: What it tells models of itself, once it was seen to say something.
     """
 
     host: HostId
@@ -135,26 +114,23 @@ class Server(Value, frozen=True):
     resources: tuple[UriBinding, ...] = ()
     api: dict[str, str] | None = None
     problem: str | None = None
+    imports: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] = ()
+    prompts: dict[str, Offer] = {}
+    templates: dict[str, Offer] = {}
+    instructions: Offer | None = None
 
-
-class Wanted(Value, frozen=True):
-    """A server as an admin describes it, before anybody has talked to it.
-
-    Attributes:
-        tools: Names to import, or None for all.
-        overrides: Levels, switches and bindings by tool name.
-        resources: What the URIs of its resources name.
-        http: What a plain HTTP API at the URL offers; None for an MCP server.
-    """
-
-    key: ServerKey
-    name: str
-    url: str
-    description: str = ""
-    tools: tuple[str, ...] | None = None
-    overrides: dict[str, Override] = {}
-    resources: tuple[UriBinding, ...] = ()
-    http: HttpApi | None = None
+    def offer(self, kind: str, name: str) -> Tool | Offer | None:
+        """Return what is known of something that is pinned."""
+        match kind:
+            case "tool":
+                return self.tools.get(name)
+            case "prompt":
+                return self.prompts.get(name)
+            case "template":
+                return self.templates.get(name)
+            case _:
+                return self.instructions
 
 
 class Catalogue:
@@ -181,37 +157,14 @@ class Catalogue:
 
 
 async def server_keys(tx: Read, host: HostId) -> list[ServerKey]:
-    statement = select(_servers.c.key).where(_servers.c.host == host).order_by(_servers.c.key)
+    statement = select(servers.c.key).where(servers.c.host == host).order_by(servers.c.key)
     return [ServerKey(row.key) for row in await tx.all(statement)]
 
 
 async def wanted(tx: Read, host: HostId, key: ServerKey) -> Wanted | None:
     """Return what an admin wrote about a server."""
-    row = await _row(tx, host, key)
-    return None if row is None else _wanted(row)
-
-
-async def _row(tx: Read, host: HostId, key: ServerKey) -> Row[Any] | None:
-    return await tx.one_or_none(
-        select(_servers).where(_servers.c.host == host, _servers.c.key == key)
-    )
-
-
-def _wanted(row: Row[Any]) -> Wanted:
-    return Wanted(
-        key=ServerKey(row.key),
-        name=row.name,
-        url=row.url,
-        description=row.description,
-        tools=None if row.wanted is None else tuple(row.wanted),
-        overrides=_overrides(row),
-        resources=msgspec.convert(row.resources, tuple[UriBinding, ...]),
-        http=msgspec.convert(row.http, HttpApi | None),
-    )
-
-
-def _overrides(row: Row[Any]) -> dict[str, Override]:
-    return msgspec.convert(row.overrides, dict[str, Override])
+    row = await row_of(tx, host, key)
+    return None if row is None else wanted_of_row(row)
 
 
 async def save(tx: Write, host: HostId, server: Wanted) -> None:
@@ -225,198 +178,51 @@ async def save(tx: Write, host: HostId, server: Wanted) -> None:
         "resources": msgspec.to_builtins(server.resources),
         "http": msgspec.to_builtins(server.http),
     }
-    mine = (_servers.c.host == host, _servers.c.key == server.key)
-    if not await tx.execute(update(_servers).where(*mine).values(**row)):
-        await tx.execute(insert(_servers).values(host=host, key=server.key, eras=[], **row))
-    for stored in await tx.all(_tools_of(host, server.key)):
-        await tx.execute(
-            update(_tools)
-            .where(*_is_tool(host, server.key, stored.name))
-            .values(**_judged(server, stored.name, stored.definition))
-        )
+    mine = (servers.c.host == host, servers.c.key == server.key)
+    if not await tx.execute(update(servers).where(*mine).values(**row)):
+        await tx.execute(insert(servers).values(host=host, key=server.key, eras=[], **row))
+    place = Place(host, server.key, TOOL)
+    for stored in await tx.all(place.rows()):
+        judged = judgement_of(server, stored.name, stored.definition)
+        await tx.execute(update(tools).where(*place.where(stored.name)).values(judged))
     tx.changed("server", host, server.key)
 
 
 async def remove(tx: Write, host: HostId, key: ServerKey) -> None:
-    """Forget a server and its tools."""
-    await tx.execute(delete(_tools).where(_tools.c.host == host, _tools.c.server == key))
-    await tx.execute(delete(_servers).where(_servers.c.host == host, _servers.c.key == key))
+    """Forget a server and what it offers."""
+    await tx.execute(delete(tools).where(tools.c.host == host, tools.c.server == key))
+    await tx.execute(delete(offers).where(offers.c.host == host, offers.c.server == key))
+    await tx.execute(delete(servers).where(servers.c.host == host, servers.c.key == key))
     tx.changed("server", host, key)
 
 
 async def unreachable(
     tx: Write, host: HostId, key: ServerKey, *, problem: str, at: datetime
-) -> None:
-    """Note why a server could not be read; what was imported before stays."""
-    await tx.execute(
-        update(_servers)
-        .where(_servers.c.host == host, _servers.c.key == key)
-        .values(problem=problem, checked_at=at)
-    )
-    tx.changed("server", host, key)
-
-
-async def observe(
-    tx: Write,
-    host: HostId,
-    server: Wanted,
-    *,
-    eras: tuple[str, ...],
-    spellings: list[list[dict[str, Any]]],
-    at: datetime,
-) -> list[str]:
-    """Compare what a server offers now with what was reviewed.
-
-    Reading a server takes a while. What an admin has said meanwhile counts; findings of an
-    address that is no longer the server's are dropped.
-
-    Args:
-        server: As it was when the server was asked.
-        eras: The eras it spoke.
-        spellings: Its complete tool list, once for each era.
+) -> bool:
+    """Note why a server could not be read; what was imported before stays.
 
     Returns:
-        Names that are now in quarantine and were not before.
+        Whether that is news.
     """
-    about = await _row(tx, host, server.key)
-    if about is None or about.url != server.url:
-        return []
-    server = _wanted(about)
-    first_time = not about.eras  # it may have been unreachable before, which is no review
-    stored = {row.name: row for row in await tx.all(_tools_of(host, server.key))}
-    quarantined = []
-    for name, definitions in _by_name(spellings).items():
-        if server.tools is not None and name not in server.tools:
-            continue
-        pins = sorted({pin(definition) for definition in definitions})
-        row = stored.get(name)
-        if row is None:
-            # An admin who named the tool has asked for it, whenever it appears.
-            state = PINNED if first_time or server.tools is not None else NEW
-            values = {"definition": definitions[0], "pins": pins, "state": state}
-            await _add(tx, host, server, name, values)
-            quarantined += [name] if state == NEW else []
-        elif changes := _difference(row, definitions[0], pins):
-            await tx.execute(
-                update(_tools).where(*_is_tool(host, server.key, name)).values(changes)
-            )
-            quarantined += [name] if row.state == PINNED else []
-    await tx.execute(
-        update(_servers)
-        .where(_servers.c.host == host, _servers.c.key == server.key)
-        .values(eras=list(eras), checked_at=at, problem=None)
-    )
-    tx.changed("server", host, server.key)
-    return quarantined
-
-
-async def accept(tx: Write, host: HostId, key: ServerKey, name: str) -> bool:
-    """Accept a quarantined definition as it was last seen; returns False if none waits."""
-    row = await tx.one_or_none(select(_tools).where(*_is_tool(host, key, name)))
-    if row is None or row.state == PINNED:
-        return False
-    about = await wanted(tx, host, key)
-    if about is None:
-        return False
-    definition = row.seen or row.definition
-    await tx.execute(
-        update(_tools)
-        .where(*_is_tool(host, key, name))
-        .values(
-            definition=definition,
-            pins=row.seen_pins or row.pins,
-            seen=None,
-            seen_pins=None,
-            state=PINNED,
-            **_judged(about, name, definition),
-        )
-    )
-    tx.changed("server", host, key)
-    return True
-
-
-async def _add(tx: Write, host: HostId, server: Wanted, name: str, values: dict[str, Any]) -> None:
-    judged = _judged(server, name, values["definition"])
-    await tx.execute(
-        insert(_tools).values(host=host, server=server.key, name=name, **values, **judged)
-    )
-
-
-def _difference(row: Row[Any], definition: dict[str, Any], pins: list[str]) -> dict[str, Any]:
-    """Return what to store: quarantine for a change, release when it is as it was reviewed."""
-    if set(pins) <= set(row.pins):
-        if row.seen is None:
-            return {}
-        state = PINNED if row.state == CHANGED else row.state
-        return {"state": state, "seen": None, "seen_pins": None}
-    if row.seen_pins == pins:
-        return {}
-    state = CHANGED if row.state == PINNED else row.state
-    return {"state": state, "seen": definition, "seen_pins": pins}
-
-
-def _judged(server: Wanted, name: str, definition: dict[str, Any]) -> dict[str, Any]:
-    said = server.overrides.get(name, Override())
-    if said.level is not None:
-        level, because = said.level, "an admin set it"
-    else:
-        annotations = definition.get("annotations")
-        guess = classify(name, annotations if isinstance(annotations, dict) else None)
-        level, because = guess.level, guess.because
-    imported = server.tools is None or name in server.tools
-    # An API does not say itself that a tool has gone.
-    there = server.http is None or name in server.http.tools
-    return {
-        "level": int(level),
-        "because": because,
-        "enabled": said.enabled and imported and there and _well_formed(definition),
-    }
-
-
-def _well_formed(definition: dict[str, Any]) -> bool:
-    try:
-        header_params(definition)
-    except ValueError:
-        return False
-    return True
-
-
-def _by_name(spellings: list[list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for tools in spellings:
-        for definition in tools:
-            name = definition.get("name")
-            if isinstance(name, str) and _usable(name):
-                found.setdefault(name, []).append(definition)
-    return found
-
-
-def _usable(name: str) -> bool:
-    """Say whether a name can be stored, shown and put into a header line."""
-    return 0 < len(name) <= _LONGEST_NAME and name.isprintable()
-
-
-def _tools_of(host: HostId, key: ServerKey) -> Select[Any]:
-    return (
-        select(_tools).where(_tools.c.host == host, _tools.c.server == key).order_by(_tools.c.name)
-    )
-
-
-def _is_tool(host: HostId, key: ServerKey, name: str) -> tuple[Any, ...]:
-    return _tools.c.host == host, _tools.c.server == key, _tools.c.name == name
+    mine = (servers.c.host == host, servers.c.key == key)
+    row = await row_of(tx, host, key)
+    await tx.execute(update(servers).where(*mine).values(problem=problem, checked_at=at))
+    is_news = row is not None and row.problem != problem
+    if is_news:
+        tx.changed("server", host, key)
+    return is_news
 
 
 async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
     host, server = HostId(key[0]), ServerKey(key[1])
-    row = await _row(tx, host, server)
+    row = await row_of(tx, host, server)
     if row is None:
         return None
-    overrides = _overrides(row)
+    overrides = overrides_of(row)
     api = None if row.http is None else row.http["credentials"]
-    tools = [
-        _tool(found, overrides, is_http=api is not None)
-        for found in await tx.all(_tools_of(host, server))
-    ]
+    found = await tx.all(Place(host, server, TOOL).rows())
+    known = [_tool(each, overrides, is_http=api is not None) for each in found]
+    others = await _offers(tx, host, server)
     return Server(
         host=host,
         key=server,
@@ -424,11 +230,36 @@ async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
         url=row.url,
         description=row.description,
         eras=tuple(row.eras),
-        tools={tool.name: tool for tool in tools},
+        tools={tool.name: tool for tool in known},
         resources=msgspec.convert(row.resources, tuple[UriBinding, ...]),
         api=api,
         problem=row.problem,
+        imports=None if row.wanted is None else tuple(row.wanted),
+        kinds=tuple(row.kinds or ()),
+        prompts=others.get(PROMPT, {}),
+        templates=others.get(TEMPLATE, {}),
+        instructions=others.get(INSTRUCTIONS, {}).get(""),
     )
+
+
+async def _offers(tx: Read, host: HostId, server: ServerKey) -> dict[str, dict[str, Offer]]:
+    found: dict[str, dict[str, Offer]] = {}
+    statement = select(offers).where(offers.c.host == host, offers.c.server == server)
+    for row in await tx.all(statement):
+        found.setdefault(row.kind, {})[row.name] = Offer(
+            name=row.name,
+            state=row.state,
+            pins=tuple(row.pins),
+            waiting=_waiting(row),
+            witnessed=row.witnessed is not None,
+        )
+    return found
+
+
+def _waiting(row: Row[Any]) -> tuple[str, ...]:
+    if row.seen_pins is not None:
+        return tuple(row.seen_pins)
+    return tuple(row.pins) if row.state == NEW else ()
 
 
 def _tool(row: Row[Any], overrides: dict[str, Override], *, is_http: bool) -> Tool:
@@ -445,6 +276,8 @@ def _tool(row: Row[Any], overrides: dict[str, Override], *, is_http: bool) -> To
         header_params=header_params(definition) if row.enabled else (),
         bindings=() if said is None else said.bindings,
         http=kept(definition) if is_http else None,
+        waiting=_waiting(row),
+        witnessed=row.witnessed is not None,
     )
 
 

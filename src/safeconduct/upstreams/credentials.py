@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from safeconduct.core.model import HostId, ServerKey
 from safeconduct.core.secrets import Sealer, SealError, Secret
 from safeconduct.egress import UpstreamFailed
-from safeconduct.upstreams.catalogue import Server, Wanted
+from safeconduct.upstreams.catalogue import Server
+from safeconduct.upstreams.descriptions import Wanted
 
 
 class Sealed(NamedTuple):

@@ -1,19 +1,18 @@
-"""A tool's definition as its server states it: what we pin, and what we read out of it.
-
-The pin is a hash over the canonical JSON of everything a model or a validator would read
-(never over bytes: servers spell the same tool differently from one revision to the next).
-"""
+"""A tool's definition as its server states it: what we read out of it. `pins` recognises it."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from safeconduct.core.canonical import fingerprint
 from safeconduct.core.model import Value
 
+# Members of MCP's own. All members are pinned; none may be one of these but for its capitals.
 PINNED_MEMBERS = frozenset(
-    {"name", "title", "description", "inputSchema", "outputSchema", "annotations", "_meta"}
+    {
+        *("name", "title", "description", "inputSchema", "outputSchema", "annotations"),
+        *("_meta", "icons", "execution"),
+    }
 )
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 9110 section 5.6.2, token
 _HEADER_TYPES = frozenset({"string", "integer", "boolean"})
@@ -26,13 +25,6 @@ class HeaderParam(Value, frozen=True):
     name: str
     path: tuple[str, ...]
     type: str
-
-
-def pin(definition: dict[str, Any]) -> str:
-    """Return the hash by which a definition is recognised."""
-    return fingerprint(
-        {name: definition[name] for name in PINNED_MEMBERS if definition.get(name) is not None}
-    )
 
 
 def header_params(definition: dict[str, Any]) -> tuple[HeaderParam, ...]:

@@ -83,8 +83,13 @@ def kept(definition: dict[str, Any]) -> HttpTool | None:
     """Return the tool that the catalogue keeps under a definition, None if it is no HTTP one."""
     if _REQUEST not in definition:
         return None
-    shown = {member: value for member, value in definition.items() if member != _REQUEST}
+    shown = public_definition(definition)
     return HttpTool(definition=shown, request=msgspec.convert(definition[_REQUEST], HttpRequest))
+
+
+def public_definition(definition: dict[str, Any]) -> dict[str, Any]:
+    """Return what clients get to see of what the catalogue keeps of an HTTP tool."""
+    return {member: value for member, value in definition.items() if member != _REQUEST}
 
 
 class Written(NamedTuple):

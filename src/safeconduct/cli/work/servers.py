@@ -1,4 +1,4 @@
-"""Shows servers, reads them again, and lets tools out of quarantine."""
+"""Shows servers, and reads them again. What waits for review is in `reviewing`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
 from safeconduct.core.model import ServerKey
-from safeconduct.upstreams import PINNED, Server, Tool, accept
-
-_ACCEPTED, _REFUSED = "tool.accepted", "tool.refused"
+from safeconduct.upstreams import PINNED, Server
 
 
 def list_servers(asked: Asked) -> None:
@@ -45,29 +43,6 @@ def check(asked: Asked, server: str | None) -> int:
     for imported in found if not asked.as_json else ():
         asked.out.line(str(imported))
     return OURS if any(imported.problem is not None for imported in found) else 0
-
-
-def accept_tool(asked: Asked, server: str, tool: str) -> None:
-    """Let a tool out of quarantine."""
-    run(lambda: _judge(asked, server, tool, kind=_ACCEPTED))
-    asked.out.sentence(
-        f"{tool} of {server} is accepted as it was last seen.",
-        server=server,
-        tool=tool,
-        accepted=True,
-    )
-
-
-def refuse_tool(asked: Asked, server: str, tool: str) -> None:
-    """Keep a tool in quarantine, on record."""
-    run(lambda: _judge(asked, server, tool, kind=_REFUSED))
-    asked.out.sentence(
-        f"{tool} of {server} stays out: nobody can call it until its definition is again as it "
-        "was reviewed, or somebody accepts it.",
-        server=server,
-        tool=tool,
-        accepted=False,
-    )
 
 
 async def _listed(asked: Asked) -> list[dict[str, Any]]:
@@ -109,41 +84,11 @@ async def _checked(asked: Asked, key: str | None, told: Any) -> list[Imported]:
         return found
 
 
-async def _judge(asked: Asked, key: str, name: str, *, kind: str) -> None:
-    async with at_desk(asked) as desk:
-        parts, host = desk.parts, desk.host.key
-        tool = _waiting(await _found(desk, key), name)
-        parts.trail.append(
-            Event(
-                kind=kind,
-                host=host,
-                server=ServerKey(key),
-                resource_kind="tool",
-                resource=tool.name,
-                detail={"by": desk.by},
-            )
-        )
-        if kind == _ACCEPTED:
-            async with parts.database.write() as tx:
-                await accept(tx, host, ServerKey(key), tool.name)
-
-
 async def _found(desk: Desk, key: str) -> Server:
     server = await desk.parts.catalogue.get(desk.host.key, ServerKey(key))
     if server is None:
         raise Failed(f"Host {desk.host.key} has no server {key}. See: safeconduct servers list")
     return server
-
-
-def _waiting(server: Server, name: str) -> Tool:
-    tool = server.tools.get(name)
-    if tool is None:
-        raise Failed(
-            f"Server {server.key} has no tool {name}. See: safeconduct servers show {server.key}"
-        )
-    if tool.state == PINNED:
-        raise Failed(f"{name} of {server.key} does not wait for review; nothing was changed.")
-    return tool
 
 
 def _row(server: Server) -> dict[str, Any]:

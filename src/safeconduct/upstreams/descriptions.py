@@ -1,0 +1,98 @@
+"""A server as an admin describes it, and what that makes of the tools it turns out to have.
+
+Nobody has talked to it yet: this is what the configuration says, kept beside what was read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.engine import Row
+
+from safeconduct.core.binding import Binding, UriBinding
+from safeconduct.core.model import HostId, Level, ServerKey, Value
+from safeconduct.storage import Read
+from safeconduct.upstreams.classify import classify
+from safeconduct.upstreams.definitions import header_params
+from safeconduct.upstreams.http_tools import HttpApi
+from safeconduct.upstreams.tables import servers
+
+
+class Override(Value, frozen=True):
+    """What an admin says about a tool, whatever its name says."""
+
+    level: Level | None = None
+    enabled: bool = True
+    bindings: tuple[Binding, ...] = ()
+
+
+class Wanted(Value, frozen=True):
+    """A server as an admin describes it, before anybody has talked to it.
+
+    Attributes:
+        tools: Names to import, or None for all.
+        overrides: Levels, switches and bindings by tool name.
+        resources: What the URIs of its resources name.
+        http: What a plain HTTP API at the URL offers; None for an MCP server.
+    """
+
+    key: ServerKey
+    name: str
+    url: str
+    description: str = ""
+    tools: tuple[str, ...] | None = None
+    overrides: dict[str, Override] = {}
+    resources: tuple[UriBinding, ...] = ()
+    http: HttpApi | None = None
+
+
+async def row_of(tx: Read, host: HostId, key: ServerKey) -> Row[Any] | None:
+    return await tx.one_or_none(select(servers).where(servers.c.host == host, servers.c.key == key))
+
+
+def wanted_of_row(row: Row[Any]) -> Wanted:
+    """Return what an admin wrote about a server."""
+    return Wanted(
+        key=ServerKey(row.key),
+        name=row.name,
+        url=row.url,
+        description=row.description,
+        tools=None if row.wanted is None else tuple(row.wanted),
+        overrides=overrides_of(row),
+        resources=msgspec.convert(row.resources, tuple[UriBinding, ...]),
+        http=msgspec.convert(row.http, HttpApi | None),
+    )
+
+
+def overrides_of(row: Row[Any]) -> dict[str, Override]:
+    """Return what an admin says about single tools."""
+    return msgspec.convert(row.overrides, dict[str, Override])
+
+
+def judgement_of(server: Wanted, name: str, definition: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns that say what may be done with a tool of this definition."""
+    said = server.overrides.get(name, Override())
+    if said.level is not None:
+        level, because = said.level, "an admin set it"
+    else:
+        annotations = definition.get("annotations")
+        guess = classify(name, annotations if isinstance(annotations, dict) else None)
+        level, because = guess.level, guess.because
+    imported = server.tools is None or name in server.tools
+    # An API does not say itself that a tool has gone.
+    there = server.http is None or name in server.http.tools
+    return {
+        "level": int(level),
+        "because": because,
+        "enabled": said.enabled and imported and there and _well_formed(definition),
+    }
+
+
+def _well_formed(definition: dict[str, Any]) -> bool:
+    try:
+        header_params(definition)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,171 @@
+"""Compares what a reading found with what was reviewed, and stores what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import insert, update
+
+from safeconduct.core.model import HostId
+from safeconduct.storage import Write
+from safeconduct.upstreams.descriptions import Wanted, judgement_of, row_of, wanted_of_row
+from safeconduct.upstreams.http_tools import public_definition
+from safeconduct.upstreams.pins import pin
+from safeconduct.upstreams.standing import Spelled, after_reading, first, was_extended
+from safeconduct.upstreams.tables import (
+    INSTRUCTIONS,
+    LONGEST_NAME,
+    LONGEST_URI,
+    NEW,
+    PINNED,
+    PROMPT,
+    TEMPLATE,
+    TOOL,
+    Place,
+    servers,
+)
+
+# The member of an item that names it. Instructions are one item, and have no name.
+NAMED_BY = {TOOL: "name", PROMPT: "name", TEMPLATE: "uriTemplate", INSTRUCTIONS: ""}
+Lists = list[list[dict[str, Any]]]
+
+
+class Waiting(NamedTuple):
+    """Something of a server that waits for review."""
+
+    kind: str
+    name: str
+
+
+class Observed(NamedTuple):
+    """What a reading changed.
+
+    Attributes:
+        waits: What waits now and did not before.
+        extended: What an older version had pinned and is pinned anew.
+    """
+
+    waits: tuple[Waiting, ...] = ()
+    extended: tuple[Waiting, ...] = ()
+
+    @property
+    def quarantined(self) -> list[str]:
+        """The names of the tools that wait now."""
+        return [each.name for each in self.waits if each.kind == TOOL]
+
+
+async def observe(
+    tx: Write,
+    host: HostId,
+    server: Wanted,
+    *,
+    eras: tuple[str, ...],
+    spellings: Lists,
+    at: datetime,
+    others: dict[str, Lists] | None = None,
+) -> Observed:
+    """Compare what a server offers now with what was reviewed.
+
+    Reading a server takes a while. What an admin has said meanwhile counts; findings of an
+    address that is no longer the server's are dropped.
+
+    Args:
+        server: As it was when the server was asked.
+        eras: The eras it spoke.
+        spellings: Its complete tool list, once for each era.
+        others: The same for the other kinds that were read; None for none of them.
+    """
+    about = await row_of(tx, host, server.key)
+    if about is None or about.url != server.url:
+        return Observed()
+    server = wanted_of_row(about)
+    known = set(about.kinds or ())
+    fresh = {TOOL: not about.eras}  # it may have been unreachable before, which is no review
+    fresh |= {kind: kind not in known for kind in others or ()}
+    found = Observed()
+    for kind, lists in {TOOL: spellings, **(others or {})}.items():
+        reading = _Reading(tx, Place(host, server.key, kind), server, first_time=fresh[kind])
+        each = await reading.compared(lists)
+        found = Observed(found.waits + each.waits, found.extended + each.extended)
+    await tx.execute(
+        update(servers)
+        .where(servers.c.host == host, servers.c.key == server.key)
+        .values(eras=[*eras], kinds=sorted(known | {*fresh}), checked_at=at, problem=None)
+    )
+    tx.changed("server", host, server.key)
+    return found
+
+
+class _Reading:
+    """The comparison of one kind."""
+
+    def __init__(self, tx: Write, place: Place, server: Wanted, *, first_time: bool) -> None:
+        self._tx = tx
+        self._place = place
+        self._server = server
+        self._first_time = first_time
+
+    async def compared(self, lists: Lists) -> Observed:
+        stored = {row.name: row for row in await self._tx.all(self._place.rows())}
+        waits: list[Waiting] = []
+        extended: list[Waiting] = []
+        for name, found in self._by_name(lists):
+            row = stored.get(name)
+            if row is None:
+                if await self._added(name, found) == NEW:
+                    waits.append(Waiting(self._place.kind, name))
+                continue
+            columns = after_reading(row, found)
+            if columns:
+                await self._tx.execute(
+                    update(self._place.table).where(*self._place.where(name)).values(columns)
+                )
+            if row.state == PINNED and columns.get("state", PINNED) != PINNED:
+                waits.append(Waiting(self._place.kind, name))
+            if was_extended(row, columns):
+                extended.append(Waiting(self._place.kind, name))
+        return Observed(tuple(waits), tuple(extended))
+
+    async def _added(self, name: str, found: Spelled) -> str:
+        """Store what was not known, and return its state."""
+        # An admin who named a tool has asked for it, whenever it appears.
+        named = self._place.kind == TOOL and self._server.tools is not None
+        state = PINNED if self._first_time or named else NEW
+        await add(self._tx, self._place, self._server, name, first(found, state=state))
+        return state
+
+    def _by_name(self, lists: Lists) -> Iterator[tuple[str, Spelled]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for definition in (each for definitions in lists for each in definitions):
+            name = name_of(self._place.kind, definition)
+            if name is not None and self._is_wanted(name):
+                found.setdefault(name, []).append(definition)
+        for name, definitions in found.items():
+            made = [pin(self._as_shown(each)) for each in definitions]
+            yield name, Spelled.of(definitions, made)
+
+    def _is_wanted(self, name: str) -> bool:
+        tools = self._server.tools
+        return self._place.kind != TOOL or tools is None or name in tools
+
+    def _as_shown(self, definition: dict[str, Any]) -> dict[str, Any]:
+        return definition if self._server.http is None else public_definition(definition)
+
+
+async def add(tx: Write, place: Place, server: Wanted, name: str, columns: dict[str, Any]) -> None:
+    """Store something of a server that was not known before."""
+    if place.kind == TOOL:
+        columns = {**columns, **judgement_of(server, name, columns["definition"])}
+    await tx.execute(insert(place.table).values(**place.key(name), **columns))
+
+
+def name_of(kind: str, definition: dict[str, Any]) -> str | None:
+    """Return an item's name if it can be stored, shown and put into a header line."""
+    if kind == INSTRUCTIONS:
+        return ""
+    name = definition.get(NAMED_BY[kind])
+    longest = LONGEST_URI if kind == TEMPLATE else LONGEST_NAME
+    usable = isinstance(name, str) and 0 < len(name) <= longest and name.isprintable()
+    return name if usable else None
