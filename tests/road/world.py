@@ -38,9 +38,9 @@ from safeconduct.upstreams import (
     TOOL,
     Override,
     Wanted,
-    decide,
+    decide_review,
+    find_review,
     observe,
-    review,
     save,
     wanted,
 )
@@ -369,10 +369,10 @@ class World:
         """Accept what waits, as an operator does who has just read it."""
         host, key = HostId("acme"), ServerKey(server)
         async with self.parts.database.write() as tx:
-            found = await review(tx, host, key, kind, name)
+            found = await find_review(tx, host, key, kind, name)
             if found is None or found.state == PINNED:
                 return False
-            await decide(tx, host, key, kind, name, digest=found.digest, accept=True)
+            await decide_review(tx, host, key, kind, name, digest=found.digest, accept=True)
             return True
 
     async def policies(self, **said: Any) -> None:

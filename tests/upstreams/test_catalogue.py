@@ -21,10 +21,10 @@ from safeconduct.upstreams import (
     Server,
     Tool,
     Wanted,
-    decide,
+    decide_review,
+    find_review,
     observe,
     remove,
-    review,
     save,
     server_keys,
     unreachable,
@@ -67,10 +67,10 @@ class Desk:
 
     async def accept(self, name: str, *, host: HostId = ACME) -> bool:
         async with self._database.write() as tx:
-            found = await review(tx, host, TICKETS, TOOL, name)
+            found = await find_review(tx, host, TICKETS, TOOL, name)
             if found is None or found.state == PINNED:
                 return False
-            await decide(tx, host, TICKETS, TOOL, name, digest=found.digest, accept=True)
+            await decide_review(tx, host, TICKETS, TOOL, name, digest=found.digest, accept=True)
             return True
 
     async def fail(self) -> None:

@@ -28,14 +28,14 @@ from safeconduct.upstreams import (
     Sighting,
     Waiting,
     Wanted,
-    decide,
-    differences,
+    decide_review,
+    differences_of,
+    find_review,
     flags_of,
     is_news,
+    list_reviews,
     observe,
     pin,
-    review,
-    reviews,
     save,
     sight,
     witnessed_differences,
@@ -88,7 +88,7 @@ class Desk:
 
     async def about(self, name: str = "get_issue", kind: str = TOOL) -> Review:
         async with self.database.read() as tx:
-            found = await review(tx, ACME, TICKETS, kind, name)
+            found = await find_review(tx, ACME, TICKETS, kind, name)
         assert found is not None
         return found
 
@@ -96,7 +96,7 @@ class Desk:
         self, digest: str, *, accept: bool = True, name: str = "get_issue", kind: str = TOOL
     ) -> None:
         async with self.database.write() as tx:
-            await decide(tx, ACME, TICKETS, kind, name, digest=digest, accept=accept)
+            await decide_review(tx, ACME, TICKETS, kind, name, digest=digest, accept=accept)
 
     async def offered(self, name: str = "get_issue") -> bool:
         server = await self._catalogue.get(ACME, TICKETS)
@@ -312,7 +312,7 @@ async def test_differences_are_shown_word_by_word_for_the_spelling_that_changed(
             spellings=[[GOOD], [EVIL]],
             at=ManualClock().now(),
         )
-    (found,) = differences(await desk.about())
+    (found,) = differences_of(await desk.about())
 
     assert (found.member, found.before, found.after) == (
         "/description",
@@ -350,9 +350,9 @@ async def test_a_tool_under_another_name_is_recognised(desk: Desk) -> None:
 async def test_only_what_waits_is_listed(desk: Desk, database: Database) -> None:
     await desk.show(EVIL)
     async with database.read() as tx:
-        waiting = await reviews(tx, ACME)
-        everything = await reviews(tx, ACME, TICKETS, everything=True)
-        others = await reviews(tx, HostId("globex"))
+        waiting = await list_reviews(tx, ACME)
+        everything = await list_reviews(tx, ACME, TICKETS, everything=True)
+        others = await list_reviews(tx, HostId("globex"))
 
     assert [(each.kind, each.name) for each in waiting] == [(TOOL, "get_issue")]
     assert {each.kind for each in everything} == {TOOL, PROMPT, TEMPLATE, INSTRUCTIONS}

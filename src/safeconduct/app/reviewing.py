@@ -5,7 +5,7 @@ from __future__ import annotations
 from safeconduct.audit import Event, Trail
 from safeconduct.core.model import HostId, ServerKey
 from safeconduct.storage import Database
-from safeconduct.upstreams import Review, decide, review, reviews
+from safeconduct.upstreams import Review, decide_review, find_review, list_reviews
 
 
 class Reviews:
@@ -20,11 +20,11 @@ class Reviews:
     ) -> list[Review]:
         """Return what waits on a host or one of its servers, or everything that is pinned."""
         async with self._database.read() as tx:
-            return await reviews(tx, host, server, everything=not waiting)
+            return await list_reviews(tx, host, server, everything=not waiting)
 
     async def one(self, host: HostId, server: ServerKey, kind: str, name: str) -> Review | None:
         async with self._database.read() as tx:
-            return await review(tx, host, server, kind, name)
+            return await find_review(tx, host, server, kind, name)
 
     async def decide(
         self,
@@ -43,7 +43,7 @@ class Reviews:
             NothingToDecide, Moved: See `upstreams.decide`.
         """
         async with self._database.write() as tx:
-            await decide(tx, host, server, kind, name, digest=digest, accept=accept)
+            await decide_review(tx, host, server, kind, name, digest=digest, accept=accept)
             self._trail.append(
                 Event(
                     kind=f"{kind}.{'accepted' if accept else 'refused'}",

@@ -18,7 +18,7 @@ from safeconduct.upstreams.definitions import PINNED_MEMBERS, HeaderParam
 from safeconduct.upstreams.descriptions import Override, Wanted
 from safeconduct.upstreams.differences import (
     Difference,
-    differences,
+    differences_of,
     flags_of,
     witnessed_differences,
 )
@@ -32,9 +32,9 @@ from safeconduct.upstreams.reviews import (
     Moved,
     NothingToDecide,
     Review,
-    decide,
-    review,
-    reviews,
+    decide_review,
+    find_review,
+    list_reviews,
 )
 from safeconduct.upstreams.sightings import Sighting, is_news, sight
 from safeconduct.upstreams.sse import EventTooLarge, Splitter, data_of, with_data
@@ -91,18 +91,18 @@ __all__ = [
     "Wanted",
     "classify",
     "data_of",
-    "decide",
+    "decide_review",
     "declare",
-    "differences",
+    "differences_of",
+    "find_review",
     "flags_of",
     "is_news",
     "is_pinned",
+    "list_reviews",
     "observe",
     "operations",
     "pin",
     "remove",
-    "review",
-    "reviews",
     "save",
     "server_keys",
     "sight",

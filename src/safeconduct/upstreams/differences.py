@@ -50,7 +50,7 @@ class Difference(Value, frozen=True):
     words: tuple[Part, ...] = ()
 
 
-def differences(review: Review) -> tuple[Difference, ...]:
+def differences_of(review: Review) -> tuple[Difference, ...]:
     """Return what differs between what was reviewed and what is present."""
     return _between(review.pinned, review.present)
 
@@ -72,7 +72,7 @@ def _flags(review: Review) -> Iterator[tuple[str, bool]]:
     yield "unknown_members", any(each.keys() - _KNOWN for each in review.present)
     yield "schema_changed", _schemas(review.pinned) != _schemas(review.present)
     yield "level_rises", _level(review, review.present) > _level(review, review.pinned)
-    yield "as_reviewed_again", bool(review.pinned) and not differences(review)
+    yield "as_reviewed_again", bool(review.pinned) and not differences_of(review)
     yield "seen_by_callers", bool(review.witnessed)
 
 

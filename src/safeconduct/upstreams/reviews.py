@@ -67,7 +67,9 @@ class Review(Value, frozen=True):
     renamed_from: str | None = None
 
 
-async def review(tx: Read, host: HostId, server: ServerKey, kind: str, name: str) -> Review | None:
+async def find_review(
+    tx: Read, host: HostId, server: ServerKey, kind: str, name: str
+) -> Review | None:
     """Return one thing of a server, None if it has none of that name."""
     place = Place(host, server, kind)
     row = await tx.one_or_none(place.row(name))
@@ -77,7 +79,7 @@ async def review(tx: Read, host: HostId, server: ServerKey, kind: str, name: str
     return _review(server, kind, row, renamed_from=_renamed_from(row, others))
 
 
-async def reviews(
+async def list_reviews(
     tx: Read, host: HostId, server: ServerKey | None = None, *, everything: bool = False
 ) -> list[Review]:
     """Return what waits on a host, or on one server of it.
@@ -99,7 +101,7 @@ async def reviews(
     return found
 
 
-async def decide(
+async def decide_review(
     tx: Write,
     host: HostId,
     server: ServerKey,

@@ -18,7 +18,7 @@ from safeconduct.upstreams import (
     Moved,
     NothingToDecide,
     Review,
-    differences,
+    differences_of,
     flags_of,
     witnessed_differences,
 )
@@ -138,7 +138,7 @@ def _whole(found: Review) -> dict[str, Any]:
         **_row(found),
         "pinned": list(found.pinned),
         "present": list(found.present),
-        "changes": msgspec.to_builtins(differences(found)),
+        "changes": msgspec.to_builtins(differences_of(found)),
         "seen_by_callers": msgspec.to_builtins(witnessed_differences(found)),
         "seen_by_callers_at": found.witnessed_at,
         "renamed_from": found.renamed_from,
@@ -157,7 +157,7 @@ def _lines(found: Review) -> list[str]:
         lines.append(f"Look at: {', '.join(flags)}")
     if not found.pinned:
         lines += ["It was not there before. It says:", *_spelled(found.present)]
-    for each in differences(found):
+    for each in differences_of(found):
         lines += ["", *_difference(each)]
     if found.witnessed_at is not None:
         lines += [
