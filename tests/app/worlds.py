@@ -32,6 +32,7 @@ from safeconduct.settings import Settings, parse
 from safeconduct.signin import Passwords
 from safeconduct.storage import Database, Epoch, Feed
 from safeconduct.upstreams import Catalogue, CrawlFailed, Credentials, Findings
+from tests.fixtures.keys import ROOT_KEY
 from tests.fixtures.tables import with_tables
 
 ACME = HostId("acme")
@@ -113,7 +114,7 @@ class World:
         self.feed = feed
         self.clock = clock
         self.upstreams = Upstreams()
-        self.trail = Trail(directory / "audit", clock=clock)
+        self.trail = Trail(directory / "audit", clock=clock, root_key=ROOT_KEY)
         self.passwords = Passwords()
         self.catalogue = Catalogue(database, feed)
         self.ceilings = Ceilings(database, feed)

@@ -16,6 +16,7 @@ from pathlib import Path
 from safeconduct.audit import AuditUnavailable, Trail
 from safeconduct.core.clock import SystemClock
 from tests.audit.events import call
+from tests.fixtures.keys import ROOT_KEY
 
 
 def append_until_killed(trail: Trail) -> None:
@@ -56,7 +57,7 @@ def fill_the_disk(trail: Trail, directory: Path) -> None:
 
 
 def main(mode: str, directory: Path) -> None:
-    trail = Trail(directory, clock=SystemClock(), segment_bytes=100_000)
+    trail = Trail(directory, clock=SystemClock(), root_key=ROOT_KEY, segment_bytes=100_000)
     trail.open()
     if mode == "append":
         append_until_killed(trail)

@@ -9,6 +9,7 @@ import pytest
 
 from safeconduct.audit import Trail
 from safeconduct.core.clock import ManualClock
+from tests.fixtures.keys import ROOT_KEY
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def trail(directory: Path, clock: ManualClock) -> Iterator[Trail]:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     yield trail
     trail.close()

@@ -10,6 +10,7 @@ import pytest
 from safeconduct.audit import Trail, verify
 from safeconduct.core.clock import ManualClock
 from tests.audit.events import CHILD_ENVIRONMENT, call, written
+from tests.fixtures.keys import ROOT_KEY
 
 
 def child(mode: str, directory: Path) -> subprocess.Popen[bytes]:
@@ -35,7 +36,7 @@ def test_no_acknowledged_record_is_lost_when_the_process_is_killed(directory: Pa
     assert len(acknowledged) >= 2601
     assert [name for name in acknowledged if name not in kept] == []
 
-    trail = Trail(directory, clock=ManualClock())
+    trail = Trail(directory, clock=ManualClock(), root_key=ROOT_KEY)
     trail.open()
     trail.append(call())
     trail.close()
@@ -59,7 +60,7 @@ def test_a_process_that_is_killed_may_lose_the_outcomes_of_a_turn_and_no_intent(
     assert outcomes == intents[: len(outcomes)]
     assert len(intents) - len(outcomes) <= 4
 
-    trail = Trail(directory, clock=ManualClock())
+    trail = Trail(directory, clock=ManualClock(), root_key=ROOT_KEY)
     trail.open()
     trail.close()
     assert verify(directory).problems == ()

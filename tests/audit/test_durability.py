@@ -11,6 +11,7 @@ import pytest
 from safeconduct.audit import AuditUnavailable, Trail, segments, verify
 from safeconduct.core.clock import ManualClock
 from tests.audit.events import call, files_limited_to, only_segment, written
+from tests.fixtures.keys import ROOT_KEY
 
 
 class Disk:
@@ -34,7 +35,7 @@ async def test_durable_returns_when_the_disk_has_it_and_the_head_says_so(
     directory: Path, clock: ManualClock
 ) -> None:
     disk = Disk()
-    trail = Trail(directory, clock=clock, sync=disk.sync)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, sync=disk.sync)
     trail.open()
     disk.free.clear()
     trail.append(call())
@@ -50,7 +51,7 @@ async def test_durable_returns_when_the_disk_has_it_and_the_head_says_so(
 
 async def test_those_who_wait_share_a_sync(directory: Path, clock: ManualClock) -> None:
     disk = Disk()
-    trail = Trail(directory, clock=clock, sync=disk.sync)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, sync=disk.sync)
     trail.open()
 
     async def one(number: int) -> None:
@@ -76,7 +77,7 @@ async def test_settled_waits_for_the_disk_where_it_was_asked_to(
     directory: Path, clock: ManualClock, durability: str, critical: bool, waits: bool
 ) -> None:
     disk = Disk()
-    trail = Trail(directory, clock=clock, durability=durability, sync=disk.sync)  # type: ignore[arg-type]  # parametrised
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, durability=durability, sync=disk.sync)  # type: ignore[arg-type]  # parametrised
     trail.open()
     disk.free.clear()
     trail.append(call())
@@ -93,7 +94,7 @@ async def test_a_sync_that_failed_refuses_those_who_wait_and_the_next_record_goe
     directory: Path, clock: ManualClock
 ) -> None:
     disk = Disk()
-    trail = Trail(directory, clock=clock, sync=disk.sync)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, sync=disk.sync)
     trail.open()
     trail.append(call(1))
     disk.failing = True
@@ -123,7 +124,7 @@ async def test_asking_whether_records_can_be_written_refuses_none(
     directory: Path, clock: ManualClock
 ) -> None:
     disk = Disk()
-    trail = Trail(directory, clock=clock, sync=disk.sync)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, sync=disk.sync)
     trail.open()
     disk.failing = True
     trail.append(call(1))
@@ -141,7 +142,7 @@ async def test_asking_whether_records_can_be_written_refuses_none(
 async def test_waiting_for_the_disk_after_closing_is_refused(
     directory: Path, clock: ManualClock
 ) -> None:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     trail.close()
     with pytest.raises(AuditUnavailable):

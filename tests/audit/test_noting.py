@@ -20,6 +20,7 @@ from safeconduct.core.clock import ManualClock
 from safeconduct.core.errors import Code, GatewayError
 from tests.audit.events import call, files_limited_to, only_segment, written
 from tests.audit.test_durability import Disk
+from tests.fixtures.keys import ROOT_KEY
 
 
 def outcome(number: int) -> Event:
@@ -155,7 +156,7 @@ async def test_a_record_tells_when_it_was_noted(
 
 
 async def test_closing_and_asking_write_what_was_noted(directory: Path, clock: ManualClock) -> None:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     trail.note(outcome(1))
     assert trail.available()
@@ -171,7 +172,7 @@ async def test_closing_and_asking_write_what_was_noted(directory: Path, clock: M
 async def test_what_was_noted_is_on_the_disk_with_what_was_appended(
     directory: Path, clock: ManualClock, how: str
 ) -> None:
-    trail = Trail(directory, clock=clock, durability="disk")
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, durability="disk")
     trail.open()
     trail.note(outcome(1))
     waiting = getattr(trail, how)()
@@ -239,7 +240,7 @@ async def test_waiting_for_the_disk_fails_with_what_was_noted(
 async def test_closing_on_a_full_disk_gives_up_what_was_noted(
     directory: Path, clock: ManualClock
 ) -> None:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     trail.note(outcome(1))
     with files_limited_to(0):
@@ -261,7 +262,7 @@ def test_what_others_note_while_the_trail_is_closed_is_written(
         if late:
             note_and_never_end_the_turn(trail, late.pop())
 
-    trail = Trail(directory, clock=clock, sync=sync)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, sync=sync)
     trail.open()
     trail.append(call(1))
     late.append(outcome(1))
@@ -274,7 +275,7 @@ async def test_what_waits_while_a_sync_fails_goes_to_the_next_segment(
     directory: Path, clock: ManualClock
 ) -> None:
     disk = Disk()
-    trail = Trail(directory, clock=clock, sync=disk.sync)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, sync=disk.sync)
     trail.open()
     trail.append(call(1))
     disk.free.clear()
@@ -302,7 +303,7 @@ async def test_what_waits_while_a_sync_fails_goes_to_the_next_segment(
 async def test_a_joined_write_begins_a_new_segment_as_a_whole(
     directory: Path, clock: ManualClock
 ) -> None:
-    trail = Trail(directory, clock=clock, segment_bytes=2000)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, segment_bytes=2000)
     trail.open()
     for number in range(12):
         trail.note(outcome(number))

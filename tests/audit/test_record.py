@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeconduct.audit import Event, Link, Trail, read, segments, verify
-from safeconduct.audit.record import Stamper, head_line, read_head, stamp
+from safeconduct.audit.heads import HeadKey, read_head
+from safeconduct.audit.record import Stamper, stamp
 from safeconduct.core.clock import ManualClock
 from safeconduct.core.model import HostId
 from tests.audit.events import call, written
+from tests.fixtures.keys import ROOT_KEY
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -41,7 +43,7 @@ MEMBERS = ("kind", "host", "subject_email", "resource", "arguments", "facts", "u
 
 
 def record_all(directory: Path, events: list[Event]) -> None:
-    trail = Trail(directory, clock=ManualClock(), segment_bytes=1500)
+    trail = Trail(directory, clock=ManualClock(), root_key=ROOT_KEY, segment_bytes=1500)
     trail.open()
     for event in events:
         trail.append(event)
@@ -75,7 +77,7 @@ def test_any_single_changed_byte_is_found(data: st.DataObject) -> None:
         raw[place] ^= data.draw(st.integers(1, 255))
         path.write_bytes(raw)
 
-        assert verify(directory).problems != ()
+        assert verify(directory, root_key=ROOT_KEY).problems != ()
 
 
 @pytest.mark.parametrize(
@@ -142,10 +144,25 @@ def test_the_stamper_spells_the_clock_exactly(moment: datetime) -> None:
 
 def test_a_head_is_read_only_as_it_was_written() -> None:
     link = Link(chain="c", n=7, hash="a" * 64)
-    raw = head_line(link)
+    raw = HeadKey(ROOT_KEY).line("0", link)
+    head = read_head(raw)
 
-    assert read_head(raw) == link
-    assert read_head(raw.replace(b'"n":7', b'"n":8')) is None
+    assert head is not None
+    assert (head.link, head.idle) == (link, False)
+    assert HeadKey(ROOT_KEY).fits("0", head)
+    assert json.loads(raw)["head"] == "a" * 64
     assert read_head(raw + b" ") is None
     assert read_head(raw[:-1]) is None
-    assert json.loads(raw)["head"] == "a" * 64
+    assert read_head(raw.replace(b'"v":2', b'"v":1')) is None
+
+
+def test_the_seal_of_a_head_is_of_this_text_this_writer_and_this_key() -> None:
+    raw = HeadKey(ROOT_KEY).line("0", Link(chain="c", n=7, hash="a" * 64))
+    head, other = read_head(raw), read_head(raw.replace(b'"n":7', b'"n":8'))
+
+    assert head is not None
+    assert other is not None
+    assert HeadKey(ROOT_KEY).fits("0", head)
+    assert not HeadKey(ROOT_KEY).fits("0", other)
+    assert not HeadKey(ROOT_KEY).fits("1", head)
+    assert not HeadKey(b"x" * 32).fits("0", head)

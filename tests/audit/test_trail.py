@@ -12,6 +12,7 @@ from safeconduct.core.clock import ManualClock
 from safeconduct.core.errors import Code, GatewayError
 from safeconduct.core.model import ConsentId, HostId, SessionId
 from tests.audit.events import call, only_segment, written
+from tests.fixtures.keys import ROOT_KEY
 
 
 @pytest.mark.requirement("L-01", "L-03", "L-04", "L-12", "L-16", "SEC-65")
@@ -36,7 +37,7 @@ def test_a_record_names_the_human_and_the_agent_and_links_to_the_one_before(
     assert [one["id"], two["id"]] == [first, second]
     assert (one["subject"], one["client"]) == ("p_alice", "https://agent.test/client.json")
     assert (one["rules"], one["facts"]) == (["ceiling"], {"ceiling": "medium"})
-    assert (one["v"], one["n"], one["prev"]) == (1, 1, "0" * 64)
+    assert (one["v"], one["n"], one["prev"]) == (2, 1, "0" * 64)
     assert (two["n"], two["prev"], two["chain"]) == (2, one["hash"], one["chain"])
     assert one["ts"] == "2026-11-21T12:00:00.000000Z"
     assert set(two) == {"v", "chain", "n", "id", "ts", "prev", "kind", "host", "hash"}
@@ -54,7 +55,7 @@ def test_the_hash_is_that_of_the_exact_bytes_before_it(trail: Trail, directory: 
 def test_a_segment_that_is_full_is_followed_by_a_linked_one(
     directory: Path, clock: ManualClock
 ) -> None:
-    trail = Trail(directory, clock=clock, segment_bytes=2000)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, segment_bytes=2000)
     trail.open()
     for number in range(20):
         trail.append(call(number))
@@ -70,7 +71,7 @@ def test_a_segment_that_is_full_is_followed_by_a_linked_one(
 def test_a_record_longer_than_a_segment_has_one_of_its_own(
     directory: Path, clock: ManualClock
 ) -> None:
-    trail = Trail(directory, clock=clock, segment_bytes=10)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY, segment_bytes=10)
     trail.open()
     trail.append(call(1))
     trail.append(call(2))
@@ -84,7 +85,7 @@ def test_a_trail_that_is_opened_again_continues_its_chain(
 ) -> None:
     ids = set()
     for number in range(3):
-        trail = Trail(directory, clock=clock)
+        trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
         trail.open()
         ids |= {trail.append(call(number)), trail.append(call(number))}
         trail.close()
@@ -98,7 +99,7 @@ def test_opening_without_writing_leaves_no_empty_segments_behind(
     directory: Path, clock: ManualClock
 ) -> None:
     for _ in range(3):
-        trail = Trail(directory, clock=clock)
+        trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
         trail.open()
         trail.close()
 
@@ -115,15 +116,15 @@ def test_only_the_owner_may_read(trail: Trail, directory: Path) -> None:
 
 def test_one_slot_has_one_writer(trail: Trail, directory: Path, clock: ManualClock) -> None:
     with pytest.raises(GatewayError) as refused:
-        Trail(directory, clock=clock).open()
+        Trail(directory, clock=clock, root_key=ROOT_KEY).open()
     assert refused.value.code is Code.CONFLICT
 
-    other = Trail(directory, clock=clock, writer="1")
+    other = Trail(directory, clock=clock, root_key=ROOT_KEY, writer="1")
     other.open()
     other.append(call())
     other.close()
     trail.close()
-    again = Trail(directory, clock=clock)
+    again = Trail(directory, clock=clock, root_key=ROOT_KEY)
     again.open()
     again.close()
 
@@ -133,13 +134,13 @@ def test_a_writer_cannot_name_another_place(
     directory: Path, clock: ManualClock, writer: str
 ) -> None:
     with pytest.raises(ValueError, match="writer"):
-        Trail(directory, clock=clock, writer=writer)
+        Trail(directory, clock=clock, root_key=ROOT_KEY, writer=writer)
 
 
 def test_nothing_can_be_appended_before_opening_or_after_closing(
     directory: Path, clock: ManualClock
 ) -> None:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     assert not trail.available()
     with pytest.raises(AuditUnavailable):
         trail.append(call())
@@ -158,7 +159,7 @@ def test_a_directory_that_cannot_be_made_is_a_refusal_without_its_path(
     (tmp_path / "file").write_text("in the way")
 
     with pytest.raises(AuditUnavailable) as refused:
-        Trail(tmp_path / "file" / "audit", clock=clock).open()
+        Trail(tmp_path / "file" / "audit", clock=clock, root_key=ROOT_KEY).open()
 
     assert refused.value.code is Code.UNAVAILABLE
     assert str(tmp_path) not in refused.value.public
@@ -167,14 +168,14 @@ def test_a_directory_that_cannot_be_made_is_a_refusal_without_its_path(
 def test_a_torn_last_line_is_cut_off_kept_aside_and_written_down(
     directory: Path, clock: ManualClock
 ) -> None:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     trail.append(call())
     trail.close()
     with only_segment(directory).open("ab") as file:
         file.write(b'{"v":1,"chain":"half a rec')
 
-    again = Trail(directory, clock=clock)
+    again = Trail(directory, clock=clock, root_key=ROOT_KEY)
     again.open()
     again.close()
 
@@ -194,14 +195,14 @@ def test_a_torn_last_line_is_cut_off_kept_aside_and_written_down(
 def test_whatever_follows_the_last_whole_record_is_cut_off(
     directory: Path, clock: ManualClock, tail: bytes
 ) -> None:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     trail.append(call())
     trail.close()
     whole = only_segment(directory).read_bytes()
     only_segment(directory).write_bytes(whole + tail)
 
-    again = Trail(directory, clock=clock)
+    again = Trail(directory, clock=clock, root_key=ROOT_KEY)
     again.open()
     again.append(call())
     again.close()
@@ -217,7 +218,7 @@ def test_a_first_segment_without_a_whole_record_is_used_again(
     directory.mkdir()
     (directory / "0-00000001.jsonl").write_bytes(b'{"v":1,')
 
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     trail.append(call())
     trail.close()
@@ -229,7 +230,7 @@ def test_a_first_segment_without_a_whole_record_is_used_again(
 def test_damage_further_up_is_left_for_verification_to_find(
     directory: Path, clock: ManualClock
 ) -> None:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     for number in range(3):
         trail.append(call(number))
@@ -237,7 +238,7 @@ def test_damage_further_up_is_left_for_verification_to_find(
     damaged = only_segment(directory).read_bytes().replace(b"search_1", b"search_X")
     only_segment(directory).write_bytes(damaged)
 
-    again = Trail(directory, clock=clock)
+    again = Trail(directory, clock=clock, root_key=ROOT_KEY)
     again.open()
     again.append(call())
     again.close()
@@ -249,7 +250,7 @@ def test_damage_further_up_is_left_for_verification_to_find(
 def test_records_cut_from_the_end_stay_missing_after_the_next_start(
     directory: Path, clock: ManualClock
 ) -> None:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     for number in range(5):
         trail.append(call(number))
@@ -257,7 +258,7 @@ def test_records_cut_from_the_end_stay_missing_after_the_next_start(
     lines = only_segment(directory).read_bytes().splitlines(keepends=True)
     only_segment(directory).write_bytes(b"".join(lines[:3]))
 
-    again = Trail(directory, clock=clock)
+    again = Trail(directory, clock=clock, root_key=ROOT_KEY)
     again.open()
     again.append(call())
     again.close()
@@ -271,7 +272,7 @@ def test_records_cut_from_the_end_stay_missing_after_the_next_start(
 def test_a_last_record_that_was_altered_is_cut_off_and_stays_missing(
     directory: Path, clock: ManualClock
 ) -> None:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     trail.append(call(1))
     trail.append(call(2))
@@ -279,7 +280,7 @@ def test_a_last_record_that_was_altered_is_cut_off_and_stays_missing(
     path = only_segment(directory)
     path.write_bytes(path.read_bytes().replace(b"search_2", b"search_X"))
 
-    again = Trail(directory, clock=clock)
+    again = Trail(directory, clock=clock, root_key=ROOT_KEY)
     again.open()
     again.close()
 
@@ -294,19 +295,20 @@ def test_a_last_record_that_was_altered_is_cut_off_and_stays_missing(
 def test_a_head_that_was_removed_or_altered_is_written_down(
     directory: Path, clock: ManualClock, change: bytes | None, said: str
 ) -> None:
-    trail = Trail(directory, clock=clock)
+    trail = Trail(directory, clock=clock, root_key=ROOT_KEY)
     trail.open()
     trail.append(call())
     trail.close()
     head = directory / "0.head"
     head.unlink() if change is None else head.write_bytes(change)
 
-    again = Trail(directory, clock=clock)
+    again = Trail(directory, clock=clock, root_key=ROOT_KEY)
     again.open()
     again.close()
 
     assert written(directory)[-1]["detail"] == {"head": said}
-    assert verify(directory).problems == ()
+    (problem,) = verify(directory).problems
+    assert (problem.kind, problem.line) == ("head", 1)
 
 
 def test_several_threads_write_one_chain(trail: Trail, directory: Path) -> None:

@@ -11,6 +11,7 @@ from safeconduct.audit import Link, Trail, segments, verify
 from safeconduct.audit.record import sealed
 from safeconduct.core.clock import ManualClock
 from tests.audit.events import call, written
+from tests.fixtures.keys import ROOT_KEY
 
 pytestmark = pytest.mark.requirement("L-16")
 
@@ -21,7 +22,7 @@ Lines = list[bytes]
 def full(directory: Path) -> Path:
     """A trail of three segments with four records each."""
     for part in range(3):
-        trail = Trail(directory, clock=ManualClock())
+        trail = Trail(directory, clock=ManualClock(), root_key=ROOT_KEY)
         trail.open()
         for number in range(4):
             trail.append(call(part * 4 + number + 1))
@@ -149,7 +150,7 @@ def test_a_removed_head_is_found(full: Path) -> None:
 
 
 def test_a_record_of_another_chain_is_found(full: Path, tmp_path: Path) -> None:
-    other = Trail(tmp_path / "other", clock=ManualClock())
+    other = Trail(tmp_path / "other", clock=ManualClock(), root_key=ROOT_KEY)
     other.open()
     other.append(call())
     other.close()
@@ -163,7 +164,7 @@ def test_an_anchor_kept_elsewhere_shows_a_rewritten_history(full: Path) -> None:
     (end,) = verify(full).ends
     for path in full.iterdir():
         path.unlink()
-    trail = Trail(full, clock=ManualClock())
+    trail = Trail(full, clock=ManualClock(), root_key=ROOT_KEY)
     trail.open()
     trail.append(call())
     trail.close()
@@ -192,7 +193,7 @@ def test_the_problems_of_a_ruined_trail_are_bounded(full: Path) -> None:
 
 
 def test_a_trail_that_is_being_written_is_whole(directory: Path) -> None:
-    trail = Trail(directory, clock=ManualClock(), segment_bytes=20_000)
+    trail = Trail(directory, clock=ManualClock(), root_key=ROOT_KEY, segment_bytes=20_000)
     trail.open()
     enough = threading.Event()
 

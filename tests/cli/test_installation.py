@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -282,6 +283,29 @@ def test_the_trail_is_exported_and_proven(installed: Shell) -> None:
     anchors = installed.directory / "anchors.json"
     anchors.write_text(proven.out)
     installed("audit", "verify", "--anchors", str(anchors))
+
+
+def test_the_seals_of_heads_are_checked_with_the_installations_key(installed: Shell) -> None:
+    data = installed.directory / "data"
+    copy = installed.directory / "copy"
+    shutil.copytree(data / "audit", copy / "audit")
+
+    assert "--key" not in installed("audit", "verify").err
+    assert "--anchors" in installed("audit", "verify").err
+    assert "--key" in installed("audit", "verify", "--data-dir", str(copy)).err
+    with_key = installed(
+        "audit", "verify", "--data-dir", str(copy), "--key", str(data / "master.key"), "--json"
+    )
+    assert with_key.json["whole"] is True
+    assert not any("--key" in sentence for sentence in with_key.json["unproven"])
+
+    other = installed.directory / "other.key"
+    other.write_bytes(b"x" * 32)
+    told = installed("audit", "verify", "--data-dir", str(copy), "--key", str(other), code=1)
+    assert "the head was rewritten" in told.err
+    other.write_bytes(b"short")
+    told = installed("audit", "verify", "--data-dir", str(copy), "--key", str(other), code=1)
+    assert "is no key of an installation" in told.err
 
 
 def test_an_altered_trail_is_told(shell: Shell, upstream: Upstream) -> None:

@@ -19,6 +19,7 @@ from safeconduct.core.clock import ManualClock
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import ClientId, HostId, Level, ServerKey, SessionId, SubjectId
 from safeconduct.storage import Database, Feed
+from tests.fixtures.keys import ROOT_KEY
 
 ACME, GLOBEX = HostId("acme"), HostId("globex")
 WINDOW = timedelta(minutes=5)
@@ -27,7 +28,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @pytest.fixture
 def trail(tmp_path: Path, clock: ManualClock) -> Iterator[Trail]:
-    trail = Trail(tmp_path / "audit", clock=clock)
+    trail = Trail(tmp_path / "audit", clock=clock, root_key=ROOT_KEY)
     trail.open()
     yield trail
     trail.close()

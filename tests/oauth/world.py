@@ -49,6 +49,7 @@ from safeconduct.relations import Ceilings
 from safeconduct.sessions import Sessions
 from safeconduct.storage import Database, Epoch, Feed
 from safeconduct.upstreams import Catalogue, Wanted
+from tests.fixtures.keys import ROOT_KEY
 from tests.fixtures.tables import with_tables
 
 ORIGIN = "https://acme.test"
@@ -104,7 +105,7 @@ class World:
         self.web = Web()
         self.feed = Feed(Epoch(directory / "epoch"))
         self.database = Database(url, feed=self.feed, clock=self.clock)
-        self.trail = Trail(directory / "audit", clock=self.clock)
+        self.trail = Trail(directory / "audit", clock=self.clock, root_key=ROOT_KEY)
         self.people = People(self.database, self.feed)
         self.ceilings = Ceilings(self.database, self.feed)
         self.consents = Consents(self.database, self.feed)

@@ -43,6 +43,7 @@ from safeconduct.sessions import Session
 from safeconduct.telemetry import Metrics
 from safeconduct.upstreams import Server
 from tests.audit.events import files_limited_to
+from tests.fixtures.keys import ROOT_KEY
 
 ACME, TICKETS, AGENT = HostId("acme"), ServerKey("tickets"), ClientId("https://agent.test/c.json")
 ALICE, SESSION = SubjectId("p_alice"), SessionId("s_1")
@@ -125,7 +126,7 @@ class Desk:
 
     def __init__(self, directory: Path, **trails: Any) -> None:
         self.directory = directory
-        self.trail = Trail(directory, clock=ManualClock(), **trails)
+        self.trail = Trail(directory, clock=ManualClock(), root_key=ROOT_KEY, **trails)
         self.trail.open()
         self.arguments = SealedArguments(b"k" * 32)
         self.records = Records(self.trail, Metrics(), self.arguments)

@@ -22,6 +22,7 @@ from safeconduct.egress import Mailer
 from safeconduct.hosts import Host, Policies, SignInPolicy
 from safeconduct.signin import Attempts, BrowserSessions, Local, Passwords, Recovery, Visitor
 from safeconduct.storage import Database, Epoch, Feed
+from tests.fixtures.keys import ROOT_KEY
 from tests.fixtures.tables import with_tables
 
 PASSWORD = "correct horse battery"
@@ -84,7 +85,7 @@ async def open_place(
     clock = ManualClock()
     feed = Feed(Epoch(directory / "epoch"))
     database = Database(f"sqlite+aiosqlite:///{directory}/t.db", feed=feed, clock=clock)
-    trail = Trail(directory / "audit", clock=clock)
+    trail = Trail(directory / "audit", clock=clock, root_key=ROOT_KEY)
     postbox = Postbox()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(

@@ -102,7 +102,8 @@ async def open_installation(
         stack.push_async_callback(database.close)
         await migrate(database)
         await feed.start(database)
-        trail = _trail(server, clock, writer)
+        root = root_key(server.data_dir)
+        trail = _trail(server, clock, writer, root)
         stack.callback(trail.close)
         transport = Transport(
             limits=TransportLimits(
@@ -118,7 +119,6 @@ async def open_installation(
             stack.push_async_callback(opa.aclose)
         fetcher = fetcher or Fetcher()
         stack.push_async_callback(fetcher.aclose)
-        root = root_key(server.data_dir)
         shelf = Shelf(Signer(root))
         hosts = Hosts(database, feed, beside=_filling(shelf))
         await hosts.refresh()
@@ -218,11 +218,15 @@ def _url(server: ServerSettings) -> str:
     return f"{driver.get(scheme, scheme)}://{rest}"
 
 
-def _trail(server: ServerSettings, clock: Clock, writer: str | None) -> Trail:
+def _trail(server: ServerSettings, clock: Clock, writer: str | None, root: bytes) -> Trail:
     slots = [writer] if writer is not None else [str(slot) for slot in range(_MOST_WRITERS)]
     for slot in slots:
         trail = Trail(
-            server.data_dir / "audit", clock=clock, writer=slot, durability=server.durability
+            server.data_dir / "audit",
+            clock=clock,
+            root_key=root,
+            writer=slot,
+            durability=server.durability,
         )
         try:
             trail.open()

@@ -32,6 +32,7 @@ _POLL_SECONDS = 1.0
 _FLUSH_SECONDS = 30.0
 _CLEAN_SECONDS = 300.0
 _EXPIRE_SECONDS = 60.0
+_WITNESS_SECONDS = 10.0  # `audit verify` says this number
 _REPOSITORY_SECONDS = 2.0  # a host's own poll_seconds counts; this is how often we ask about them
 _CHECK_SECONDS = 600.0
 _DRAIN_SECONDS = 20
@@ -93,6 +94,7 @@ async def gateway(
         for work, seconds in (
             (parts.sessions.flush, _FLUSH_SECONDS),
             (answers.housekeeping.clean, _CLEAN_SECONDS),
+            (_witness(parts), _WITNESS_SECONDS),
             (Expiring(parts).end_what_ran_out, _EXPIRE_SECONDS),
             (answers.watch.check_all, _CHECK_SECONDS),
             (answers.repositories.look_around, _REPOSITORY_SECONDS),
@@ -124,6 +126,13 @@ async def _following(parts: Installation) -> AsyncIterator[None]:
         yield
     finally:
         await stop()
+
+
+def _witness(parts: Installation) -> Callable[[], Awaitable[None]]:
+    async def witness() -> None:
+        await asyncio.to_thread(parts.trail.witness)
+
+    return witness
 
 
 def _every(

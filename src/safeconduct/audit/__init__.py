@@ -3,12 +3,13 @@
 from safeconduct.audit.arguments import SealedArguments, SealError
 from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
 from safeconduct.audit.exporter import export
+from safeconduct.audit.promises import Problem
 from safeconduct.audit.reader import Filters, Tail, follow, latest, read
 from safeconduct.audit.record import Link
 from safeconduct.audit.segment import SegmentFile, segments
 from safeconduct.audit.shape import redacted_shape
 from safeconduct.audit.trail import Durability, Trail
-from safeconduct.audit.verification import Problem, Verification, verify
+from safeconduct.audit.verification import Verification, verify
 
 __all__ = [
     "INSTALLATION",

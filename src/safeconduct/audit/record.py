@@ -18,10 +18,10 @@ import msgspec
 from safeconduct.core.clock import Clock
 from safeconduct.core.model import Value
 
-VERSION = 1
+# 2: written by who seals heads (`heads`).
+VERSION = 2
 GENESIS = "0" * 64
 MAX_RECORD_BYTES = 256 * 1024
-HEAD_BYTES = 256
 
 _SEAL = b',"hash":"'
 _END = b'"}'
@@ -48,13 +48,6 @@ class Record(msgspec.Struct, frozen=True):
     id: str
     prev: str
     hash: str
-
-
-class _Head(msgspec.Struct, frozen=True):
-    v: int
-    chain: str
-    n: int
-    head: str
 
 
 # What decoders raise for text that is not a record.
@@ -118,24 +111,6 @@ def members(event: msgspec.Struct) -> bytes:
     return text[1:-1]
 
 
-def head_line(link: Link) -> bytes:
-    """Spell the newest durable link of a chain, in a fixed size so it is replaced in place."""
-    body = f'{{"v":{VERSION},"chain":"{link.chain}","n":{link.n},"head":"{link.hash}"'
-    return sealed(body.encode())[0].ljust(HEAD_BYTES)
-
-
-def read_head(raw: bytes) -> Link | None:
-    """Read what `head_line` wrote; None if it is anything else."""
-    line = raw.rstrip(b" ")
-    if len(raw) != HEAD_BYTES or not intact(line):
-        return None
-    try:
-        head = _HEAD_DECODER.decode(line)
-    except NOT_A_RECORD:
-        return None
-    return Link(chain=head.chain, n=head.n, hash=head.head)
-
-
 def read_record(line: bytes) -> Record | None:
     """Read the members that hold the chain together; None if this is no record."""
     try:
@@ -168,6 +143,5 @@ def _without_lone_surrogates(value: object) -> object:
 
 
 _ENCODER = msgspec.json.Encoder()
-_HEAD_DECODER = msgspec.json.Decoder(_Head)
 _RECORD_DECODER = msgspec.json.Decoder(Record)
 _MEMBERS_DECODER = msgspec.json.Decoder(dict[str, Any])

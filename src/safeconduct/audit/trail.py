@@ -6,9 +6,10 @@ survives the loss of power. When it raises, nothing was recorded and nothing may
 What only says how something ended is taken by `note` and goes into the file together with
 whatever is written next, so that many calls at once cost fewer writes.
 
-The newest durable link stands in a file of its own beside the segments, so that records
-missing from the end are noticed too. Whoever can rewrite the directory can rewrite both:
-keep copies of the head elsewhere and give them to `verify` as anchors.
+The newest durable link stands, sealed, in a file of its own beside the segments, so that records
+missing from the end are noticed too, and each trail names the heads of the others (`witness`).
+Whoever holds the installation's key as well can rewrite it all: keep copies of the heads
+elsewhere and give them to `verify` as anchors.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import errno
 import os
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,18 +28,16 @@ import msgspec
 
 from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
 from safeconduct.audit.group import GroupSync
+from safeconduct.audit.heads import HEAD_BYTES, HeadKey
 from safeconduct.audit.record import (
-    HEAD_BYTES,
     MAX_RECORD_BYTES,
     VERSION,
     Link,
     Stamper,
-    head_line,
     members,
-    read_head,
     sealed,
 )
-from safeconduct.audit.recovery import Recovered, claim, recover
+from safeconduct.audit.recovery import Recovered, Slot, beginning, recover
 from safeconduct.audit.segment import (
     Segment,
     check_writer,
@@ -46,6 +45,8 @@ from safeconduct.audit.segment import (
     open_private,
     segment_path,
 )
+from safeconduct.audit.witness import Witness
+from safeconduct.audit.witness import spelled as spelled_heads
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import Code, Refused
 
@@ -70,6 +71,7 @@ class Trail:
         directory: Path,
         *,
         clock: Clock,
+        root_key: bytes,
         writer: str = "0",
         durability: Durability = "process",
         segment_bytes: int = _SEGMENT_BYTES,
@@ -80,6 +82,7 @@ class Trail:
         Args:
             directory: Holds the segments of all writers; made if missing.
             clock: Where the records' `ts` comes from.
+            root_key: The installation's; the heads are sealed with a key derived from it.
             writer: This process's slot. No two processes may share one.
             durability: What `settled` waits for: nothing more than the write, or the disk.
             segment_bytes: A new segment begins when the next write would pass this size.
@@ -88,13 +91,15 @@ class Trail:
         self._directory = directory
         self._stamper = Stamper(clock)
         self._writer = check_writer(writer)
+        self._key = HeadKey(root_key)
+        self._witness = Witness(directory, writer=writer, key=self._key)
         self.durability = durability
         self._segment_bytes = segment_bytes
         self._sync = sync
         self._lock = threading.Lock()
         self._run = f"ev_{secrets.token_hex(8)}"
         self._group = GroupSync(self._sync_all)
-        self._slot: int | None = None
+        self._slot: Slot | None = None
         self._head_fd: int | None = None
         self._segment: Segment | None = None
         self._retired: list[Segment] = []
@@ -110,6 +115,11 @@ class Trail:
         self._turning: asyncio.AbstractEventLoop | None = None
         # What to write down about failures, as soon as writing works again.
         self._trouble: dict[str, Any] = {}
+        # Heads of other writers, named in this chain with the next record; whether its last
+        # record does only that; and how far it was when it was opened.
+        self._unnamed: dict[str, Link] = {}
+        self._idle = False
+        self._began = 0
 
     def open(self) -> None:
         """Take the slot, mend what a crash left, and continue the chain.
@@ -120,8 +130,8 @@ class Trail:
         """
         try:
             self._directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-            self._slot = claim(self._directory, self._writer)
-            self._continue(recover(self._directory, self._writer))
+            self._slot = Slot(self._directory, self._writer)
+            self._continue(self._slot, recover(self._directory, self._writer))
         except (OSError, AuditUnavailable) as error:
             self._release()
             raise AuditUnavailable("the trail cannot be opened", error) from error
@@ -201,6 +211,18 @@ class Trail:
         if critical or self.durability == "disk":
             await self.durable()
 
+    def witness(self) -> None:
+        """Name the heads of the other writers in this chain, if they moved since.
+
+        Raises:
+            AuditUnavailable: If it cannot be written; the next record brings it along.
+        """
+        with self._lock:
+            if self._segment is not None:
+                self._unnamed |= self._witness.news()
+                if self._unnamed:
+                    self._write()
+
     def close(self) -> None:
         """Write and sync what is due, end the thread and free the slot.
 
@@ -208,28 +230,33 @@ class Trail:
         """
         with self._lock:
             self._write_late()
+            written = self._n > self._began
+        if written:  # who only looked leaves nothing behind
+            with contextlib.suppress(AuditUnavailable):
+                self.witness()
         self._group.stop()
         self._release()
 
-    def _continue(self, left: Recovered) -> None:
+    def _continue(self, slot: Slot, left: Recovered) -> None:
         path = head_path(self._directory, self._writer)
         fresh = not path.exists()
         self._head_fd = open_private(path, os.O_RDWR | os.O_CREAT)
-        head = read_head(os.pread(self._head_fd, HEAD_BYTES + 1, 0))
+        raw = None if fresh else os.pread(self._head_fd, HEAD_BYTES + 1, 0)
         os.ftruncate(self._head_fd, HEAD_BYTES)
-        start, found = _start(left, head)
-        if head is None and not (fresh and left.link is None):
-            found["head"] = "missing" if fresh else "unreadable"
+        start, found = beginning(left, raw, slot=slot, key=self._key, writer=self._writer)
         self._chain, self._n, self._hash = start.chain, start.n, start.hash
+        self._began = start.n
         self._prefix = f'{{"v":{VERSION},"chain":"{start.chain}","n":'
         self._most_bytes = MAX_RECORD_BYTES - _FRAME_BYTES - len(self._prefix.encode())
         self._number = left.number
         self._segment = Segment(segment_path(self._directory, self._writer, self._number))
+        self._unnamed = self._witness.news()
         if found:
             self._trouble |= found
             self._write()
         self._sync_directory()
         self._sync_all()
+        slot.belongs_to(start.chain)
 
     def _take(self, spelled: bytes) -> None:
         if self._segment is None:
@@ -260,9 +287,9 @@ class Trail:
         """
         records = waiting = self._waiting
         self._waiting = []
-        if self._trouble:
-            ts = waiting[0][0] if waiting else self._stamper.now()
-            records = [(ts, _recovered(self._trouble)), *waiting]
+        named = self._unnamed
+        if named or self._trouble:
+            records = [*self._foremost(waiting), *waiting]
         n, digest, identifier, lines = self._n, self._hash, "", []
         for ts, spelled in records:
             n += 1
@@ -280,10 +307,24 @@ class Trail:
             if waiting:
                 self._trouble["refused"] = self._trouble.get("refused", 0) + len(waiting)
             raise AuditUnavailable(error.strerror) from error
-        self._n, self._hash, self._trouble = n, digest, {}
+        self._n, self._hash = n, digest
+        if named or self._trouble:
+            self._idle = not waiting and not self._trouble
+            self._witness.name(named)
+            self._unnamed, self._trouble = {}, {}
+        else:
+            self._idle = False
         if not self._group.due:
             self._group.dirty()
         return identifier
+
+    def _foremost(self, waiting: list[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+        """Yield what goes before the records that wait: failures, and the heads of others."""
+        ts = waiting[0][0] if waiting else self._stamper.now()
+        if self._trouble:
+            yield ts, _recovered(self._trouble)
+        if self._unnamed:
+            yield ts, spelled_heads(self._unnamed)
 
     def _rotated(self, segment: Segment) -> Segment:
         following = Segment(segment_path(self._directory, self._writer, self._number + 1))
@@ -297,6 +338,7 @@ class Trail:
         with self._lock:
             segment = self._segment
             at = Link(chain=self._chain, n=self._n, hash=self._hash)
+            idle = self._idle
             retired, self._retired = self._retired, []
         assert segment is not None
         assert self._head_fd is not None
@@ -308,7 +350,7 @@ class Trail:
                 self._sync_directory()
             self._sync_one(segment)
             # After the sync: the head never promises more than the disk holds.
-            os.pwrite(self._head_fd, head_line(at), 0)
+            os.pwrite(self._head_fd, self._key.line(self._writer, at, idle=idle), 0)
         except OSError as error:
             with self._lock:
                 self._trouble.setdefault("sync", error.strerror)
@@ -337,31 +379,15 @@ class Trail:
             self._write_late()  # what another thread noted until now
             open_files = [*self._retired, self._segment]
             self._retired, self._segment = [], None
-            descriptors = (self._head_fd, self._slot)
+            head, slot = self._head_fd, self._slot
             self._head_fd = self._slot = None
         for segment in open_files:
             if segment is not None:
                 segment.close()
-        for fd in descriptors:
-            if fd is not None:
-                os.close(fd)
-
-
-def _start(left: Recovered, head: Link | None) -> tuple[Link, dict[str, Any]]:
-    """Choose the link to continue from, and say what a recovery has to report."""
-    found: dict[str, Any] = {"torn": left.torn} if left.torn else {}
-    start = left.link or head or Link(chain=secrets.token_hex(8), n=0)
-    if head is None:
-        return start, found
-    if head.chain != start.chain:
-        return start, found | {"head": "foreign"}
-    last = left.link.n if left.link else 0
-    if head.n > last:
-        # Numbers are not given twice, so the gap stays visible for good.
-        return Link(chain=start.chain, n=head.n, hash=start.hash), found | {
-            "missing": head.n - last
-        }
-    return start, found
+        if head is not None:
+            os.close(head)
+        if slot is not None:
+            slot.close()
 
 
 def _recovered(detail: dict[str, Any]) -> bytes:

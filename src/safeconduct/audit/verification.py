@@ -1,54 +1,42 @@
 """Proof that a trail is whole: every record unaltered, in its place, and none missing.
 
-Three things hold it together. A record's own hash shows that it was altered, the hash of
-its predecessor that something before it was removed, moved or forged, and the heads (the
-writers' own, and any anchors kept elsewhere) that records are missing from the end.
+Four things hold it together. A record's own hash shows that it was altered, the hash of its
+predecessor that something before it was removed, moved or forged, the heads (the writers' own,
+sealed, and any anchors kept elsewhere) that records are missing from the end, and what writers
+say of each other's heads that a whole chain is gone. What cannot be proved is said in sentences.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
+from safeconduct.audit.heads import HeadKey
+from safeconduct.audit.promises import (
+    RECOVERED,
+    Findings,
+    Heads,
+    Problem,
+    distrusted_head,
+    named_heads,
+)
 from safeconduct.audit.record import (
     GENESIS,
-    HEAD_BYTES,
     MAX_RECORD_BYTES,
     Link,
     Record,
     intact,
-    read_head,
     read_record,
 )
-from safeconduct.audit.segment import SegmentFile, head_path, lines, segments
+from safeconduct.audit.segment import SegmentFile, lines, segments
 from safeconduct.core.model import Value
 
-_MOST_PROBLEMS = 1000
 _TAIL_TRIES = 20
 _TAIL_PAUSE_SECONDS = 0.01
 # The hash of a record that cannot be read: the link to it cannot be judged.
 _UNKNOWN = ""
-
-
-class Problem(Value, frozen=True):
-    """One thing that is wrong.
-
-    Attributes:
-        kind: `altered`, `unreadable`, `torn`, `broken_link`, `missing`, `missing_segment`,
-            `missing_start`, `missing_end`, `out_of_order`, `foreign`, `forged` or `head`.
-        file: Name of the file it shows in.
-        line: Line in that file, from 1; 0 when it concerns the file as a whole.
-        id: Id of the record it shows at, where that can be read.
-        message: One sentence for the reader.
-    """
-
-    kind: str
-    file: str
-    line: int
-    id: str | None
-    message: str
 
 
 class Verification(Value, frozen=True):
@@ -59,71 +47,81 @@ class Verification(Value, frozen=True):
         segments: Segments read.
         problems: The first thousand problems.
         ends: Where each chain ends; kept elsewhere, they are the next verification's anchors.
+        unproven: What could not be proved and how it could be, a sentence each.
     """
 
     records: int
     segments: int
     problems: tuple[Problem, ...]
     ends: tuple[Link, ...]
+    unproven: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
         return not self.problems
 
 
-def verify(directory: Path, *, anchors: Iterable[Link] = ()) -> Verification:
+def verify(
+    directory: Path, *, root_key: bytes | None = None, anchors: Iterable[Link] = ()
+) -> Verification:
     """Read the whole trail and find what does not hold. A trail being written to is fine.
 
     Args:
         directory: The trail.
+        root_key: The installation's key; without it, the seals of the heads are not checked.
         anchors: Links known from elsewhere. Each must be in the trail still, or be the one
             right before it begins, where older segments were removed by retention.
     """
-    findings = _Findings()
+    anchors = tuple(anchors)
+    findings = Findings()
     promises = _Promises(findings)
     for link in anchors:
         promises.expect(link, source="an anchor")
-    # The heads come first: what they promise must be in the segments read after them.
-    for path in sorted(directory.glob("*.head")):
-        promises.expect_head(path)
+    # Promises come first: they must be kept by the segments that are read after them.
+    heads = Heads(directory, findings, key=None if root_key is None else HeadKey(root_key))
+    for writer, link in heads.links().items():
+        promises.expect(link, source=f"{writer}.head")
+    named = list(named_heads(directory))
+    for file, link in named:
+        promises.expect(link, source=file)
     records = 0
     files = segments(directory)
     ends: list[Link] = []
     for writer, own in groupby(files, key=lambda file: file.writer):
-        if not head_path(directory, writer).exists():
-            findings.add("head", f"{writer}.head", "the writer's head is missing")
-        chain = _Chain(findings, promises)
+        chain = _Chain(findings, promises, vouched=_vouched(anchors))
         chain.read(list(own))
+        heads.judge(writer, chain.at, version=chain.version)
         records += chain.records
         if chain.at:
             ends.append(chain.at)
     promises.settle()
+    known = {link.chain for link in (*heads.links().values(), *ends)}
+    for file, link in named:
+        if link.n == 0 and link.chain not in known:  # it was named before its first record
+            findings.add("missing_chain", file, f"nothing is left of chain {link.chain}")
+    if not files and not heads.found:
+        findings.add("empty", directory.name, "there is no record and no head of any writer here")
     return Verification(
         records=records,
         segments=len(files),
         problems=tuple(findings.problems),
         ends=tuple(ends),
+        unproven=tuple(heads.unproven(anchored=bool(anchors))),
     )
 
 
-class _Findings:
-    """The problems found so far, up to a bound."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def add(
-        self, kind: str, file: str, message: str, *, line: int = 0, record: Record | None = None
-    ) -> None:
-        if len(self.problems) < _MOST_PROBLEMS:
-            name = record.id if record else None
-            self.problems.append(Problem(kind=kind, file=file, line=line, id=name, message=message))
+def _vouched(anchors: Iterable[Link]) -> dict[str, int]:
+    """Return how far somebody has vouched for each chain."""
+    reached: dict[str, int] = {}
+    for link in anchors:
+        reached[link.chain] = max(link.n, reached.get(link.chain, 0))
+    return reached
 
 
 class _Promises:
     """Links that must turn up while the chains are read."""
 
-    def __init__(self, findings: _Findings) -> None:
+    def __init__(self, findings: Findings) -> None:
         self._findings = findings
         self._open: dict[tuple[str, int], dict[str, str]] = {}
         self._last: dict[str, int] = {}
@@ -131,14 +129,6 @@ class _Promises:
     def expect(self, link: Link, *, source: str) -> None:
         if link.n:
             self._open.setdefault((link.chain, link.n), {})[link.hash] = source
-
-    def expect_head(self, path: Path) -> None:
-        with path.open("rb") as file:
-            link = read_head(file.read(HEAD_BYTES + 1))
-        if link is None:
-            self._findings.add("head", path.name, "the head was altered")
-        else:
-            self.expect(link, source=path.name)
 
     def begins(self, record: Record) -> bool:
         """Tell whether a chain may begin with this record."""
@@ -156,24 +146,29 @@ class _Promises:
 
     def settle(self) -> None:
         for (chain, n), sources in self._open.items():
-            last = self._last.get(chain, 0)
-            if n > last:
-                for source in sources.values():
+            last = self._last.get(chain)
+            for source in sources.values():
+                if last is None and source.endswith(".jsonl"):
                     self._findings.add(
-                        "missing_end",
-                        source,
-                        f"chain {chain} reached record {n} and ends at {last}",
+                        "missing_chain", source, f"nothing is left of chain {chain} of {n} records"
                     )
+                elif n > (last or 0):
+                    message = f"chain {chain} reached record {n} and ends at {last or 0}"
+                    self._findings.add("missing_end", source, message)
 
 
 class _Chain:
     """Follows one writer through its segments."""
 
-    def __init__(self, findings: _Findings, promises: _Promises) -> None:
+    def __init__(
+        self, findings: Findings, promises: _Promises, *, vouched: Mapping[str, int]
+    ) -> None:
         self._findings = findings
         self._promises = promises
+        self._vouched = vouched
         self._number = 0
         self.at: Link | None = None
+        self.version = 0  # of the newest record
         self.records = 0
 
     def read(self, files: list[SegmentFile]) -> None:
@@ -189,7 +184,10 @@ class _Chain:
             self._linked(file, line, record)
             self._promises.meet(record, file.path.name, line)
             self.at = Link(chain=record.chain, n=record.n, hash=record.hash)
+            self.version = record.v
             self.records += 1
+            if RECOVERED in text:
+                self._recovered(file, line, text, record)
             return
         if not text.endswith(b"\n"):
             kind, message = "torn", "the line has no end"
@@ -200,6 +198,16 @@ class _Chain:
         self._findings.add(kind, file.path.name, message, line=line, record=record)
         if self.at:  # whatever it was, it took one place
             self.at = Link(chain=self.at.chain, n=self.at.n + 1, hash=_UNKNOWN)
+
+    def _recovered(self, file: SegmentFile, line: int, text: bytes, record: Record) -> None:
+        """Find where a writer started without its head: nobody knows what was cut off before."""
+        wrong = distrusted_head(text)
+        if wrong and record.n > self._vouched.get(record.chain, 0):
+            message = (
+                f"the writer started here and its head was {wrong}: records before this one may"
+                " have been cut off; an anchor from later on vouches for them"
+            )
+            self._findings.add("head", file.path.name, message, line=line, record=record)
 
     def _linked(self, file: SegmentFile, line: int, record: Record) -> None:
         if wrong := self._wrong(file, record):

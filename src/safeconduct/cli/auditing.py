@@ -111,10 +111,14 @@ def verify(
         Path | None,
         typer.Option(help="What an earlier `verify --json` printed, kept elsewhere."),
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="The installation's master.key; else that of the data directory."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that no record was altered, moved or removed, on any host."""
     from safeconduct.cli.work import auditing
 
     place = auditing.Place(config=config, data_dir=data_dir, host=None)
-    raise typer.Exit(auditing.verify_at(place, anchors=anchors, as_json=as_json))
+    raise typer.Exit(auditing.verify_at(place, anchors=anchors, key=key, as_json=as_json))

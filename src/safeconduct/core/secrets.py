@@ -21,6 +21,7 @@ from safeconduct.core.encoding import from_base64url, to_base64url
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
+ROOT_KEY_BYTES = 32  # of the key that an installation derives all others from
 
 
 class Secret:
@@ -106,7 +107,7 @@ class Sealer:
             root_key: 32 uniformly random bytes.
             purpose: Fixed text such as "transport-session".
         """
-        if len(root_key) != _KEY_BYTES:
+        if len(root_key) != ROOT_KEY_BYTES:
             raise ValueError("the root key has 32 bytes")
         info = b"safeconduct " + purpose.encode()
         aead = AESGCM(HKDFExpand(hashes.SHA256(), _KEY_BYTES, info).derive(root_key))

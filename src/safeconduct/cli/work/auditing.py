@@ -20,6 +20,7 @@ from safeconduct.cli.output import Out, complain, several
 from safeconduct.cli.work.asking import settings_of
 from safeconduct.core.clock import SystemClock
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId
+from safeconduct.core.secrets import ROOT_KEY_BYTES
 
 _AGO = re.compile(r"([0-9]{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -150,16 +151,18 @@ def export_to(
     )
 
 
-def verify_at(place: Place, *, anchors: Path | None, as_json: bool) -> int:
+def verify_at(place: Place, *, anchors: Path | None, key: Path | None, as_json: bool) -> int:
     """Prove the trail; returns the exit code, which is 1 when something does not hold."""
     directory = place.directory()
     out = Out(as_json=as_json)
     known = () if anchors is None else _anchors(anchors)
     with out.progress("Reading the trail"):
-        found = verify(directory, anchors=known)
+        found = verify(directory, root_key=_key(directory, key), anchors=known)
     for problem in found.problems:
         at = f"{problem.file}:{problem.line}" if problem.line else problem.file
         complain(f"{at}: {problem.kind}: {problem.message}")
+    for sentence in found.unproven if not as_json else ():
+        complain(f"Not proved: {sentence}")
     wrong = len(found.problems)
     verdict = "The trail is whole" if found.whole else f"{several(wrong, 'problem')} found"
     out.sentence(
@@ -168,6 +171,24 @@ def verify_at(place: Place, *, anchors: Path | None, as_json: bool) -> int:
         **msgspec.to_builtins(found),
     )
     return 0 if found.whole else USERS
+
+
+def _key(directory: Path, named: Path | None) -> bytes | None:
+    """Read the installation's key: the one that was named, or the one beside the trail if any.
+
+    Raises:
+        Failed: If what was named is none.
+    """
+    file = named or directory.parent / "master.key"
+    try:
+        key = file.read_bytes()
+    except FileNotFoundError:
+        if named is None:
+            return None
+        raise
+    if len(key) != ROOT_KEY_BYTES:
+        raise Failed(f"{file} is no key of an installation; those have {ROOT_KEY_BYTES} bytes.")
+    return key
 
 
 def _anchors(file: Path) -> tuple[Link, ...]:
