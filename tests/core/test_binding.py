@@ -123,6 +123,46 @@ def test_a_uri_that_begins_like_a_template_and_does_not_fit_names_no_object(uri:
     assert [asked.object for asked in asked_of_uri((URI,), uri)] == [""]
 
 
+@pytest.mark.requirement("Z-18", "Z-28")
+@pytest.mark.parametrize(
+    ("uri", "asked"),
+    [
+        ("ticket://T-7", ["ticket:T-7"]),
+        ("ticket://T-7/comments", ["ticket:T-7"]),
+        ("ticket://T-7:80", [""]),
+        ("ticket://u@T-7", [""]),
+        ("ticket://T-7/comments/1", [""]),
+        ("ticket:T-7", [""]),
+        ("Ticket://T-7", [""]),
+        ("ticket://help", []),
+        ("ticket://help/", [""]),
+        ("ticket://{id}", [""]),
+        ("ticket://{any}/comments", [""]),
+        ("ticket://{id}/public", []),
+        ("ticket://T-7/public", []),
+        ("note://help", []),
+    ],
+)
+def test_a_uri_of_a_bound_scheme_that_fits_nothing_names_no_object(
+    uri: str, asked: list[str]
+) -> None:
+    bindings = (
+        UriBinding(uri="ticket://{id}", object="ticket:{id}", permission="read"),
+        UriBinding(uri="ticket://{id}/comments", object="ticket:{id}", permission="read"),
+        UriBinding(uri="ticket://help", permission="none"),
+        UriBinding(uri="ticket://{id}/public", permission="none"),
+    )
+
+    assert [each.object for each in asked_of_uri(bindings, uri)] == asked
+
+
+def test_a_port_counts_where_the_template_has_one() -> None:
+    ported = UriBinding(uri="db://{host}:{port}/{name}", object="db:{name}", permission="read")
+
+    assert [each.object for each in asked_of_uri((ported,), "db://h:5432/a:b")] == ["db:a:b"]
+    assert [each.object for each in asked_of_uri((ported,), "db://h/a")] == [""]
+
+
 @pytest.mark.parametrize(
     ("template", "fine"),
     [

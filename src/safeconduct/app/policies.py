@@ -14,6 +14,7 @@ from safeconduct.policy import (
     OpaServers,
     Shadow,
     Shelf,
+    host_reads,
     known_data,
 )
 
@@ -51,11 +52,13 @@ class HostPolicies:
         ):
             policy = held[1]
         else:
+            questions = tuple(known_data(bundle.data).questions.items())
             policy = HostPolicy(
                 engine=self._engine(host, bundle),
                 bundle=bundle.digest,
-                questions=tuple(known_data(bundle.data).questions.items()),
+                questions=questions,
                 obliges=bundle.obliges,
+                reads=host_reads(bundle.own_modules, questions),
                 schema=bundle.schema,
                 shadow=self._shadow(host),
             )

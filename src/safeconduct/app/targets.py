@@ -38,6 +38,7 @@ from safeconduct.settings import (
     OperatorSettings,
     PersonSettings,
     UpstreamSettings,
+    UriBindingSettings,
 )
 from safeconduct.upstreams import Override, Wanted
 
@@ -184,8 +185,17 @@ def _server(said: UpstreamSettings, apis: Declared) -> Wanted:
             )
             for name, tool in said.tools.items()
         },
-        resources=convert(said.resources, tuple[UriBinding, ...], from_attributes=True),
+        resources=tuple(map(_uri_binding, said.resources)),
         http=apis.get(ServerKey(said.key)),
+    )
+
+
+def _uri_binding(said: UriBindingSettings) -> UriBinding:
+    return UriBinding(
+        uri=said.uri,
+        permission=said.permission,
+        object=said.object or "",
+        subject=said.subject,
     )
 
 

@@ -23,6 +23,9 @@ _VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]{0,31})\}")
 _NAMED = re.compile(r"[A-Za-z0-9_.,:/|=+~!$%&'()\[\]-]{1,256}")
 # One segment of a URI: encoded or dotted ones could mean another instance upstream.
 _SEGMENT = r"[A-Za-z0-9_.,:|=+~!$&'()-]{1,256}"
+# In the place of a host: what follows a colon would be a port, and not part of the name.
+_HOST = r"[A-Za-z0-9_.,=+~!$&'()-]{1,256}"
+OPEN = "none"  # instead of a permission: nothing is asked
 
 
 class Binding(Value, frozen=True):
@@ -45,11 +48,15 @@ class Binding(Value, frozen=True):
 
 
 class UriBinding(Value, frozen=True):
-    """What a resource's URI names: `ticket://{id}` is `ticket:{id}`."""
+    """What a resource's URI names: `ticket://{id}` is `ticket:{id}`.
+
+    Attributes:
+        object: Spells the object; "" where the permission is `OPEN`, for nothing is asked then.
+    """
 
     uri: str
-    object: str
     permission: str
+    object: str = ""
     subject: Whose = "person"
 
 
@@ -102,20 +109,40 @@ def asked_of_arguments(
 
 
 def asked_of_uri(bindings: tuple[UriBinding, ...], uri: str) -> list[Question]:
-    """Return what has to be asked before a resource is used.
+    """Return what has to be asked before a resource is used, or a template of resources.
 
-    A URI that begins like a template but does not fit it names no object: what the server
-    makes of it is anybody's guess.
+    A URI of a scheme that is bound and fits no template names no object: what the server makes
+    of it is anybody's guess. One that is spelled out stands for itself, whatever template it
+    would fit too.
     """
-    asked = []
-    for binding in bindings:
-        prefix, pattern = _uri_pattern(binding.uri)
-        if not uri.lower().startswith(prefix.lower()):
-            continue
-        match = pattern.fullmatch(uri)
-        values = {} if match is None or _dotted(match) else match.groupdict()
-        asked.append(Question(spelled(binding.object, values), binding.permission, binding.subject))
-    return asked
+    scheme = scheme_of(uri)
+    of_scheme = [each for each in bindings if scheme_of(each.uri) == scheme]
+    itself = [each for each in of_scheme if shape_of(each.uri) == shape_of(uri)]
+    found = [(each, _parts(each.uri, uri)) for each in itself or of_scheme]
+    fitting = [(each, parts) for each, parts in found if parts is not None or each in itself]
+    if of_scheme and not fitting:
+        first = of_scheme[0]
+        return [Question("", first.permission, first.subject)]
+    return [
+        Question(spelled(each.object, parts or {}), each.permission, each.subject)
+        for each, parts in fitting
+        if each.permission != OPEN
+    ]
+
+
+def scheme_of(uri: str) -> str:
+    return uri.partition(":")[0].lower()
+
+
+def shape_of(uri: str) -> str:
+    """Return a URI or template whatever its variables are called."""
+    return _VARIABLE.sub("{}", uri)
+
+
+def _parts(template: str, uri: str) -> dict[str, str] | None:
+    """Return what a template's variables stand for, or None if a URI does not fit it."""
+    match = _uri_pattern(template).fullmatch(uri)
+    return None if match is None or _dotted(match) else match.groupdict()
 
 
 def spelled(template: str, values: dict[str, Any]) -> str:
@@ -166,14 +193,17 @@ def _twins(value: dict[str, Any], name: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _uri_pattern(template: str) -> tuple[str, re.Pattern[str]]:
-    prefix = template.partition("{")[0]
+def _uri_pattern(template: str) -> re.Pattern[str]:
     parts = _VARIABLE.split(template)
-    pattern = "".join(
-        re.escape(part) if index % 2 == 0 else f"(?P<{part}>{_SEGMENT})"
-        for index, part in enumerate(parts)
-    )
-    return prefix, re.compile(pattern)
+    before, pattern = "", ""
+    for index, part in enumerate(parts):
+        if index % 2 == 0:
+            before += part
+            pattern += re.escape(part)
+        else:
+            inside = _HOST if before.count("/") == 2 and "://" in before else _SEGMENT
+            pattern += f"(?P<{part}>{inside})"
+    return re.compile(pattern)
 
 
 def _dotted(match: re.Match[str]) -> bool:

@@ -17,6 +17,7 @@ from safeconduct.core.http_request import misleads
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _BLANKS = "\ufeff\u200b\u2060"  # beside what `str.strip` takes
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_BEYOND_DOUBT = re.compile(r"[a-z][a-z0-9+-]*:[A-Za-z0-9_~:/?#@!$&'()*+,;=-]*")  # no dots
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443", "ftp": "21"}
 _SPECIAL = frozenset({*_DEFAULT_PORTS, "file"})
 _EMPTY_PATH = frozenset({"http", "https"})
@@ -41,6 +42,10 @@ _PUNYCODE = "xn--"
 
 def misspelling(uri: str) -> str:
     """Say what is wrong with the spelling of any URI, as a clause; "" if nothing is."""
+    return "" if _BEYOND_DOUBT.fullmatch(uri) else _misspelled(uri)
+
+
+def _misspelled(uri: str) -> str:
     if _CONTROL.search(uri):
         return "it has control characters"
     if uri != uri.strip() or uri != uri.strip(_BLANKS):

@@ -61,6 +61,10 @@ from safeconduct.policy.files import (
 )
 from safeconduct.policy.opa import OpaEngine
 from safeconduct.policy.opa_servers import OpaServers
+from safeconduct.policy.own_reads import (
+    OwnReads,
+    host_reads,
+)
 from safeconduct.policy.pdp import (
     HostPolicy,
     Pdp,
@@ -155,6 +159,7 @@ __all__ = [
     "KnownData",
     "OpaEngine",
     "OpaServers",
+    "OwnReads",
     "OwnRules",
     "Pdp",
     "Recorded",
@@ -181,6 +186,7 @@ __all__ = [
     "document",
     "explained",
     "history",
+    "host_reads",
     "input_schema",
     "is_plain",
     "keep",

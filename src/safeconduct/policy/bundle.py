@@ -54,7 +54,12 @@ class Bundle(Value, frozen=True):
     @property
     def has_own_rules(self) -> bool:
         """Whether a host has added modules of its own."""
-        return any(path.startswith(OWN) for path, _ in self.modules)
+        return bool(self.own_modules)
+
+    @property
+    def own_modules(self) -> Modules:
+        """The modules that a host has added."""
+        return tuple(each for each in self.modules if each[0].startswith(OWN))
 
     @property
     def obliges(self) -> bool:

@@ -20,6 +20,7 @@ from safeconduct.core.model import AccessRequest, HostId, Level, Value
 from safeconduct.policy.engine import Engine, EngineFailed
 from safeconduct.policy.facts import Facts, Input, document
 from safeconduct.policy.memory import Items, Memory
+from safeconduct.policy.own_reads import EVERYTHING, OwnReads
 
 FAILED = "engine.failed"
 ALLOWED = "allowed"
@@ -47,6 +48,7 @@ class HostPolicy(Value, frozen=True):
     Attributes:
         questions: What the host's rules want to know of the relations, by name.
         obliges: Whether they may oblige to anything.
+        reads: What the host's own rules read of what callers choose.
         schema: The host's own definitions of types and permissions.
         shadow: Rules that are asked beside these, or None.
     """
@@ -55,6 +57,7 @@ class HostPolicy(Value, frozen=True):
     bundle: str
     questions: tuple[tuple[str, Binding], ...] = ()
     obliges: bool = True
+    reads: OwnReads = EVERYTHING
     schema: str = ""
     shadow: Beside | None = None
 
@@ -100,6 +103,13 @@ class Pdp:
             return self._engines(host).obliges
         except LookupError:
             return True  # nothing is known, so nothing is ruled out
+
+    def reads(self, host: HostId) -> OwnReads:
+        """Say what a host's own rules read of what callers choose."""
+        try:
+            return self._engines(host).reads
+        except LookupError:
+            return EVERYTHING  # as above
 
     async def decide(self, request: AccessRequest, facts: Facts) -> Decision:
         """Decide one request on its facts."""

@@ -13,6 +13,7 @@ from safeconduct.core.derived import Derived
 from safeconduct.core.errors import Code
 from safeconduct.core.model import AccessRequest, Level, Phase
 from safeconduct.policy import ClientFacts, Device, FactSources, Pdp, ToolFacts
+from safeconduct.proxy.ambiguity import URI_FORM, judged_uri, uri_fault
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.eras import META_CLIENT
 from safeconduct.proxy.messages import Listing
@@ -30,7 +31,10 @@ _CODES = {
     "tool.unknown": Code.UNKNOWN_TOOL,
     "tool.disabled": Code.UNKNOWN_TOOL,
     "tool.changed": Code.TOOL_CHANGED,
+    URI_FORM: Code.INVALID_PARAMS,
 }
+# What these are about may be a template, which names no resource.
+_OF_TEMPLATES = frozenset({"completion/complete", "resources/templates/list"})
 
 
 class Decider:
@@ -54,6 +58,7 @@ class Decider:
             client=call.client,
             server=call.server,
             device=_device(call),
+            template=call.message.method in _OF_TEMPLATES,
         )
 
     async def ask(
@@ -65,11 +70,13 @@ class Decider:
         server: Server | None,
         device: Device,
         level: Level = Level.LOW,
+        template: bool = False,
     ) -> Decision:
         """Decide one request on what is true now; no session or no server is no permission.
 
         Args:
             level: How much is to be done with what has no level of its own: all but tools.
+            template: Whether a resource may be a template of some.
         """
         kind, name = request.resource.kind, request.resource.name
         facts = await self._sources.gather(
@@ -80,7 +87,11 @@ class Decider:
             device=device,
             bound=[] if server is None else _bound(server, request),
         )
-        return await self._pdp.decide(request, facts)
+        decision = await self._pdp.decide(request, facts)
+        if kind != "resource":
+            return decision
+        reads = self._pdp.reads(request.caller.host)
+        return judged_uri(decision, request, server=server, reads=reads, template=template)
 
     async def visible(self, call: Call, listing: Listing, names: list[str]) -> list[bool]:
         """Say for each item of a list whether this caller may see it, as it may be used."""
@@ -98,7 +109,14 @@ class Decider:
             request, call.session, client=call.client, tool=_NEVER, device=_device(call)
         )
         items = tuple((name, self._tool_facts(server, kind, name, Level.LOW)) for name in names)
-        return list(await self._pdp.allows_each(request, facts, items))
+        allowed = await self._pdp.allows_each(request, facts, items)
+        if kind != "resource":
+            return list(allowed)
+        reads, template = self._pdp.reads(call.caller.host), call.message.method in _OF_TEMPLATES
+        return [
+            allows and not uri_fault(name, server=server, reads=reads, template=template)
+            for allows, name in zip(allowed, names, strict=True)
+        ]
 
     def _tool_facts(self, server: Server, kind: str, name: str, level: Level) -> ToolFacts:
         """Describe what is asked for; only a tool has a level of its own."""

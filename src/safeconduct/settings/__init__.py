@@ -34,6 +34,7 @@ from safeconduct.settings.tenants import (
     TokenSettings,
     ToolSettings,
     UpstreamSettings,
+    UriBindingSettings,
 )
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "TokenSettings",
     "ToolSettings",
     "UpstreamSettings",
+    "UriBindingSettings",
     "describe_settings",
     "load",
     "parse",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from safeconduct.core.binding import OPEN, variables_of
 from safeconduct.core.http_request import faults
 from safeconduct.settings import forms
 from safeconduct.settings.apis import HttpSettings, HttpToolSettings
@@ -29,6 +30,7 @@ from safeconduct.settings.tenants import (
     OperatorSettings,
     PolicySettings,
     UpstreamSettings,
+    UriBindingSettings,
 )
 
 _CLEARTEXT = "plain http: whoever is on the way to this server can read and change calls"
@@ -117,10 +119,24 @@ class Checks:
             for member, names in (("import", imports), ("tools", upstream.tools)):
                 for name in names:
                     self._known(f"{path}.{member}", name, declared, f"{path}.http.tools")
+        for index, resource in enumerate(upstream.resources):
+            self._resource(f"{path}.resources[{index}]", resource)
         if upstream.imports != "all":
             self._distinct(path + ".import[{}]", list(upstream.imports))
             for tool in upstream.tools:
                 self._known(f"{path}.tools", tool, upstream.imports, f"{path}.import")
+
+    def _resource(self, path: str, resource: UriBindingSettings) -> None:
+        if resource.permission == OPEN:
+            if resource.object is not None:
+                self._add(f"{path}.object", "nothing is asked with permission none; leave it out")
+        elif resource.object is None:
+            self._add(path, "needs object, or permission: none")
+        else:
+            known = variables_of(resource.uri)
+            for name in sorted(variables_of(resource.object) - known):
+                near = suggestion(name, known)
+                self._add(f"{path}.object", f"{{{name}}} is no part of {resource.uri}{near}")
 
     def _address(self, path: str, url: str, server: ServerSettings) -> None:
         loopback = forms.is_loopback(url)

@@ -17,6 +17,7 @@ from safeconduct.core.binding import check_template, variables_of
 from safeconduct.core.emails import is_email, normal_email
 from safeconduct.core.http_request import METHODS, check_path
 from safeconduct.core.redirects import Kind
+from safeconduct.core.resource_uri import abnormality
 
 Form = Callable[[str], str]
 
@@ -28,6 +29,7 @@ _OBJECT = r"[a-z][a-z0-9_/]{0,62}:[^\s#@:][^\s#]{0,511}"
 _RELATION = r"[a-z][a-z0-9_]{0,62}"
 _EXPIRATION = r"(\[expiration:(?P<until>[0-9TZ:.+-]{1,40})\])?"
 _TUPLE = re.compile(rf"{_OBJECT}#{_RELATION}@{_OBJECT}?(#{_RELATION})?{_EXPIRATION}")
+_LONGEST_TEMPLATE = 512
 _DATABASES = frozenset({"postgresql", "postgresql+psycopg", "sqlite", "sqlite+aiosqlite"})
 _OWN_HEADERS = frozenset(
     {"accept-encoding", "connection", "content-encoding", "content-length", "content-type"}
@@ -253,11 +255,12 @@ def object_of_uri(text: str) -> str:
 
 
 def uri_template(text: str) -> str:
-    if not text.partition("{")[0].partition("://")[2] and "://{" not in text:
-        raise ValueError("must be a URI with parts to fill in, such as ticket://{id}")
-    names = variables_of(text)
-    if not names or "{" in re.sub(r"\{[a-z_][a-z0-9_]{0,31}\}", "", text) or len(text) > 512:
-        raise ValueError("must be a URI with parts to fill in, such as ticket://{id}")
+    filled = re.sub(r"\{[a-z_][a-z0-9_]{0,31}\}", "x", text)
+    if ":" not in filled or "{" in filled or len(text) > _LONGEST_TEMPLATE:
+        raise ValueError("must be a URI, with or without parts to fill in, such as ticket://{id}")
+    fault = abnormality(filled)
+    if fault:
+        raise ValueError(f"fits no URI that is accepted: {fault}")
     return text
 
 

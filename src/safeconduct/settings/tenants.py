@@ -104,11 +104,21 @@ class UriBindingSettings(Value, frozen=True):
 
     uri: Annotated[
         UriTemplate,
-        About(text="Such as `ticket://{id}`; a part is one segment, nothing encoded."),
+        About(
+            text="Such as `ticket://{id}`; a part is one segment, nothing encoded. Of a scheme that"
+            " is named here, every other URI is refused."
+        ),
     ]
-    object: Annotated[ObjectOfUri, About(text="What it names, such as `ticket:{id}`.")]
-    permission: Annotated[Permission, About(text="What the subject needs on it.")]
-    subject: Annotated[Whose, About(text="Whose permission counts.")] = "person"
+    permission: Annotated[
+        Permission, About(text="What the subject needs on it; `none` for nothing at all.")
+    ]
+    object: Annotated[
+        ObjectOfUri | None,
+        About(text="What it names, such as `ticket:{id}`.", default="with `none`, nothing"),
+    ] = None
+    subject: Annotated[Literal["person", "agent"], About(text="Whose permission counts.")] = (
+        "person"
+    )
 
 
 class ToolSettings(Value, frozen=True):

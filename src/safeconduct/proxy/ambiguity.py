@@ -1,0 +1,81 @@
+"""Between deciding and refusing: what a server might read otherwise than it was decided.
+
+An allow is for what was asked as it was read here. Where readers differ, it is taken back, with a
+sentence that says what to send instead. A refusal stays what it is: nobody learns from this what
+they may not use.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from msgspec.structs import replace
+
+from safeconduct.core.binding import scheme_of, shape_of
+from safeconduct.core.decision import Decision
+from safeconduct.core.model import AccessRequest
+from safeconduct.core.resource_uri import abnormality, misspelling
+from safeconduct.policy import OwnReads
+from safeconduct.upstreams import Server
+
+URI_FORM = "uri.form"
+_abnormality, _misspelling = (lru_cache(maxsize=1024)(each) for each in (abnormality, misspelling))
+
+
+def judged_uri(
+    decision: Decision,
+    request: AccessRequest,
+    *,
+    server: Server | None,
+    reads: OwnReads,
+    template: bool = False,
+) -> Decision:
+    """Return a decision about a resource, or a refusal if its URI has several readings.
+
+    Args:
+        decision: What the rules and relations said.
+        request: What they were asked about.
+        server: Whose resource it is.
+        reads: What the host's own rules read of it.
+        template: Whether the text may be a template, which stands for no resource itself.
+    """
+    if not decision.allow or request.resource.kind != "resource":
+        return decision
+    uri = request.resource.name
+    fault = uri_fault(uri, server=server, reads=reads, template=template)
+    if not fault:
+        return decision
+    return taken_back(
+        decision,
+        reason=URI_FORM,
+        message=f"The URI has more than one reading: {fault}. Nothing was done. Send the URI in "
+        "its normal form, as the server lists it.",
+    )
+
+
+def uri_fault(uri: str, *, server: Server | None, reads: OwnReads, template: bool = False) -> str:
+    """Say why a URI is not to be sent as it is spelled, as a clause; "" if it may be."""
+    bindings = () if server is None else server.resources
+    if template and "{" in uri:
+        fault = _misspelling(uri)
+        known = any(shape_of(each.uri) == shape_of(uri) for each in bindings)
+        bound = any(scheme_of(each.uri) == scheme_of(uri) for each in bindings)
+        return fault or ("it is no template that is known here" if bound and not known else "")
+    return _abnormality(uri) if bindings or reads.uri else _misspelling(uri)
+
+
+def taken_back(decision: Decision, *, reason: str, message: str) -> Decision:
+    """Return a refusal in the place of an allow.
+
+    The facts stay out of it: by them it would be allowed, and a record that says so could be
+    computed again and found wrong.
+    """
+    return replace(
+        decision,
+        allow=False,
+        reason=reason,
+        message=message,
+        obligations=(),
+        step_up=False,
+        basis=b"",
+    )

@@ -1,0 +1,50 @@
+"""What a host's own rules read of a call, told from their text and rather too much."""
+
+from __future__ import annotations
+
+import pytest
+
+from safeconduct.core.binding import Binding
+from safeconduct.policy import host_reads
+from safeconduct.policy.own_reads import EVERYTHING, OwnReads
+
+pytestmark = pytest.mark.requirement("Z-28")
+HEAD = "package safeconduct.host\n\nimport rego.v1\n\n"
+
+
+def reads(*lines: str) -> OwnReads:
+    return host_reads((("host/own.rego", HEAD + "\n".join(lines)),))
+
+
+@pytest.mark.parametrize(
+    ("line", "uri", "arguments"),
+    [
+        ("x if input.tool.level == data.level", False, set()),
+        ("x if input.resource.kind", False, set()),
+        ("x if input.resource.name", True, set()),
+        ('x if input["resource"].name', True, set()),
+        ("x if input.resource", True, set()),
+        ("x if input.arguments.order.amount > 1", False, {("order", "amount")}),
+        ("x if input.arguments.items[_].id", False, {("items",)}),
+        ("x if { some k; input.arguments[k] }", False, {()}),
+        ("x if input[data.y]", True, {()}),
+        ("x if { y := input; y.arguments }", True, {()}),
+        ("deny contains {} if { some r in input.arguments.a; r.b }", False, {("a",)}),
+    ],
+)
+def test_what_a_rule_reads(line: str, uri: bool, arguments: set[tuple[str, ...]]) -> None:
+    assert reads(line) == OwnReads(uri=uri, arguments=frozenset(arguments))
+
+
+def test_what_is_imported_counts_as_read() -> None:
+    text = "package safeconduct.host\n\nimport input.arguments as a\n\nx if a.b\n"
+
+    assert host_reads((("host/own.rego", text),)) == OwnReads(uri=False, arguments=frozenset({()}))
+
+
+def test_questions_read_arguments_and_no_rules_read_nothing() -> None:
+    asked = Binding(path="arguments.ids.*.x", object="t:{value}", permission="p")
+
+    assert host_reads(()) == OwnReads(uri=False, arguments=frozenset())
+    assert host_reads((), [("q", asked)]).arguments == {("ids",)}
+    assert EVERYTHING.uri
