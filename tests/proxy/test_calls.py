@@ -24,6 +24,7 @@ from safeconduct.policy import ClientFacts
 from safeconduct.proxy.calls import Call, Progress, parse
 from safeconduct.proxy.claims import claim_of
 from safeconduct.proxy.eras import Headers, UnsupportedVersion
+from safeconduct.proxy.event_ids import EventIds
 from safeconduct.proxy.exchange import Exchange
 from safeconduct.proxy.gate import Admitted
 from safeconduct.proxy.messages import METHODS
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.requirement("GW-01", "SEC-61")
 HOST, SERVER = HostId("acme"), ServerKey("items")
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 TRANSPORTS = TransportSessions(b"k" * 32)
+EVENT_IDS = EventIds(b"k" * 32)
 MODERN = {
     "content-type": "application/json",
     "accept": "application/json, text/event-stream",
@@ -134,7 +136,7 @@ def _call(name: str = "search", **params: Any) -> dict[str, Any]:
 
 
 def _parsed(exchange: Exchange, server: Server = ADMITTED.server) -> Call | None:
-    return parse(exchange, ADMITTED._replace(server=server), TRANSPORTS, Progress())
+    return parse(exchange, ADMITTED._replace(server=server), TRANSPORTS, EVENT_IDS, Progress())
 
 
 def _refusal(exchange: Exchange, server: Server = ADMITTED.server) -> tuple[Code, str]:
@@ -147,7 +149,7 @@ def test_a_call_knows_all_the_later_steps_need() -> None:
     exchange = _exchange(_headers(MODERN), _call(arguments={"q": "x"}))
     progress = Progress()
 
-    call = parse(exchange, ADMITTED, TRANSPORTS, progress)
+    call = parse(exchange, ADMITTED, TRANSPORTS, EVENT_IDS, progress)
 
     assert call is not None
     assert (progress.era, progress.message_id) == ("modern", 7)
@@ -178,7 +180,7 @@ def test_the_era_is_known_again_when_the_head_comes_again() -> None:
     _parsed(_exchange(headers, _call()))
 
     with pytest.raises(Refused):
-        parse(_exchange(headers, _call("other")), ADMITTED, TRANSPORTS, progress)
+        parse(_exchange(headers, _call("other")), ADMITTED, TRANSPORTS, EVENT_IDS, progress)
 
     assert (progress.era, progress.message_id) == ("modern", 7)
 
@@ -277,7 +279,11 @@ def test_an_unspoken_revision_is_answered_for_the_server_at_hand() -> None:
         server = replace(ADMITTED.server, eras=eras)
         with pytest.raises(UnsupportedVersion) as caught:
             parse(
-                _exchange(headers, _call()), ADMITTED._replace(server=server), TRANSPORTS, progress
+                _exchange(headers, _call()),
+                ADMITTED._replace(server=server),
+                TRANSPORTS,
+                EVENT_IDS,
+                progress,
             )
         assert ("2026-07-28" in caught.value.supported) == (eras != ("legacy",))
         assert progress.message_id == 7
@@ -371,7 +377,7 @@ def test_a_transport_session_is_the_callers_own_and_of_the_older_era() -> None:
     assert later.upstream_session is None
     headers = _headers(older)
     foreign = ADMITTED._replace(caller=replace(CALLER, subject=SubjectId("q")))
-    assert parse(_exchange(headers, _body("ping")), ADMITTED, TRANSPORTS, Progress())
+    assert parse(_exchange(headers, _body("ping")), ADMITTED, TRANSPORTS, EVENT_IDS, Progress())
     with pytest.raises(Refused) as caught:
-        parse(_exchange(headers, _body("ping")), foreign, TRANSPORTS, Progress())
+        parse(_exchange(headers, _body("ping")), foreign, TRANSPORTS, EVENT_IDS, Progress())
     assert caught.value.code is Code.NOT_FOUND

@@ -62,6 +62,7 @@ def returns() -> Returns:
         records=NOBODY,
         states=RequestStates(b"k" * 32, clock=clock),
         transports=NOBODY,
+        event_ids=NOBODY,
         sessions=NOBODY,
         flights=NOBODY,
         obligations=Obligations(

@@ -27,7 +27,15 @@ from safeconduct import hosts, people, relations, settings
 from safeconduct.app import Gateway, Installation, gateway
 from safeconduct.app.serving import configured
 from safeconduct.core.clock import ManualClock
-from safeconduct.core.model import HostId, Level, ServerKey, SessionId, SubjectId
+from safeconduct.core.model import (
+    Caller,
+    ClientId,
+    HostId,
+    Level,
+    ServerKey,
+    SessionId,
+    SubjectId,
+)
 from safeconduct.hosts import Host
 from safeconduct.oauth import Authorizations
 from safeconduct.people import Person
@@ -111,6 +119,17 @@ class Tokens:
     refresh: str
     session: SessionId
     subject: SubjectId
+
+
+def caller_of(tokens: Tokens, *, client: str = "agent", server: str = "tickets") -> Caller:
+    """Return the caller that the gate makes of somebody's token."""
+    return Caller(
+        host=HostId("acme"),
+        subject=tokens.subject,
+        client=ClientId(client),
+        session=tokens.session,
+        server=ServerKey(server),
+    )
 
 
 def body_of(

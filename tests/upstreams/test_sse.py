@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconduct.upstreams import EventTooLarge, Splitter, data_of, with_data
+from safeconduct.upstreams import EventTooLarge, Splitter, data_of, id_of, with_data, with_id
 
 pytestmark = pytest.mark.requirement("GW-10")
 
@@ -136,3 +136,46 @@ def test_new_data_cannot_end_its_event() -> None:
 
     assert Splitter(limit=1000).feed(event) == [event]
     assert data_of(event) == b"one\n\ndata: two"
+
+
+def _id_by_the_standard(event: bytes) -> bytes | None:
+    """What a reader takes for an event's id (WHATWG HTML, section 9.2.6)."""
+    found = None
+    for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
+        name, _, value = line.partition(b":")
+        if name == b"id":
+            found = value.removeprefix(b" ")
+    return found
+
+
+_LINES = st.sampled_from(
+    [b"id: 1", b"id:2", b"id", b"id:", b"idle: x", b"id : 3", b" id: 4", b"data: id: 5", b": id: 6",
+     b"data:", b"event: m", b"id:  7"]
+)  # fmt: skip
+_ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
+_EVENTS = st.lists(st.tuples(_LINES, _ENDS), max_size=8).map(
+    lambda lines: b"".join(line + end for line, end in lines) + b"\n"
+)
+
+
+@pytest.mark.requirement("SEC-32")
+@given(_EVENTS)
+def test_an_id_is_found_where_readers_find_it_and_replaced_alone(event: bytes) -> None:
+    found = id_of(event)
+    assert found == _id_by_the_standard(event)
+
+    other, without = with_id(event, b"sealed"), with_id(event, None)
+    assert data_of(other) == data_of(without) == data_of(event)
+    if found is None:
+        assert other == without == event
+    else:
+        assert _id_by_the_standard(other) == b"sealed"
+        assert with_id(other, b"sealed") == other
+        assert _id_by_the_standard(without) is None
+
+
+def test_other_bytes_of_an_event_stay_as_they_are() -> None:
+    event = b"\xef\xbb\xbfid: 1\rretry: 5\r: comment\revent:message\rdata: {}\r\r"
+
+    assert with_id(event, b"x") == event.replace(b"id: 1", b"id: x")
+    assert with_id(b"data: y\n\n", b"x") == b"data: y\n\n"

@@ -39,6 +39,7 @@ from safeconduct.oauth import (
 from safeconduct.proxy import (
     Again,
     Background,
+    EventIds,
     Flights,
     Gate,
     HeldCalls,
@@ -171,7 +172,7 @@ def _road(
         clock=parts.clock,
         background=background,
     )
-    transports = TransportSessions(parts.root_key)
+    transports, event_ids = TransportSessions(parts.root_key), EventIds(parts.root_key)
     states = RequestStates(parts.root_key, clock=parts.clock)
     flights = Flights(metrics)
     returns = Returns(
@@ -179,6 +180,7 @@ def _road(
         records=records,
         states=states,
         transports=transports,
+        event_ids=event_ids,
         sessions=parts.sessions,
         flights=flights,
         obligations=obligations,
@@ -187,6 +189,7 @@ def _road(
     pipeline = Pipeline(
         gate=gate,
         transports=transports,
+        event_ids=event_ids,
         decider=decider,
         records=records,
         flights=flights,

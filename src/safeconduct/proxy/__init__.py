@@ -4,6 +4,7 @@ from safeconduct.proxy.again import Again
 from safeconduct.proxy.background import Background
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider
+from safeconduct.proxy.event_ids import EventIds
 from safeconduct.proxy.exchange import Answer, Head
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate
@@ -28,6 +29,7 @@ __all__ = [
     "Background",
     "Call",
     "Decider",
+    "EventIds",
     "Flights",
     "Gate",
     "Head",

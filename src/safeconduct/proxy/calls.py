@@ -12,6 +12,7 @@ from safeconduct.core.model import AccessRequest, Caller, Phase, Resource, Value
 from safeconduct.policy import ClientFacts
 from safeconduct.proxy import eras
 from safeconduct.proxy.eras import Headers, Revision, UnsupportedVersion
+from safeconduct.proxy.event_ids import EventIds
 from safeconduct.proxy.exchange import Exchange
 from safeconduct.proxy.gate import Admitted
 from safeconduct.proxy.messages import (
@@ -39,6 +40,7 @@ class Call(Value, frozen=True):
     Attributes:
         row: What the method is aimed at.
         upstream_session: The server's own transport session, older era only.
+        resumes_after: The server's own id of the event after which a stream is taken up again.
         decision: What was decided about it; None until then.
     """
 
@@ -51,6 +53,7 @@ class Call(Value, frozen=True):
     row: Method
     revision: Revision
     upstream_session: str | None
+    resumes_after: bytes | None = None
     decision: Decision | None = None
 
     def request(self, kind: str, name: str, action: str, phase: Phase) -> AccessRequest:
@@ -73,7 +76,11 @@ class Progress:
 
 
 def parse(
-    exchange: Exchange, admitted: Admitted, transports: TransportSessions, progress: Progress
+    exchange: Exchange,
+    admitted: Admitted,
+    transports: TransportSessions,
+    event_ids: EventIds,
+    progress: Progress,
 ) -> Call | None:
     """Return the call, or None for a notification nobody needs to hear.
 
@@ -97,10 +104,11 @@ def parse(
     modern = revision.era == MODERN
     if headers.params or (mirrored and modern):
         eras.check_params(mirrored, headers, message, required=modern)
-    if modern:
-        upstream_session = None
-    else:
+    upstream_session = resumes_after = None
+    if not modern:
         upstream_session = _upstream_session(headers, message, admitted.caller, transports)
+        if exchange.verb == "GET" and (last := headers.text(b"last-event-id")) is not None:
+            resumes_after = event_ids.open(last, admitted.caller, upstream_session)
     return Call(
         exchange=exchange,
         caller=admitted.caller,
@@ -111,6 +119,7 @@ def parse(
         row=message.row,
         revision=revision,
         upstream_session=upstream_session,
+        resumes_after=resumes_after,
     )
 
 

@@ -22,6 +22,7 @@ from safeconduct.proxy.background import Background
 from safeconduct.proxy.calls import Call, Progress, mirrored_by, parse
 from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.eras import encoded, mirrored
+from safeconduct.proxy.event_ids import EventIds
 from safeconduct.proxy.exchange import Answer, Exchange
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Admitted, Gate, challenge
@@ -47,6 +48,7 @@ class Pipeline:
         *,
         gate: Gate,
         transports: TransportSessions,
+        event_ids: EventIds,
         decider: Decider,
         records: Records,
         flights: Flights,
@@ -60,6 +62,7 @@ class Pipeline:
     ) -> None:
         self._gate = gate
         self._transports = transports
+        self._event_ids = event_ids
         self._decider = decider
         self._records = records
         self._flights = flights
@@ -95,9 +98,10 @@ class Pipeline:
         self, exchange: Exchange, admitted: Admitted, progress: Progress
     ) -> Call | None:
         """Read a message; one that takes a while beside the loop, so that it holds up nobody."""
+        about = (exchange, admitted, self._transports, self._event_ids, progress)
         if takes_long(exchange.body):
-            return await self._background.run(parse, exchange, admitted, self._transports, progress)
-        return parse(exchange, admitted, self._transports, progress)
+            return await self._background.run(parse, *about)
+        return parse(*about)
 
     async def turn_away(self, exchange: Exchange) -> Answer | None:
         """Return the refusal of step 1, or None for who may send the rest of a large message."""
@@ -135,7 +139,7 @@ class Pipeline:
         url, message, headers = call.server.url, call.message, call.exchange.headers
         version, session = headers.text(b"mcp-protocol-version"), call.upstream_session
         if call.exchange.verb == "GET":
-            after = headers.get(b"last-event-id")
+            after = call.resumes_after
             return self._forwarder.stream(url, version=version, session=session, after=after)
         if call.exchange.verb == "DELETE":
             return self._forwarder.end(url, version=version, session=session)

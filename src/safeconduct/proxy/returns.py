@@ -22,6 +22,7 @@ from safeconduct.egress import Reply, UpstreamFailed
 from safeconduct.proxy import listings, refusals, results, subscriptions
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider, refuse
+from safeconduct.proxy.event_ids import EventIds
 from safeconduct.proxy.exchange import STREAM_HEADERS, Answer, raw_body
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.messages import MODERN, Listing
@@ -55,6 +56,7 @@ class Returns:
         records: Records,
         states: RequestStates,
         transports: TransportSessions,
+        event_ids: EventIds,
         sessions: Sessions,
         flights: Flights,
         obligations: Obligations,
@@ -73,6 +75,7 @@ class Returns:
         self._records = records
         self._states = states
         self._transports = transports
+        self._event_ids = event_ids
         self._sessions = sessions
         self._flights = flights
         self._obligations = obligations
@@ -162,7 +165,7 @@ class Returns:
 
     async def _events(self, call: Call, reply: Reply) -> AsyncGenerator[tuple[bytes, str]]:
         """Yield each event as it goes to the caller, with the outcome it decides or ""."""
-        answered = False
+        answered, session = False, _transport_session(call, reply)
         splitter = Splitter(limit=_EVENT_BYTES)
         try:
             async with contextlib.aclosing(self._chunks(call, reply)) as chunks:
@@ -175,7 +178,7 @@ class Returns:
                         if word and answered:
                             return  # a second answer is nobody's
                         answered = answered or bool(word)
-                        yield shown, word
+                        yield self._event_ids.leave(shown, call.caller, session), word
             if not answered and not _is_standing(call):
                 # A stream may end early and be resumed (older era); nothing is made up here.
                 yield b"", "unanswered"
@@ -289,10 +292,10 @@ class Returns:
         """Return an answer's headers, with the transport session where one may begin."""
         if call.message.method != "initialize":
             return headers
-        given = reply.header(b"mcp-session-id")
+        given = _transport_session(call, reply)
         if given is None:
             return headers
-        sealed = self._transports.seal(given.decode("latin-1"), call.caller)
+        sealed = self._transports.seal(given, call.caller)
         return (*headers, (b"mcp-session-id", sealed.encode("ascii")))
 
 
@@ -353,6 +356,14 @@ def _passes(call: Call, reading: results.Reading) -> bool:
 def _is_standing(call: Call) -> bool:
     """Whether a stream waits for whatever comes, and not for the answer to a request."""
     return call.message.form != "request" or call.message.method == "subscriptions/listen"
+
+
+def _transport_session(call: Call, reply: Reply) -> str | None:
+    """Return the server's own transport session, also where it begins with this very reply."""
+    if call.message.method != "initialize":
+        return call.upstream_session
+    given = reply.header(b"mcp-session-id")
+    return None if given is None else given.decode("latin-1")
 
 
 async def _next(reply: Reply) -> bytes:

@@ -37,7 +37,14 @@ from safeconduct.upstreams.reviews import (
     list_reviews,
 )
 from safeconduct.upstreams.sightings import Sighting, is_news, sight
-from safeconduct.upstreams.sse import EventTooLarge, Splitter, data_of, with_data
+from safeconduct.upstreams.sse import (
+    EventTooLarge,
+    Splitter,
+    data_of,
+    id_of,
+    with_data,
+    with_id,
+)
 from safeconduct.upstreams.tables import (
     CHANGED,
     INSTRUCTIONS,
@@ -96,6 +103,7 @@ __all__ = [
     "differences_of",
     "find_review",
     "flags_of",
+    "id_of",
     "is_news",
     "is_pinned",
     "list_reviews",
@@ -109,5 +117,6 @@ __all__ = [
     "unreachable",
     "wanted",
     "with_data",
+    "with_id",
     "witnessed_differences",
 ]

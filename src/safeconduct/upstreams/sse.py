@@ -75,3 +75,50 @@ def with_data(event: bytes, data: bytes) -> bytes:
     ]
     fresh = [b"data: " + line for line in _LINE.split(data)]
     return b"\r\n".join([*kept, *fresh, b"", b""])
+
+
+def id_of(event: bytes) -> bytes | None:
+    """Return an event's id as a reader takes it, or None if it has none."""
+    lines = _id_lines(event)
+    if not lines:
+        return None
+    start, end = lines[-1]
+    return event[start + 2 : end].removeprefix(b":").removeprefix(b" ")
+
+
+def with_id(event: bytes, value: bytes | None) -> bytes:
+    """Return the same event with another id, or without one; every other byte stays."""
+    lines = _id_lines(event)
+    line = b"" if value is None else b"id: " + value
+    pieces: list[bytes] = []
+    begin = 0
+    for number, (start, end) in enumerate(lines, 1):
+        # A comment stands in the place of those that do not count, so that no line goes away.
+        pieces += (event[begin:start], line if line and number == len(lines) else b":")
+        begin = end
+    return b"".join((*pieces, event[begin:]))
+
+
+def _id_lines(event: bytes) -> list[tuple[int, int]]:
+    """Return where the lines begin and end that hold the field `id`."""
+    found = []
+    first = len(_BOM) if event.startswith(_BOM) else 0
+    for start in _line_starts(event, first):
+        end = start + 2
+        after = event[end : end + 1]
+        if after and after not in b":\r\n":
+            continue  # another field, whose name begins alike
+        ends = [at for at in (event.find(b"\r", end), event.find(b"\n", end)) if at >= 0]
+        found.append((start, min(ends, default=len(event))))
+    return found
+
+
+def _line_starts(event: bytes, first: int) -> list[int]:
+    """Return where lines begin with the letters `id`; found without a look at each byte here."""
+    starts = [first] if event.startswith(b"id", first) else []
+    for ending in (b"\nid", b"\rid"):
+        at = event.find(ending)
+        while at >= 0:
+            starts.append(at + 1)
+            at = event.find(ending, at + 3)
+    return sorted(starts)
