@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from safeconduct.edge import Limits, Throttle, Window, is_mcp, wait
+from safeconduct.edge import ClientAddresses, Limits, Throttle, Window, is_mcp, subscriber, wait
 from tests.road.world import ACME, OTHER, World, full_disk, line, world_at
 
 LIMITED = {
@@ -276,6 +277,109 @@ async def test_the_address_that_counts_is_the_one_that_is_written_down(tight: Wo
     await tight.call(tokens.access, headers={"x-forwarded-for": "evil, 203.0.113.77, 10.0.0.1"})
 
     assert tight.events("call.intent")[-1]["ip"] == "203.0.113.77"
+
+
+@pytest.mark.requirement("P-20")
+@pytest.mark.parametrize(
+    ("stated", "address"),
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("198.51.100.8:50123", "198.51.100.8"),
+        ("[2001:db8::2]:443", "2001:db8::2"),
+        ("[2001:db8::3]", "2001:db8::3"),
+        ("2001:DB8:4:0::4", "2001:db8:4::4"),
+        ("[2001:db8:5::5]:443, 10.1.2.3:99", "2001:db8:5::5"),
+        ("203.0.113.9, 198.51.100.9:99", "198.51.100.9"),
+        ("::ffff:198.51.100.10", "198.51.100.10"),
+        ("[::ffff:198.51.100.11]:1", "198.51.100.11"),
+        ("198.51.100.12, ::ffff:10.1.2.3", "198.51.100.12"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("unknown", PROXY),
+        ("_hidden", PROXY),
+        ("", PROXY),
+        ("198.51.100.8:evil", PROXY),
+        ("198.51.100.8:", PROXY),
+        ("198.51.100.8:123456", PROXY),
+        ("[198.51.100.8", PROXY),
+        ("[2001:db8::2]443", PROXY),
+        ("[2001:db8::2]:443:1", PROXY),
+        ("2001:db8::2:443:1:2:3:4:5", PROXY),
+        ('"198.51.100.8"', PROXY),
+        ("198.51.100.8 198.51.100.9", PROXY),
+        ("198.51.100.7, unknown", PROXY),
+    ],
+)
+async def test_what_proxies_state_is_read_with_ports_and_brackets(
+    tight: World, stated: str, address: str
+) -> None:
+    tokens = await tight.tokens()
+
+    await tight.call(tokens.access, headers={"x-forwarded-for": stated})
+
+    assert tight.events("call.intent")[-1]["ip"] == address
+
+
+@pytest.mark.requirement("P-20")
+async def test_two_addresses_with_ports_do_not_share_a_budget(tight: World) -> None:
+    assert (await _posts(tight, ["198.51.100.80:1111"])).status_code == 429
+    assert (await _posts(tight, ["198.51.100.80:2222"])).status_code == 429
+
+    other = await tight.http.post(f"{ACME}/mcp", headers={"x-forwarded-for": "198.51.100.81:1111"})
+
+    assert other.status_code == 401
+
+
+@pytest.mark.requirement("P-20")
+@pytest.mark.parametrize("stated", [[], ["unknown"], ["10.1.2.3"]])
+async def test_a_trusted_proxys_own_address_is_counted_by_no_limit(
+    tight: World, stated: list[str]
+) -> None:
+    """Its requests are those of many clients, whom it failed to name."""
+    assert (await _posts(tight, stated)).status_code == 401
+
+
+async def test_an_address_that_cannot_be_read_is_logged_once_for_each_proxy(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    addresses = ClientAddresses((ipaddress.ip_network("10.0.0.0/8"),))
+    for proxy in ("10.0.0.1", "10.0.0.1", "10.0.0.2"):
+        for stated in (b"unknown", b"evil\x1b[31m" * 100, b"198.51.100.7"):
+            addresses.of(proxy, [(b"x-forwarded-for", stated)])
+
+    assert [record.args[0] for record in caplog.records] == ["10.0.0.1", "10.0.0.2"]
+    assert all(len(record.getMessage()) < 500 for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("::ffff:198.51.100.1", "198.51.100.1", True),
+        ("::ffff:198.51.100.1", "::ffff:198.51.100.2", False),
+        ("2001:db8::1", "2001:db8::2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+    ],
+)
+def test_a_socket_for_both_families_tells_the_same_clients_apart(
+    one: str, other: str, same: bool
+) -> None:
+    """It writes IPv4 as mapped, all of which lie in one network of IPv6."""
+    assert (subscriber(one) == subscriber(other)) == same
+
+
+@pytest.mark.requirement("P-20", "P-13")
+async def test_unknown_hosts_are_counted_like_known_ones(tight: World) -> None:
+    statuses = [
+        (
+            await tight.http.post(
+                f"{ACME}/mcp", headers={"host": "nobody.test", "x-forwarded-for": "203.0.113.99"}
+            )
+        ).status_code
+        for _ in range(5)
+    ]
+
+    assert statuses[0] == 421
+    assert 429 in statuses
+    assert (await _posts(tight, ["203.0.113.99"])).status_code == 429
 
 
 @pytest.mark.parametrize(

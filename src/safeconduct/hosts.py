@@ -171,6 +171,11 @@ class Hosts:
         """Return the host a Host header names, or None. Call `refresh` when `stale`."""
         return self._by_authority.get(authority) or self._by_authority.get(authority.lower())
 
+    @property
+    def only(self) -> Host | None:
+        """The one host, which requests mean that can name none (HTTP/1.0); None if not one."""
+        return next(iter(self._by_key.values())) if len(self._by_key) == 1 else None
+
     def get(self, key: HostId) -> Host | None:
         return self._by_key.get(key)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from safeconduct.app.familiar import FamiliarHeads
+from safeconduct.app.familiar import FamiliarHeads, HeadBudget, familiar_from
 from safeconduct.edge import Approach
 from safeconduct.proxy import read_head
 
@@ -55,9 +55,16 @@ class Reading:
 def learned(data: bytes = whole()) -> FamiliarHeads:
     """Return heads that know of one request, as the parser reads it."""
     message = Reading(data).messages[0]
-    heads = FamiliarHeads()
-    heads.learn(data, read_head("POST", "/mcp/tickets", b"", message["headers"]), APPROACH)
+    heads = FamiliarHeads(HeadBudget())
+    learn(heads, data, message["headers"])
     return heads
+
+
+def learn(heads: FamiliarHeads, data: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    head = read_head("POST", "/mcp/tickets", b"", headers)
+    found = familiar_from(data, head, APPROACH)
+    if found is not None:
+        heads.remember(found)
 
 
 def body_in(heads: FamiliarHeads, data: bytes) -> bytes | None:
@@ -114,16 +121,16 @@ def test_the_nearest_thing_to_a_known_request_is_the_parsers(data: bytes) -> Non
     ],
 )
 def test_nothing_is_learned_that_is_not_one_request_with_its_length(data: bytes) -> None:
-    heads = FamiliarHeads()
-    heads.learn(data, read_head("POST", "/mcp/tickets", b"", []), APPROACH)
+    heads = FamiliarHeads(HeadBudget())
+    learn(heads, data, [])
 
     assert heads.find(data) is None
 
 
 def test_a_length_that_a_body_speaks_of_is_not_taken_for_the_heads() -> None:
     body = b"\r\ncontent-length: 30\r\n"
-    heads = FamiliarHeads()
-    heads.learn(START + b"\r\n" + body, read_head("POST", "/mcp/tickets", b"", []), APPROACH)
+    heads = FamiliarHeads(HeadBudget())
+    learn(heads, START + b"\r\n" + body, [])
 
     assert heads.find(START + b"\r\n" + body) is None
 
@@ -144,8 +151,7 @@ def test_a_connection_knows_a_bounded_number_of_heads_and_the_last_ones_longest(
         assert body_in(heads, whole()) == BODY
         start = START + b"x: %d\r\n" % number
         message = Reading(whole(start=start)).messages[0]
-        head = read_head("POST", "/mcp/tickets", b"", message["headers"])
-        heads.learn(whole(start=start), head, APPROACH)
+        learn(heads, whole(start=start), message["headers"])
 
     assert body_in(heads, whole()) is None
     assert body_in(heads, whole(start=START + b"x: 7\r\n")) == BODY
@@ -183,3 +189,43 @@ def test_what_is_known_is_what_the_parser_reads(
         (b"accept", b"*/*"),
     ]
     assert known.head.typed == "/mcp/tickets"
+
+
+def test_all_connections_remember_within_one_budget_and_give_it_back() -> None:
+    size = learned()._held[0].size
+    budget = HeadBudget(3 * size)
+    crowd = [FamiliarHeads(budget) for _ in range(5)]
+    message = Reading(whole()).messages[0]
+
+    for heads in crowd:
+        learn(heads, whole(), message["headers"])
+    assert [len(heads._held) for heads in crowd] == [1, 1, 1, 0, 0]
+
+    crowd[0].forget()
+    assert budget.left == size
+    for _ in range(2):
+        learn(crowd[4], whole(), message["headers"])
+    assert [len(heads._held) for heads in crowd] == [0, 1, 1, 0, 1]
+
+
+def test_a_head_is_remembered_for_what_it_takes_and_a_huge_one_never() -> None:
+    assert learned()._held[0].size > 4096
+    start = START + b"x: " + b"y" * 20_000 + b"\r\n"
+    message = Reading(whole(start=start)).messages[0]
+    heads = FamiliarHeads(HeadBudget())
+    learn(heads, whole(start=start), message["headers"])
+
+    assert heads._held == []
+
+
+def test_a_connection_gives_back_what_it_forgets_for_newer_heads() -> None:
+    budget = HeadBudget()
+    heads, before = FamiliarHeads(budget), budget.left
+    for number in range(50):
+        start = START + b"x: %d\r\n" % (number % 10)
+        message = Reading(whole(start=start)).messages[0]
+        learn(heads, whole(start=start), message["headers"])
+    assert before - budget.left == sum(each.size for each in heads._held)
+
+    heads.forget()
+    assert budget.left == before

@@ -17,8 +17,9 @@ from starlette.types import ASGIApp
 from safeconduct import edge
 from safeconduct.app.building import Installation
 from safeconduct.app.checking import enforcement_routes
+from safeconduct.app.connections import Connections
 from safeconduct.app.judging import Judging, judges_of
-from safeconduct.app.protocol import McpProtocol
+from safeconduct.app.protocol import McpProtocol, Shared
 from safeconduct.app.repositories import Repositories
 from safeconduct.app.watching import CatalogueWatch
 from safeconduct.audit import SealedArguments
@@ -113,10 +114,11 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         ready=ready,
         metrics_for=server.metrics,
     )
+    shared = Shared(Connections(per_address=server.limits.connections_per_address))
     housekeeping = Housekeeping(parts.database, trail=parts.trail, clock=parts.clock)
     return Answering(
         app=app,
-        protocol=functools.partial(McpProtocol, door=door, endpoint=endpoint),
+        protocol=functools.partial(McpProtocol, door=door, endpoint=endpoint, shared=shared),
         returns=returns,
         held=held,
         watch=watch,
@@ -143,8 +145,8 @@ def _door(parts: Installation, metrics: Metrics) -> edge.Door:
             writes_per_minute=server.rate_limits.writes_per_minute,
             all_per_minute=server.rate_limits.all_per_minute,
         ),
-        trusted_proxies=tuple(
-            ipaddress.ip_network(proxy, strict=False) for proxy in server.trusted_proxies
+        addresses=edge.ClientAddresses(
+            tuple(ipaddress.ip_network(proxy, strict=False) for proxy in server.trusted_proxies)
         ),
     )
 

@@ -13,7 +13,10 @@ from typing import NamedTuple
 from safeconduct.edge import Approach
 from safeconduct.proxy import Head
 
-_MOST = 8
+_MOST = 8  # of a connection
+_MOST_BYTES = 32 * 1024 * 1024
+_MOST_HEAD_BYTES = 16 * 1024
+_FIXED_BYTES, _COPIES = 4096, 3  # objects around them; each field is kept as bytes and as text
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]?([0-9]{1,7})(?=\r\n)", re.IGNORECASE)
 _END = b"\r\n\r\n"
 _DIGITS = 8  # one more than are taken, so that the end of the line is among them
@@ -26,6 +29,11 @@ class Familiar(NamedTuple):
     closing: bytes
     head: Head
     approach: Approach
+
+    @property
+    def size(self) -> int:
+        """About how much memory it takes, with everything that was read from it."""
+        return _FIXED_BYTES + _COPIES * (len(self.opening) + len(self.closing))
 
     def body_in(self, data: bytes) -> bytes | None:
         """Return the body if `data` is this head and one whole body, and nothing else."""
@@ -40,10 +48,32 @@ class Familiar(NamedTuple):
         return body if digits.isdigit() and int(digits) == len(body) else None
 
 
-class FamiliarHeads:
-    """The heads a connection has sent last."""
+class HeadBudget:
+    """How many bytes all connections of this process may remember together."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._left = most_bytes
+
+    @property
+    def left(self) -> int:
+        return self._left
+
+    def take(self, size: int) -> bool:
+        """Take some of it, if there is as much."""
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self._left += size
+
+
+class FamiliarHeads:
+    """The heads a connection has sent last, of requests that were let in."""
+
+    def __init__(self, budget: HeadBudget) -> None:
+        self._budget = budget
         self._held: list[Familiar] = []
 
     def find(self, data: bytes) -> tuple[Familiar, bytes] | None:
@@ -54,17 +84,30 @@ class FamiliarHeads:
                 return familiar, body
         return None
 
-    def learn(self, data: bytes, head: Head, approach: Approach) -> None:
-        """Remember the head of a request that has just been read, whole, from `data` alone.
+    def remember(self, familiar: Familiar) -> None:
+        """Remember a head whose request was let in, instead of the oldest if there are many."""
+        if len(self._held) == _MOST:
+            self._budget.give_back(self._held.pop().size)
+        if self._budget.take(familiar.size):
+            self._held.insert(0, familiar)
 
-        Args:
-            data: One request and nothing else, to be answered on a connection that is kept.
-            head: What it says; it has a Content-Length, and its body is not coded or chunked.
-            approach: What it says to the door.
-        """
-        end = data.find(_END) + len(_END)
-        found = _LENGTH.search(data, 0, end)
-        if found is None or int(found[1]) != len(data) - end:
-            return
-        opening, closing = data[: found.start(1)], data[found.end(1) : end]
-        self._held = [Familiar(opening, closing, head, approach), *self._held[: _MOST - 1]]
+    def forget(self) -> None:
+        """Forget all of them; the connection has ended."""
+        for familiar in self._held:
+            self._budget.give_back(familiar.size)
+        self._held = []
+
+
+def familiar_from(data: bytes, head: Head, approach: Approach) -> Familiar | None:
+    """Return what there is to remember of a request that has just been read, whole, from `data`.
+
+    Args:
+        data: One request and nothing else, to be answered on a connection that is kept.
+        head: What it says; it has a Content-Length, and its body is not coded or chunked.
+        approach: What it says to the door.
+    """
+    end = data.find(_END, 0, _MOST_HEAD_BYTES) + len(_END)
+    found = _LENGTH.search(data, 0, end)
+    if found is None or int(found[1]) != len(data) - end:
+        return None
+    return Familiar(data[: found.start(1)], data[found.end(1) : end], head, approach)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from safeconduct.app.familiar import Familiar
 from safeconduct.edge import Approach, Turned
 from safeconduct.hosts import Host
 from safeconduct.proxy import STRANGERS_BYTES, Answer, Head
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from safeconduct.app.protocol import McpProtocol
 
 _log = logging.getLogger(__name__)
+_LET_IN = frozenset({200, 202})  # what no stranger is answered with
 _NO_CONTENT = 204  # has no Content-Length either (RFC 9110 section 8.6)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
@@ -33,7 +35,10 @@ class Turn(RequestResponseCycle):
     Attributes:
         head: What the request says before its body.
         approach: What that says to the door.
+        familiar: What its connection may remember of it once it was let in.
     """
+
+    familiar: Familiar | None = None
 
     def __init__(  # its own attributes replace those of uvicorn's cycle
         self,
@@ -103,6 +108,8 @@ class Turn(RequestResponseCycle):
             answer = await self._answer(line)
             if answer is None:
                 return
+            if self.familiar is not None and answer.status in _LET_IN:
+                line.familiar.remember(self.familiar)
             if isinstance(answer.body, bytes):
                 self._send(line, answer, answer.body)
             else:
@@ -135,6 +142,11 @@ class Turn(RequestResponseCycle):
             refusal = await self._rest(line, host)
             if refusal is not None or self.disconnected:
                 return refusal
+            if door.behind:  # what was taken away while the body arrived is gone
+                await door.catch_up()
+            host = door.find(self.approach)
+            if isinstance(host, Turned):
+                return _turned(host)
         return await line.endpoint.answer(
             self.head,
             host=host,

@@ -76,6 +76,14 @@ class Limits(Value, frozen=True):
         Range(least=1024, most=256 * 1024 * 1024),
         About(text="Largest request body.", unit="bytes"),
     ] = 4_194_304
+    connections_per_address: Annotated[
+        Count,
+        About(
+            text="Connections of one client address at a time, in each worker; those of trusted"
+            " proxies are not counted.",
+            unit="connections",
+        ),
+    ] = 2000
     upstream_idle_seconds: Annotated[
         int,
         Range(least=1, most=3600),
