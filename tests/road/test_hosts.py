@@ -186,7 +186,7 @@ def authorize(path: str) -> Callable[[Given], Awaitable[None]]:
                 response_type="code",
                 client_id=given.client,
                 redirect_uri=CALLBACK,
-                code_challenge="x" * 43,
+                code_challenge="x" * 42 + "w",
                 code_challenge_method="S256",
                 resource=f"{origin}/mcp/tickets",
             )
@@ -198,7 +198,7 @@ def authorize(path: str) -> Callable[[Given], Awaitable[None]]:
             response_type="code",
             client_id="agent",
             redirect_uri=CALLBACK,
-            code_challenge="x" * 43,
+            code_challenge="x" * 42 + "w",
             code_challenge_method="S256",
             resource=f"{ACME}/mcp/tickets",
         )
