@@ -117,8 +117,6 @@ async def test_a_blocked_client_is_told_so_on_our_page(world: World) -> None:
         ({"code_challenge": "a" * 44}, "invalid_request"),
         ({"code_challenge": "a" * 42 + "="}, "invalid_request"),
         ({"scope": "mcp\x00"}, "invalid_request"),
-        ({"prompt": "none"}, "login_required"),
-        ({"prompt": "none consent"}, "invalid_request"),
         ({"resource": "https://evil.example/mcp"}, "invalid_target"),
         ({"resource": f"{ORIGIN}/mcp/nobody"}, "invalid_target"),
         ({"resource": f"{ORIGIN}/mcp2"}, "invalid_target"),
@@ -178,6 +176,76 @@ async def test_a_link_to_us_leads_nobody_to_a_site_that_registered_itself(
     assert answer.status_code == status
     assert ("location" in answer.headers) == (status == 303)
     assert status == 303 or "only response_type=code is supported" in answer.text
+
+
+@pytest.mark.parametrize("prompt", ["none", "none consent", "login none"])
+@pytest.mark.parametrize("uri", [NATIVE, "http://localhost:631/jobs", "cursor://anysphere/cb"])
+async def test_a_silent_request_opens_nothing_on_a_machine_without_earlier_consent(
+    world: World, uri: str, prompt: str
+) -> None:
+    """Whoever registered may have registered anything that listens there, or a scheme's deed."""
+    client = await world.register(uri)
+    for person in (None, world.alice):
+        if person is not None:
+            await world.sign_in(person)
+        answer = await world.authorize(client, redirect_uri=uri, prompt=prompt)
+        assert (answer.status_code, answer.headers.get("location")) == (400, None)
+        assert "Start again from the program itself" in answer.text
+
+    await world.allow(await world.ask(client, redirect_uri=uri), level=Level.LOW)
+    await world.sign_in(world.bob)
+    answer = await world.authorize(client, redirect_uri=uri, prompt=prompt)
+    assert (answer.status_code, answer.headers.get("location")) == (400, None)
+    await world.sign_in(world.alice)
+    answer = await world.authorize(client, redirect_uri=uri, prompt=prompt)
+    expected = "login_required" if prompt == "none" else "invalid_request"
+    assert answer_of(answer.headers["location"])["error"] == expected
+    other = await world.register(uri, client_name="Another")
+    assert (await world.authorize(other, redirect_uri=uri, prompt=prompt)).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("ended", "error"), [("revoked", 400), ("other address", 400), ("lasting", 303)]
+)
+async def test_earlier_consent_is_one_that_still_holds_for_that_address(
+    world: World, ended: str, error: int
+) -> None:
+    client = await world.register(NATIVE, "http://127.0.0.1/other")
+    await world.allow(await world.ask(client), level=Level.LOW)
+    await world.sign_in(world.alice)
+    uri = NATIVE
+    if ended == "revoked":
+        await world.revocations.end_person(
+            world.host.key, world.alice.id, by="alice", because="person.revoked"
+        )
+    elif ended == "other address":
+        uri = "http://127.0.0.1/other"
+    answer = await world.authorize(client, redirect_uri=uri, prompt="none")
+    assert answer.status_code == error
+
+
+async def test_a_silent_request_of_a_site_is_answered_as_openid_connect_says(world: World) -> None:
+    """OpenID Connect Core section 3.1.2.6: the error goes to the site, and nothing is shown."""
+    client = await world.register(WEB)
+    answer = await world.authorize(client, redirect_uri=WEB, prompt="none")
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(f"{WEB}?error=login_required&")
+    assert answer_of(answer.headers["location"])["iss"] == ORIGIN
+
+
+@pytest.mark.parametrize("said", [{"response_type": "token"}, {"code_challenge": None}])
+async def test_no_refusal_opens_a_scheme_that_was_registered_by_anybody(
+    world: World, said: dict[str, str | None]
+) -> None:
+    client = await world.register("cursor://anysphere/cb")
+    answer = await world.authorize(client, redirect_uri="cursor://anysphere/cb", **said)
+    assert (answer.status_code, answer.headers.get("location")) == (400, None)
+    async with world.database.write() as tx:
+        await world.clients.register_configured(
+            tx, world.host.key, ClientId("editor"), "Editor", ("cursor://anysphere/cb",), None
+        )
+    answer = await world.authorize("editor", redirect_uri="cursor://anysphere/cb", **said)
+    assert answer.status_code == 303
 
 
 async def test_a_live_document_does_not_borrow_the_trust_of_the_pinned_one(world: World) -> None:

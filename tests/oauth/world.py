@@ -47,6 +47,7 @@ from safeconduct.people import People, Person
 from safeconduct.policy import Answered, Bundle, Embedded, FactSources, HostPolicy, Pdp
 from safeconduct.relations import Ceilings
 from safeconduct.sessions import Sessions
+from safeconduct.signin import SESSION_COOKIE, BrowserSessions
 from safeconduct.storage import Database, Epoch, Feed
 from safeconduct.upstreams import Catalogue, Wanted
 from tests.fixtures.keys import ROOT_KEY
@@ -125,6 +126,7 @@ class World:
             trail=self.trail,
             clock=self.clock,
         )
+        self.browsers = BrowserSessions(database=self.database, clock=self.clock)
         self.revocations = Revocations(self.database, trail=self.trail, clock=self.clock)
         self.housekeeping = Housekeeping(self.database, trail=self.trail, clock=self.clock)
         self.bundle = Bundle.shipped()
@@ -215,6 +217,12 @@ class World:
         answer = await self.http.post("/oauth/register", json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["client_id"])
+
+    async def sign_in(self, person: Person) -> None:
+        """Let whoever sits at the browser be this person from here on."""
+        async with self.database.write() as tx:
+            handle = await self.browsers.open(tx, self.host.key, person.id)
+        self.http.headers["cookie"] = f"{SESSION_COOKIE}={handle.reveal()}"
 
     async def authorize(self, client: str, **said: str | None) -> httpx2.Response:
         wanted = {
@@ -336,6 +344,7 @@ class World:
                 self.database,
                 clients=self.clients,
                 catalogue=self.catalogue,
+                browsers=self.browsers,
                 clock=self.clock,
                 most_waiting=20,
             ),

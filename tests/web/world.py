@@ -133,7 +133,9 @@ def _build(place: Place, fetcher: Fetcher) -> World:
     clients = Clients(database, feed, clock=clock, fetcher=fetcher)
     catalogue, ceilings = Catalogue(database, feed), Ceilings(database, feed)
     consents = Consents(database, feed)
-    asking = Asking(database, clients=clients, catalogue=catalogue, clock=clock)
+    asking = Asking(
+        database, clients=clients, catalogue=catalogue, browsers=place.browsers, clock=clock
+    )
     revocations = Revocations(database, trail=trail, clock=clock)
     stylesheet = Stylesheet()
     drawing = Drawing(stylesheet)

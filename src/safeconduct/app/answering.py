@@ -92,7 +92,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
     doors = _sign_in(parts)
     errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
     pages = _pages(parts, watch, recovery, doors, errors)
-    oauth = _oauth(parts, judges, errors)
+    oauth = _oauth(parts, judges, doors.browsers, errors)
     hook = PolicyHook(repositories.secrets, repositories.soon)
     server = parts.settings.server
     inner = Starlette(
@@ -232,10 +232,18 @@ def _lease_seconds(parts: Installation) -> Callable[[], float] | None:
     return (lambda: parts.lease.remaining) if parts.database.shared else None
 
 
-def _oauth(parts: Installation, judges: Judging, errors: ErrorPages) -> OAuthEndpoints:
+def _oauth(
+    parts: Installation, judges: Judging, browsers: BrowserSessions, errors: ErrorPages
+) -> OAuthEndpoints:
     database, trail, clock = parts.database, parts.trail, parts.clock
     return OAuthEndpoints(
-        asking=Asking(database, clients=parts.clients, catalogue=parts.catalogue, clock=clock),
+        asking=Asking(
+            database,
+            clients=parts.clients,
+            catalogue=parts.catalogue,
+            browsers=browsers,
+            clock=clock,
+        ),
         authentication=ClientAuthentication(
             parts.clients, Assertions(database, fetcher=parts.fetcher, clock=clock)
         ),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+from safeconduct import consent as consents
 from safeconduct.core import redirects
 from safeconduct.core.clock import Clock
 from safeconduct.core.model import ClientId, ServerKey
@@ -24,6 +25,7 @@ from safeconduct.oauth.clients import Clients
 from safeconduct.oauth.parameters import NotParameters, Parameters
 from safeconduct.oauth.refusals import OAuthRefused, Untrusted
 from safeconduct.oauth.registry import Client
+from safeconduct.signin import BrowserSessions
 from safeconduct.storage import Database
 from safeconduct.upstreams import Catalogue
 
@@ -48,6 +50,7 @@ class Asking:
         *,
         clients: Clients,
         catalogue: Catalogue,
+        browsers: BrowserSessions,
         clock: Clock,
         most_waiting: int = 10_000,
     ) -> None:
@@ -57,17 +60,24 @@ class Asking:
             database: Where asks are kept.
             clients: Who may ask.
             catalogue: What may be asked for.
+            browsers: Who sits there, where that counts before anybody is asked.
             clock: Asks live for ten minutes.
             most_waiting: Asks of one host that may wait at the same time.
         """
         self._database = database
         self._clients = clients
         self._catalogue = catalogue
+        self._browsers = browsers
         self._clock = clock
         self._most_waiting = most_waiting
 
-    async def begin(self, host: Host, query: bytes) -> str:
+    async def begin(self, host: Host, query: bytes, *, cookie: str | None = None) -> str:
         """Return where to send the browser: to the person's decision, or back with an error.
+
+        Args:
+            host: The tenant.
+            query: As it stands in the address.
+            cookie: The browser's session, if it has one.
 
         Raises:
             Untrusted: If there is no proven address to send an error to.
@@ -82,26 +92,48 @@ class Asking:
             request = await self._request(host, client, redirect_uri, said)
             return host.url(f"/consent?request={quote(await self._keep(host, request))}")
         except OAuthRefused as refused:
-            self._check_trust(host, client, redirect_uri, refused)
+            silent = "none" in (said.get("prompt") or "").split()
+            if not await self._trusts(host, client, redirect_uri, silent=silent, cookie=cookie):
+                raise _stays_here(client, refused) from refused
             answer = {"error": refused.error, "error_description": refused.public}
             return answered(host, redirect_uri, said.get("state"), answer)
 
-    def _check_trust(
-        self, host: Host, client: Client, redirect_uri: str, refused: OAuthRefused
-    ) -> None:
-        """Keep a refusal on our page where nobody vouches for the site it would go to.
+    async def _trusts(
+        self, host: Host, client: Client, redirect_uri: str, *, silent: bool, cookie: str | None
+    ) -> bool:
+        """Say whether a refusal may go to an address before anybody was asked.
 
-        Anybody can register a site, and a link to us would lead people there without a
-        question (RFC 9700 section 4.11.2). What runs on their machine is no site.
+        Anybody can register an address, and a link to us would lead people there without a
+        question (RFC 9700 section 4.11.2): to a site, to whatever listens on their machine, to
+        what their system does when a scheme is opened. Nobody is shown a page where the client
+        wants none, so the difference is told here. A site hears then what OpenID Connect Core
+        section 3.1.2.6 has for it. Else what runs on their machine is no site.
         """
-        if redirects.kind_of(redirect_uri) is not Kind.HTTPS:
-            return
-        if not self._clients.vouched_for(host, client, redirect_uri):
-            raise Untrusted(
-                "This request was refused",
-                f"{client.name} cannot be answered: {refused.public}. "
-                "Nothing was sent to it. Start again from the program itself.",
-            )
+        if self._clients.vouched_for(host, client, redirect_uri):
+            return True
+        kind = redirects.kind_of(redirect_uri)
+        if kind is (Kind.HTTPS if silent else Kind.LOOPBACK):
+            return True
+        if kind is Kind.HTTPS:
+            return False
+        return await self._consented(host, client, redirect_uri, cookie)
+
+    async def _consented(
+        self, host: Host, client: Client, redirect_uri: str, cookie: str | None
+    ) -> bool:
+        """Say whether who sits there lets this very client come back to this address."""
+        browser = await self._browsers.find(host.key, cookie)
+        if browser is None:
+            return False
+        async with self._database.read() as tx:
+            theirs = await consents.of_person(tx, host.key, browser.subject)
+        return any(
+            consent.client == client.id
+            and consent.client_digest == client.digest
+            and consent.live_at(self._clock.seconds())
+            and redirects.matches(redirect_uri, [consent.redirect_uri])
+            for consent in theirs
+        )
 
     async def _client(self, host: Host, said: Parameters) -> Client:
         claimed = said.get("client_id")
@@ -165,6 +197,14 @@ class Asking:
                 raise OAuthRefused("temporarily_unavailable", "too many people are signing in")
             await asks.insert_ask(tx, host.key, ask, request, at=now)
         return ask
+
+
+def _stays_here(client: Client, refused: OAuthRefused) -> Untrusted:
+    return Untrusted(
+        "This request was refused",
+        f"{client.name} cannot be answered: {refused.public}. "
+        "Nothing was sent to it. Start again from the program itself.",
+    )
 
 
 def answered(host: Host, redirect_uri: str, state: str | None, answer: dict[str, str]) -> str:

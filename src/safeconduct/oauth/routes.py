@@ -27,6 +27,7 @@ from safeconduct.oauth.registration import Registrations
 from safeconduct.oauth.registry import Client
 from safeconduct.oauth.retirement import Retirement
 from safeconduct.oauth.token import Origin, TokenRequests
+from safeconduct.signin import SESSION_COOKIE
 from safeconduct.upstreams import Catalogue
 
 ErrorPage = Callable[[Request, int, str, str], Response]
@@ -82,7 +83,8 @@ class OAuthEndpoints:
 
     async def authorize(self, request: Request) -> Response:
         try:
-            location = await self._asking.begin(_host(request), request.scope["query_string"])
+            query, cookie = request.scope["query_string"], request.cookies.get(SESSION_COOKIE)
+            location = await self._asking.begin(_host(request), query, cookie=cookie)
         except Untrusted as refused:
             page = self._error_page(request, refused.status, refused.title, refused.public)
             page.headers.update(_REDIRECT)
