@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import JSON, Column, String, Table, delete, insert, select, update
 from sqlalchemy.engine import Row
 
-from safeconduct.core.model import HostId, Value
+from safeconduct.core.model import HostId, Level, Value
 from safeconduct.storage import Change, Database, Feed, Read, Write, host_column, metadata
 
 _hosts = Table(
@@ -55,6 +55,7 @@ class ConsentPolicy(Value, frozen=True):
 
     until_revoked: bool = False
     longest_days: int = 90
+    start: Level = Level.LOW
 
 
 class PinnedDocument(Value, frozen=True):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from safeconduct.egress.addresses import Reach, is_this_machine, literal
+from safeconduct.core.machines import is_this_machine
+from safeconduct.egress.addresses import Reach, literal
 
 INWARD = [
     "127.0.0.1",

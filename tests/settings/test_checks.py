@@ -281,12 +281,60 @@ def test_what_is_unwise_is_a_warning_and_not_an_error(read: Parse) -> None:
 
 
 @pytest.mark.requirement("A-22")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_mail_may_do_without_a_login_and_on_this_machine_without_tls(
+    read: Parse, host: str
+) -> None:
+    mail = read("server: {mail: {host: mail.test, sender: gate@mail.test}}").server.mail
+    local = read(
+        f"server: {{mail: {{host: {host}, sender: g@a.test, security: none}}}}"
+    ).server.mail
+
+    assert mail is not None
+    assert (mail.username, mail.password) == ("", None)
+    assert local is not None
+    assert local.security == "none"
+
+
+@pytest.mark.parametrize(
+    ("said", "path"),
+    [
+        ("host: mail.test, sender: g@a.test, security: none", "server.mail.security"),
+        ("host: localhost.evil.test, sender: g@a.test, security: none", "server.mail.security"),
+        ("host: 127.0.0.1.nip.io, sender: g@a.test, security: none", "server.mail.security"),
+        ("host: mail.test, sender: g@a.test, username: gate", "server.mail.username"),
+        ("host: mail.test, sender: '\u00e4@a.test'", "server.mail.sender"),
+    ],
+)
+def test_mail_that_could_not_be_sent_is_refused_when_the_file_is_read(
+    refuse: Fail, said: str, path: str
+) -> None:
+    error = refuse(f"server:\n  mail: {{{said}}}")
+
+    assert [problem.path for problem in error.problems] == [path]
+
+
+def test_signing_up_without_mail_is_said(read: Parse) -> None:
+    text = HOST + "    sign_in: {password: {sign_up: true}}\n"
+    mail = (
+        "server: {mail: {host: mail.test, sender: gate@mail.test}, allow_loopback_upstreams: true}"
+    )
+    [warning] = [each for each in read(text).warnings if "sign_up" in each]
+
+    assert "server.mail" in warning
+    assert not any(
+        "sign_up" in each for each in read(mail + text[text.index("\nhosts") :]).warnings
+    )
+
+
 def test_mail_never_carries_a_password_in_the_clear(read: Parse, refuse: Fail) -> None:
     mail = "host: mail.test, sender: gate@mail.test, username: gate, password: {env: P}"
     environ = {"P": "secret"}
 
     settings = read(f"server: {{mail: {{{mail}}}}}", environ).server.mail
-    error = refuse(f"server:\n  mail: {{{mail}, security: none}}", environ)
+    error = refuse(
+        f"server:\n  mail: {{{mail}, security: none}}".replace("mail.test", "localhost", 1), environ
+    )
     nameless = mail.replace("username: gate, ", "")
     unnamed = refuse(f"server: {{mail: {{{nameless}}}}}", environ)
 

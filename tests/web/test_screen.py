@@ -31,9 +31,12 @@ BEFORE = Consent(
 def test_the_level_starts_at_low_or_where_it_was_if_that_is_still_open(ceiling: Level) -> None:
     ended = msgspec.structs.replace(BEFORE, ended_at=NOW)
 
-    assert starting_level(ceiling, None) is Level.LOW
-    assert starting_level(ceiling, ended) is Level.LOW
-    assert starting_level(ceiling, BEFORE) is (Level.LOW if ceiling is Level.LOW else Level.MEDIUM)
+    assert starting_level(ceiling, None, start=Level.LOW) is Level.LOW
+    assert starting_level(ceiling, ended, start=Level.LOW) is Level.LOW
+    again = starting_level(ceiling, BEFORE, start=Level.LOW)
+    assert again is (Level.LOW if ceiling is Level.LOW else Level.MEDIUM)
+    for start in Level:
+        assert starting_level(ceiling, None, start=start) is min(start, ceiling)
 
 
 @pytest.mark.requirement("C-25", "SEC-07")

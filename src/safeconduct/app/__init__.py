@@ -9,7 +9,7 @@ from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.repositories import Repositories
 from safeconduct.app.reviewing import Reviews
-from safeconduct.app.rules import Offer, own_failures, read_rules
+from safeconduct.app.rules import Offer, offered, own_failures, read_rules
 from safeconduct.app.running import serve
 from safeconduct.app.serving import Gateway, configured, gateway
 from safeconduct.app.watching import CatalogueWatch
@@ -31,6 +31,7 @@ __all__ = [
     "declared",
     "gateway",
     "judges_of",
+    "offered",
     "open_installation",
     "own_failures",
     "public_url",

@@ -350,7 +350,7 @@ def _mailer(mail: MailSettings) -> Mailer:
     return Mailer(
         host=mail.host,
         port=mail.port,
-        username=mail.username,
+        username=mail.username or None,
         password=mail.password,
         sender=mail.sender,
         security=mail.security,

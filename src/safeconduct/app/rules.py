@@ -86,8 +86,9 @@ async def offered(said: HostSettings) -> Offer | None:
     if policy is None:
         return Offer()
     try:
+        for key in policy.trusted_keys:
+            public_key(key.reveal())  # also where files come later, by git or by request
         if policy.by == "api":
-            keys_of(said)
             return None
         if policy.directory is None:
             return Offer() if policy.git is None else None

@@ -132,7 +132,9 @@ def _policies(said: HostSettings) -> Policies:
             refresh_grace_seconds=said.tokens.refresh_grace_seconds,
         ),
         consent=ConsentPolicy(
-            until_revoked=said.consent.until_revoked, longest_days=said.consent.longest_days
+            until_revoked=said.consent.until_revoked,
+            longest_days=said.consent.longest_days,
+            start=said.consent.start,
         ),
         clients=_client_policy(said),
         lists_everything=said.tool_visibility == "all",

@@ -115,17 +115,6 @@ def literal(host: str) -> str | None:
     return str(IPv4Address(host))
 
 
-def is_this_machine(host: str) -> bool:
-    """Whether a host part can only mean this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        address = literal(host)
-    except ValueError:
-        return False
-    return address is not None and Reach(allow_loopback=True).is_local(address)
-
-
 def _is_hexadecimal(label: str) -> bool:
     digits = label.removeprefix("0x")
     return digits != label and all(digit in "0123456789abcdef" for digit in digits)

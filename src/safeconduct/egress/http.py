@@ -18,8 +18,9 @@ import httpx2
 
 from safeconduct.core.errors import Code, GatewayError
 from safeconduct.core.headers import media_of
+from safeconduct.core.machines import is_this_machine
 from safeconduct.core.model import Value
-from safeconduct.egress.addresses import Reach, is_this_machine
+from safeconduct.egress.addresses import Reach
 from safeconduct.egress.dial import Dialer, Resolve, verified_context
 from safeconduct.egress.failures import Limits, UpstreamFailed
 from safeconduct.egress.requests import Origin, parse_url

@@ -18,7 +18,7 @@ import aiosmtplib
 from safeconduct.core.clock import Clock, SystemClock
 from safeconduct.core.emails import takes_mail
 from safeconduct.core.errors import Code, GatewayError
-from safeconduct.egress.addresses import is_this_machine
+from safeconduct.core.machines import is_this_machine
 from safeconduct.egress.dial import verified_context
 
 if TYPE_CHECKING:

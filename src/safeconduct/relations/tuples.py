@@ -6,13 +6,13 @@ a picture of the edges can keep it without reading the store again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column, Row, String, Table, delete, insert, select, tuple_, update
 
+from safeconduct.core.edges import read_edge
 from safeconduct.core.model import HostId, Value
 from safeconduct.relations import outbox
 from safeconduct.storage import Read, UtcTime, Write, host_column, metadata
@@ -23,7 +23,6 @@ ADDED, REMOVED = "+", "-"
 # and `access` of the configuration file.
 API, DIRECTORY, CONFIGURATION, ACCESS = "api", "directory", "configuration", "access"
 _RANKS = {DIRECTORY: 1, CONFIGURATION: 2, ACCESS: 2}
-_EXPIRATION = "[expiration:"
 
 stored = Table(
     "tuples",
@@ -38,14 +37,6 @@ stored = Table(
 )
 _KEY = (stored.c.object, stored.c.relation, stored.c.subject)
 _COLUMNS = (*_KEY, stored.c.expires_at)
-
-_TEXT = re.compile(
-    r"(?P<object>[a-z][a-z0-9_/]{0,62}:(?!\*#)[^#@\s]{1,256})"
-    r"#(?P<relation>[a-z][a-z0-9_]{0,62})"
-    r"@(?P<subject>[a-z][a-z0-9_/]{0,62}:(?!\*#)"
-    r"[^#@\s]{1,256}?@?[^#@\s]{0,127}?(#[a-z][a-z0-9_]{0,62})?)"
-    r"(\[expiration:(?P<expires_at>[0-9TZ:.+-]{20,40})\])?"
-)
 
 
 class Tuple(Value, frozen=True):
@@ -70,15 +61,12 @@ class Tuple(Value, frozen=True):
         Raises:
             ValueError: If the text is not `type:id#relation@type:id[#relation]`.
         """
-        match = _TEXT.fullmatch(text)
-        if match is None or _EXPIRATION in match["object"] + match["subject"]:
-            raise ValueError(f"{text!r} is not object#relation@subject")
-        expires_at = match["expires_at"]
+        edge = read_edge(text)
         return cls(
-            object=match["object"],
-            relation=match["relation"],
-            subject=match["subject"],
-            expires_at=None if expires_at is None else _instant(expires_at),
+            object=edge.object,
+            relation=edge.relation,
+            subject=edge.subject,
+            expires_at=edge.expires_at,
         )
 
     @property
@@ -92,16 +80,6 @@ class Tuple(Value, frozen=True):
             return text
         spelled = self.expires_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
         return f"{text}[expiration:{spelled}]"
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is not object#relation@subject's time of expiration") from error
-    if instant.tzinfo is None:
-        raise ValueError(f"{text!r} is not object#relation@subject's time of expiration: no zone")
-    return instant.astimezone(UTC)
 
 
 async def write(tx: Write, host: HostId, edge: Tuple, *, source: str, at: datetime) -> None:

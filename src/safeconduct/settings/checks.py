@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from safeconduct.core.binding import OPEN, variables_of
+from safeconduct.core.emails import takes_mail
 from safeconduct.core.http_request import faults
+from safeconduct.core.machines import is_this_machine
 from safeconduct.settings import forms
 from safeconduct.settings.apis import HttpSettings, HttpToolSettings
 from safeconduct.settings.git import GitSettings
@@ -62,7 +64,7 @@ class Checks:
             self._host(f"hosts[{index}]", host, document.server)
 
     def _host(self, path: str, host: HostSettings, server: ServerSettings) -> None:
-        self._sign_in(path, host)
+        self._sign_in(path, host, server)
         for index, operator in enumerate(host.operators):
             self._operator(f"{path}.operators[{index}]", operator, path, host)
         self._distinct(path + ".people[{}].email", [person.email for person in host.people])
@@ -78,10 +80,15 @@ class Checks:
         if host.policy is not None:
             self._policy(f"{path}.policy", host.policy, server)
 
-    def _sign_in(self, path: str, host: HostSettings) -> None:
+    def _sign_in(self, path: str, host: HostSettings, server: ServerSettings) -> None:
         if host.sign_in.password is None:
             self._add(f"{path}.sign_in", "needs at least one method; write password: true")
             return
+        if host.sign_in.password.sign_up and server.mail is None:
+            self.warnings.append(
+                f"{path}.sign_in.password.sign_up: needs server.mail, which is left out, so nobody "
+                "can sign up"
+            )
         least = host.sign_in.password.minimum_length
         given = {f"{path}.people[{i}]": each.password for i, each in enumerate(host.people)}
         given |= {f"{path}.operators[{i}]": each.password for i, each in enumerate(host.operators)}
@@ -337,6 +344,16 @@ class Checks:
             return
         if mail.password is not None and not mail.username:
             self._add("server.mail.password", "needs server.mail.username beside it")
+        elif mail.username and mail.password is None:
+            self._add("server.mail.username", "needs server.mail.password beside it")
+        if not takes_mail(mail.sender):
+            self._add("server.mail.sender", "must be written in ASCII; write names as xn--…")
+        if mail.security == "none" and not is_this_machine(mail.host):
+            self._add(
+                "server.mail.security",
+                "none is for a mail server on this machine (localhost, 127.0.0.1); mail, with the "
+                "links in it, would go over the network in the clear",
+            )
         if mail.password is not None and mail.security == "none":
             self._add("server.mail.security", "none would send server.mail.password in the clear")
 

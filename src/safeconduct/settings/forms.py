@@ -9,11 +9,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from datetime import datetime
 from urllib.parse import SplitResult, urlsplit
 
 from safeconduct.core import redirects
 from safeconduct.core.binding import check_template, variables_of
+from safeconduct.core.edges import read_edge
 from safeconduct.core.emails import is_email, normal_email
 from safeconduct.core.http_request import METHODS, check_path
 from safeconduct.core.redirects import Kind
@@ -25,10 +25,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
-_OBJECT = r"[a-z][a-z0-9_/]{0,62}:[^\s#@:][^\s#]{0,511}"
 _RELATION = r"[a-z][a-z0-9_]{0,62}"
-_EXPIRATION = r"(\[expiration:(?P<until>[0-9TZ:.+-]{1,40})\])?"
-_TUPLE = re.compile(rf"{_OBJECT}#{_RELATION}@{_OBJECT}?(#{_RELATION})?{_EXPIRATION}")
 _LONGEST_TEMPLATE = 512
 _DATABASES = frozenset({"postgresql", "postgresql+psycopg", "sqlite", "sqlite+aiosqlite"})
 _OWN_HEADERS = frozenset(
@@ -226,13 +223,14 @@ def is_private_scheme(text: str) -> bool:
 
 
 def relation(text: str) -> str:
-    match = _TUPLE.fullmatch(text)
-    if not match:
+    try:
+        read_edge(text)
+    except ValueError:
+        ending = "[expiration:" in text
         raise ValueError(
             "must be object#relation@subject, such as ticket:T-7#assignee@user:alice@acme.test"
-        )
-    if match["until"] and not _is_instant(match["until"]):
-        raise ValueError("must expire at a time with a zone, such as 2026-12-01T00:00:00Z")
+            + (", and expire at a time with a zone: [expiration:2026-12-01T00:00:00Z]" * ending)
+        ) from None
     return text
 
 
@@ -273,13 +271,6 @@ def _template(text: str, variables: frozenset[str]) -> str:
     if problem:
         raise ValueError(f"does not spell an object: {problem}")
     return text
-
-
-def _is_instant(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
 
 
 def database(text: str) -> str:

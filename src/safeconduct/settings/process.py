@@ -36,9 +36,11 @@ class MailSettings(Value, frozen=True):
     ] = 587
     security: Annotated[
         Literal["starttls", "tls", "none"],
-        About(text="Encryption; `none` is refused together with a password."),
+        About(text="Encryption; `none` is for this machine only, and never with a password."),
     ] = "starttls"
-    username: Annotated[str, About(text="User name at the mail server.", default="no sign-in")] = ""
+    username: Annotated[
+        str, About(text="User name at the mail server; with a password.", default="no sign-in")
+    ] = ""
     password: Annotated[Secret | None, About(text="Password at the mail server.")] = None
 
 

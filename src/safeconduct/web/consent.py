@@ -271,7 +271,8 @@ class ConsentPages:
         )
         if entered is None:
             entered = Entered(
-                level=starting_level(ceiling, before), duration=durations.default(policy)
+                level=starting_level(ceiling, before, start=policy.start),
+                duration=durations.default(policy),
             )
         return self._page(
             visit,

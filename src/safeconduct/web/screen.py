@@ -160,10 +160,13 @@ def screen(server: Server, ceiling: Level, *, before: Consent | None) -> Screen:
     )
 
 
-def starting_level(ceiling: Level, before: Consent | None) -> Level:
-    """Return the level chosen at first: Low, or what the person gave before if still open."""
+def starting_level(ceiling: Level, before: Consent | None, *, start: Level) -> Level:
+    """Return the level chosen at first: the host's, or what the person gave before if still open.
+
+    Never more than may be chosen.
+    """
     if before is None or before.ended_at is not None or before.level > ceiling:
-        return Level.LOW
+        return min(start, ceiling)
     return before.level
 
 

@@ -12,6 +12,7 @@ from safeconduct.app import Activations
 from safeconduct.cli.failures import Failed
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
+from safeconduct.core.edges import read_instant
 from safeconduct.hosts import find
 from safeconduct.policy import PENDING, Activation, Bundle, BundleError, OwnRules
 from safeconduct.storage import Read
@@ -234,9 +235,8 @@ def _named(digest: str) -> str:
 
 def _instant(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(text)
+        return read_instant(text)
     except ValueError as error:
-        raise Failed(f"{text} is no time; write it like 2026-11-21T12:00:00Z.") from error
-    if found.tzinfo is None:
-        raise Failed(f"{text} has no zone; write it like 2026-11-21T12:00:00Z.")
-    return found
+        raise Failed(
+            f"{text} is no time with a zone; write it like 2026-11-21T12:00:00Z."
+        ) from error

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from safeconduct.app import Installation, declared
+from safeconduct.app import Installation, Provisioner, declared, offered
 from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out, several
 from safeconduct.cli.work.asking import settings_of
@@ -83,6 +83,8 @@ async def _all(config: Path, told: Callable[[str], None]) -> list[Finding]:
     found += _data_dir(settings.server.data_dir)
     found += _port(settings)
     for host in settings.hosts:
+        told(f"what {host.key} declares")
+        found += [finding async for finding in _declared(host)]
         told(host.origin)
         found.append(await _origin(host.key, host.origin))
     if settings.server.mail is not None:
@@ -167,6 +169,28 @@ def _port(settings: Settings) -> Iterator[Finding]:
         yield Finding(check="port", state="ok", message=f"{server.listen} is free")
 
 
+async def _declared(host: HostSettings) -> AsyncIterator[Finding]:
+    """Read what the file names beside itself: what cannot be applied cannot be served either."""
+    try:
+        offer = await offered(host)
+    except GatewayError as error:
+        fix = "Correct the rules; see: safeconduct policy check"
+        yield Finding(check=f"rules of {host.key}", state="fail", message=error.public, fix=fix)
+    else:
+        if offer is not None and offer.source:
+            message = f"{offer.source} can be used"
+            yield Finding(check=f"rules of {host.key}", state="ok", message=message)
+    try:
+        apis = await declared(host)
+    except GatewayError as error:
+        fix = "Correct the declaration, or import less of it."
+        yield Finding(check=f"HTTP APIs of {host.key}", state="fail", message=error.public, fix=fix)
+        return
+    for key, api in apis.items():
+        message = f"{len(api.tools)} tools declared; only calls ask the API itself"
+        yield Finding(check=f"server {key}", state="ok", message=message)
+
+
 async def _origin(key: str, origin: str) -> Finding:
     parts = urlsplit(origin)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -211,6 +235,7 @@ async def _installation(settings: Settings, told: Callable[[str], None]) -> Asyn
                 message="can be written" if state == "ok" else "cannot be written",
                 fix="" if state == "ok" else "See whether the disk is full.",
             )
+            yield await _plan(parts, settings)
             async for finding in _rules(parts, settings):
                 yield finding
             for host in settings.hosts:
@@ -222,6 +247,17 @@ async def _installation(settings: Settings, told: Callable[[str], None]) -> Asyn
         # The library's words may hold the database's address and password.
         fix = "Check server.database and that this user may use the data directory."
         yield Finding(check="database", state="fail", message="does not answer", fix=fix)
+
+
+async def _plan(parts: Installation, settings: Settings) -> Finding:
+    """Compare the file with what is there, as `apply` and `serve` do first."""
+    try:
+        plan = await Provisioner.of(parts).plan(settings)
+    except GatewayError as error:
+        fix = "Correct the file; see: safeconduct plan"
+        return Finding(check="plan", state="fail", message=error.public, fix=fix)
+    message = f"{several(len(plan.steps), 'change')} to apply" if plan.steps else "nothing to apply"
+    return Finding(check="plan", state="ok", message=message)
 
 
 async def _rules(parts: Installation, settings: Settings) -> AsyncIterator[Finding]:
@@ -261,15 +297,6 @@ async def _servers(
         if upstream.url is not None:
             told(upstream.key)
             yield await _upstream(parts, f"server {upstream.key}", upstream.url)
-    try:
-        apis = await declared(host)
-    except GatewayError as error:
-        fix = "Correct the declaration, or import less of it."
-        yield Finding(check=f"HTTP APIs of {host.key}", state="fail", message=error.public, fix=fix)
-        return
-    for key, api in apis.items():
-        message = f"{len(api.tools)} tools declared; only calls ask the API itself"
-        yield Finding(check=f"server {key}", state="ok", message=message)
 
 
 async def _upstream(parts: Installation, check: str, url: str) -> Finding:
