@@ -55,8 +55,9 @@ def read_instant(text: str) -> datetime:
     """
     try:
         found = datetime.fromisoformat(text)
-        if found.tzinfo is None:
-            raise ValueError(f"{text!r} has no zone; write it like 2026-11-21T12:00:00Z")
-        return found.astimezone(UTC)
-    except OverflowError as error:  # the first and the last day have no place in UTC
-        raise ValueError(f"{text!r} is no time; write it like 2026-11-21T12:00:00Z") from error
+        in_utc = found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # the first and last day have no place in UTC
+        raise ValueError(f"{text} is no time; write it like 2026-11-21T12:00:00Z") from error
+    if found.tzinfo is None:
+        raise ValueError(f"{text} has no zone; write it like 2026-11-21T12:00:00Z")
+    return in_utc
