@@ -237,6 +237,4 @@ def _instant(text: str) -> datetime:
     try:
         return read_instant(text)
     except ValueError as error:
-        raise Failed(
-            f"{text} is no time with a zone; write it like 2026-11-21T12:00:00Z."
-        ) from error
+        raise Failed(f"{error}.") from error
