@@ -227,10 +227,10 @@ CHUNKS_ONLY = (Code.UNSUPPORTED_MEDIA, "Send the body in chunks, or with its len
             (Code.NOT_ACCEPTABLE, "The Accept header must list text/event-stream."),
         ),
         (
-            {"mcp-protocol-version": "2024-11-05"},
+            {"mcp-protocol-version": "2024-10-07"},
             (
                 Code.UNSUPPORTED_VERSION,
-                "Protocol version '2024-11-05' is not spoken here; use one of 2026-07-28.",
+                "Protocol version '2024-10-07' is not spoken here; use one of 2026-07-28.",
             ),
         ),
     ],

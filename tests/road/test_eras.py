@@ -49,7 +49,7 @@ def _error(answer: httpx2.Response) -> tuple[int, int]:
         ({"mcp-name": "=?base64?/w==?="}, (400, -32020)),
         ({"mcp-name": "=?BASE64?Z2V0X2lzc3Vl?="}, (400, -32020)),
         ({"mcp-protocol-version": "2099-01-01"}, (400, -32022)),
-        ({"mcp-protocol-version": "2024-11-05"}, (400, -32022)),
+        ({"mcp-protocol-version": "2024-10-07"}, (400, -32022)),
         ({"mcp-protocol-version": ""}, (400, -32022)),
         ({"mcp-protocol-version": LEGACY}, (400, -32020)),
         ({"mcp-protocol-version": None}, (400, -32020)),

@@ -182,8 +182,8 @@ async def test_no_status_or_media_type_gets_a_list_past_the_filter(
 
 @pytest.mark.parametrize(
     "result",
-    [{}, {"tools": None}, {"tools": {}}, {"tools": "x"}, {"tools": [1]}, {"tools": [{}]},
-     {"tools": [None]}, {"tools": [[]]}, {"tools": [], "\udcff": 1}, None, [], "x"],
+    [{}, {"tools": None}, {"tools": {}}, {"tools": "x"},
+     {"tools": [], "\udcff": 1}, None, [], "x"],
     ids=str,
 )  # fmt: skip
 async def test_a_list_that_is_none_is_an_error(road: World, tokens: Tokens, result: Any) -> None:

@@ -58,7 +58,7 @@ ACME, OTHER = "https://acme.test", "https://other.test"
 CALLBACK = "https://agent.test/callback"
 VERIFIER = "v" * 64
 MODERN, LEGACY = MODERN_VERSION, "2025-11-25"
-LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
+LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 VERSIONS = (MODERN, *LEGACY_VERSIONS)
 ACCEPT = "application/json, text/event-stream"
 META = {
@@ -380,6 +380,7 @@ class World:
                 about,
                 eras=found.eras,
                 spellings=found.spellings,
+                omissions=found.omissions,
                 at=self.clock.now(),
             )
             return observed.quarantined

@@ -119,7 +119,12 @@ async def test_a_server_without_tools_has_none(transport: Transport) -> None:
     assert found.spellings == [[]]
 
 
-_ENDLESS = {"tools": [{"name": "again"}], "nextCursor": "more"}
+def _endless(body: bytes) -> dict[str, Any]:
+    """A page that always names another one."""
+    number = int(json.loads(body)["params"].get("cursor", "0"))
+    return {"tools": [{"name": f"t{number}"}], "nextCursor": str(number + 1)}
+
+
 _STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%b"
 
 
@@ -138,10 +143,11 @@ _STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length
         ({"server/discover": answer(b'{"error":{"code":1}}')}, "refuses server/discover"),
         ({"initialize": {"protocolVersion": None}}, "does not say which revision"),
         ({"server/discover": _MODERN, "tools/list": {"tools": {}}}, "no list of tools"),
-        ({"server/discover": _MODERN, "tools/list": {"tools": ["x"]}}, "no list of tools"),
         ({"server/discover": _MODERN, "tools/list": {}}, "no list of tools"),
-        ({"server/discover": _MODERN, "tools/list": _ENDLESS}, "does not end"),
-        ({"server/discover": _MODERN, "tools/list": {**_ENDLESS, "nextCursor": 1}}, "not end"),
+        ({"server/discover": _MODERN, "tools/list": _endless}, "does not end"),
+        ({"server/discover": _MODERN, "tools/list": answer(b"[" * 100_000)}, "can be read"),
+        ({"initialize": {"protocolVersion": "2024-10-07"}}, "'2024-10-07', which is not spoken"),
+        ({"initialize": {"protocolVersion": "2026-07-28"}}, "'2026-07-28', which is not spoken"),
         (
             {"server/discover": _STREAM % (9, b"data: {}\n")},
             "stream ends without an answer",

@@ -7,6 +7,7 @@ is slow. What cannot be read is noted beside the server and is no failure of the
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from safeconduct.app.plan import Imported
@@ -24,6 +25,7 @@ from safeconduct.upstreams import (
     Observed,
     Server,
     Wanted,
+    named,
     observe,
     unreachable,
     wanted,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from safeconduct.app.building import Installation
 
 _PATIENCE_SECONDS = 20.0
+_log = logging.getLogger(__name__)
 
 
 class Importer:
@@ -84,7 +87,11 @@ class Importer:
             if isinstance(found, str):
                 await unreachable(tx, host, key, problem=found, at=self._clock.now())
                 return Imported(host=host, server=key, problem=found)
+            before = self._catalogue.held(host, key)
             observed = await self._observed(tx, host, about, found)
+        if found.omissions and (before is None or before.omissions != found.omissions):
+            left = named(found.omissions)
+            _log.warning("server %s of host %s: not taken over: %s", key, host, left)
         server = await self._catalogue.get(host, key)
         return None if server is None else _counted(server, tuple(observed.quarantined))
 
@@ -107,6 +114,7 @@ class Importer:
             about,
             eras=found.eras,
             spellings=found.spellings,
+            omissions=found.omissions,
             at=self._clock.now(),
         )
         for kind, those in (("changed", observed.waits), ("repinned", observed.extended)):
@@ -134,4 +142,5 @@ def _counted(server: Server, quarantined: tuple[str, ...]) -> Imported:
         high=offered.count(Level.HIGH),
         held_back=len(server.tools) - len(offered),
         quarantined=quarantined,
+        left_out=tuple(map(str, server.omissions)),
     )

@@ -50,6 +50,7 @@ class Imported(Value, frozen=True):
         low: Tools on offer at this level; likewise `medium` and `high`.
         held_back: Tools known and not on offer: switched off, not imported or in quarantine.
         quarantined: Tools that wait for review since this reading.
+        left_out: What of its lists was not taken over, each with its reason.
         problem: Why it could not be read.
     """
 
@@ -61,6 +62,7 @@ class Imported(Value, frozen=True):
     high: int = 0
     held_back: int = 0
     quarantined: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     problem: str | None = None
 
     def __str__(self) -> str:
@@ -70,7 +72,8 @@ class Imported(Value, frozen=True):
         counts = f"{self.low} low, {self.medium} medium, {self.high} high"
         held = f", {self.held_back} held back" if self.held_back else ""
         waiting = f"; for review: {', '.join(self.quarantined)}" if self.quarantined else ""
-        return f"{name}: {' and '.join(self.eras)}; tools: {counts}{held}{waiting}"
+        left = f"; not taken over: {'; '.join(self.left_out)}" if self.left_out else ""
+        return f"{name}: {' and '.join(self.eras)}; tools: {counts}{held}{waiting}{left}"
 
 
 class Plan(Value, frozen=True):

@@ -184,7 +184,7 @@ class Provisioner:
             drafts += [await self._removed(host, by=by) for host in _beyond(stored, targets)]
         imported = await self._read(targets, drafts, told) if crawl else ()
         done = _plan(drafts, () if prune else _left_alone(stored, targets))
-        unread = tuple(str(each) for each in imported if each.problem is not None)
+        unread = tuple(str(each) for each in imported if each.problem or each.left_out)
         return msgspec.structs.replace(done, imported=imported, warnings=(*done.warnings, *unread))
 
     async def _drafted(self, tx: Read, target: Target) -> Draft:

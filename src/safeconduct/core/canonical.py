@@ -80,6 +80,18 @@ def check_bounds(raw: bytes, *, max_values: int = MAX_VALUES) -> None:
     _bounded_outline(raw, max_values)
 
 
+def disguised(members: dict[str, Any], known: frozenset[str]) -> bool:
+    """Say whether a member is a known one but for its case.
+
+    We would not look at it; readers that ignore case, as Go's encoding/json does, would take
+    it for the known one, and even prefer it.
+    """
+    if known.issuperset(members):
+        return False
+    folded = {*map(str.casefold, known)}
+    return not folded.isdisjoint(map(str.casefold, members.keys() - known))
+
+
 def canonical_bytes(value: object) -> bytes:
     """Return the one spelling of a JSON value: sorted names, no spaces, UTF-8.
 

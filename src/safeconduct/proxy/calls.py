@@ -28,7 +28,13 @@ from safeconduct.proxy.messages import (
 )
 from safeconduct.proxy.transport_sessions import TransportSessions
 from safeconduct.sessions import Session
-from safeconduct.upstreams import HeaderParam, Server
+from safeconduct.upstreams import (
+    LEGACY_VERSIONS,
+    MODERN_VERSIONS,
+    VERSIONS,
+    HeaderParam,
+    Server,
+)
 
 _VERBS = {"POST": "", "GET": "stream/open", "DELETE": "session/end"}
 _EVENTS, _JSON = "text/event-stream", "application/json"
@@ -168,8 +174,8 @@ def _revision(exchange: Exchange, server: Server, progress: Progress) -> Revisio
 def _best_versions(server: Server) -> tuple[str, ...]:
     """Return what `server/discover` would say, or what `initialize` offers where it is all."""
     if not server.eras:
-        return eras.VERSIONS
-    return eras.MODERN_VERSIONS if MODERN in server.eras else eras.LEGACY_VERSIONS
+        return VERSIONS
+    return MODERN_VERSIONS if MODERN in server.eras else LEGACY_VERSIONS
 
 
 def _check_form(exchange: Exchange, revision: Revision) -> None:
@@ -216,7 +222,7 @@ def _unspoken(message: Message, revision: Revision) -> UnsupportedVersion:
     """Say that the server does not speak this era, so that the client falls back to the other."""
     asked = message.params.get("protocolVersion")
     requested = asked if isinstance(asked, str) else revision.version
-    other = eras.MODERN_VERSIONS if revision.era == LEGACY else eras.LEGACY_VERSIONS
+    other = MODERN_VERSIONS if revision.era == LEGACY else LEGACY_VERSIONS
     return UnsupportedVersion(requested, other)
 
 

@@ -18,11 +18,8 @@ from safeconduct.core.encoding import from_base64, to_base64
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import Value
 from safeconduct.proxy.messages import LEGACY, MODERN, Era, Message
-from safeconduct.upstreams import HeaderParam
+from safeconduct.upstreams import LEGACY_VERSIONS, MODERN_VERSIONS, VERSIONS, HeaderParam
 
-LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26")
-MODERN_VERSIONS = ("2026-07-28",)
-VERSIONS = MODERN_VERSIONS + LEGACY_VERSIONS
 _UNSAID = "2025-03-26"  # what a missing header means, MCP 2025-06-18 basic/transports
 
 META_VERSION = "io.modelcontextprotocol/protocolVersion"

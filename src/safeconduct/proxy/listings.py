@@ -1,26 +1,44 @@
 """Lists as this caller may see them: each item is decided like a call of it.
 
 A definition that differs from its pin is not shown either, and whoever watches the
-catalogue is told. A list that was cut for one caller is never anybody else's to cache.
+catalogue is told. An item that cannot be read is left out alone, by the rule of the import. A
+list that was cut for one caller is never anybody else's to cache.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from typing import Any, NamedTuple
 
 import msgspec
 
-from safeconduct.core.canonical import StrictJSONError, parse
+from safeconduct.core.canonical import disguised
 from safeconduct.egress import UpstreamFailed
-from safeconduct.proxy.messages import ENVELOPE, METHODS, MODERN, Era, Listing, disguised
-from safeconduct.proxy.results import UNREADABLE, members
-from safeconduct.upstreams import PINNED_MEMBERS, Server, pin
+from safeconduct.proxy.messages import ENVELOPE, METHODS, MODERN, Era, Listing
+from safeconduct.proxy.results import members
+from safeconduct.upstreams import Item, NoList, Omission, Server, items_of, named, pin
 
 _LISTINGS = tuple(row.listing for row in METHODS.values() if row.listing is not None)
+_MOST_REMEMBERED = 1_000
+_log = logging.getLogger(__name__)
 
 
-def names(raw: bytes, listing: Listing) -> list[str]:
-    """Return the names of the items in a list answer, in order; none for an error.
+class Page(NamedTuple):
+    """A list answer, read.
+
+    Attributes:
+        whole: The members of the answer as they are spelled, `result` those of its result.
+        omissions: What is left out of it.
+    """
+
+    whole: dict[str, Any]
+    result: dict[str, Any]
+    items: list[Item]
+    omissions: list[Omission]
+
+
+def page_of(raw: bytes, listing: Listing) -> Page | None:
+    """Read a list answer; None for an error.
 
     Raises:
         UpstreamFailed: If the answer is not a list of the kind that was asked for, or could
@@ -28,11 +46,17 @@ def names(raw: bytes, listing: Listing) -> list[str]:
     """
     whole = members(raw)
     if "result" not in whole:
-        return []
+        return None
     result = members(whole["result"])
     if disguised(whole, ENVELOPE) or disguised(result, frozenset({listing.member})):
         raise UpstreamFailed("The server's list can be read in two ways.", sent=True)
-    return [name for _, _, name in _items(result, listing)]
+    try:
+        items, omissions = items_of(
+            result.get(listing.member, b"null"), listing.member, listing.name
+        )
+    except NoList as error:
+        raise UpstreamFailed("The server's list is not a list.", sent=True) from error
+    return Page(whole, result, items, omissions)
 
 
 def held_in(raw: bytes) -> Listing | None:
@@ -43,46 +67,55 @@ def held_in(raw: bytes) -> Listing | None:
 
 
 def narrowed(
-    raw: bytes, listing: Listing, *, era: Era, server: Server, visible: list[bool]
+    page: Page, listing: Listing, *, era: Era, server: Server, visible: list[bool]
 ) -> tuple[bytes, bool]:
     """Return a list answer with only what may be shown, and whether a tool has changed.
 
     Args:
-        raw: The server's whole answer.
+        page: The server's answer.
         visible: For each item, in order, whether the caller may see it.
     """
-    whole = members(raw)
-    if "result" not in whole:
-        return raw, False
-    result: dict[str, Any] = members(whole["result"])
-    items = _items(result, listing)
-    pinned = [_as_reviewed(listing, value, name, server) for _, value, name in items]
+    pinned = [_as_reviewed(listing, item, server) for item in page.items]
+    result = dict(page.result)
     result[listing.member] = [
-        item
-        for (item, _, _), reviewed, may in zip(items, pinned, visible, strict=True)
+        item.raw
+        for item, reviewed, may in zip(page.items, pinned, visible, strict=True)
         if reviewed and may
     ]
     if era == MODERN:
         result["cacheScope"] = "private"
-    return msgspec.json.encode({**whole, "result": result}), not all(pinned)
+    changed = not all(pinned) or _lost(page, listing, server)
+    return msgspec.json.encode({**page.whole, "result": result}), changed
 
 
-def _items(
-    result: dict[str, Any], listing: Listing
-) -> list[tuple[msgspec.Raw, dict[str, Any], str]]:
-    try:
-        items = msgspec.json.decode(result[listing.member], type=list[msgspec.Raw])
-        values = [parse(bytes(item)) for item in items]
-        return [
-            (item, value, str(value[listing.name]))
-            for item, value in zip(items, values, strict=True)
-        ]
-    except (KeyError, TypeError, *UNREADABLE, StrictJSONError) as error:
-        raise UpstreamFailed("The server's list is not a list.", sent=True) from error
+class OmissionLog:
+    """Says once what is left out of a server's lists, however often they are asked for."""
+
+    def __init__(self) -> None:
+        self._remembered: set[tuple[str, str, str]] = set()
+
+    def note(self, server: Server, omissions: list[Omission]) -> None:
+        """Log what is left out, unless it was the same before."""
+        left = named(omissions)
+        key = (server.host, server.key, left)
+        if key in self._remembered:
+            return
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered.add(key)
+        _log.warning("server %s of host %s: not taken over: %s", server.key, server.host, left)
 
 
-def _as_reviewed(listing: Listing, value: dict[str, Any], name: str, server: Server) -> bool:
+def _as_reviewed(listing: Listing, item: Item, server: Server) -> bool:
     if listing.kind != "tool":
         return True
-    tool = server.tools.get(name)
-    return tool is not None and not disguised(value, PINNED_MEMBERS) and pin(value) in tool.pins
+    tool = server.tools.get(item.name)
+    return tool is not None and pin(item.value) in tool.pins
+
+
+def _lost(page: Page, listing: Listing, server: Server) -> bool:
+    """Say whether a tool that is on offer came in a form in which it cannot be shown."""
+    return listing.kind == "tool" and any(
+        (tool := server.tools.get(each.item)) is not None and tool.offered
+        for each in page.omissions
+    )

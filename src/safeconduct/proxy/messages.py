@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from safeconduct.core.canonical import StrictJSONError, parse
+from safeconduct.core.canonical import StrictJSONError, disguised, parse
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import Intent, Value
 from safeconduct.proxy.background import LARGE_BYTES
@@ -208,18 +208,6 @@ def takes_long(raw: bytes) -> bool:
 def standing(method: str) -> Message:
     """Describe a GET or DELETE as a message: it asks for the stream, or ends the session."""
     return Message(form="notification", method=method, params={}, row=_OLDER, raw=b"")
-
-
-def disguised(members: JSON, known: frozenset[str]) -> bool:
-    """Say whether a member is a known one but for its case.
-
-    We would not look at it; readers that ignore case, as Go's encoding/json does, would take
-    it for the known one, and even prefer it.
-    """
-    if known.issuperset(members):
-        return False
-    folded = {*map(str.casefold, known)}
-    return not folded.isdisjoint(map(str.casefold, members.keys() - known))
 
 
 def _call(value: JSON, raw: bytes, era: Era | None) -> Message:

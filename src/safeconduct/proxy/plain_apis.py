@@ -12,9 +12,8 @@ from typing import Any
 from safeconduct.core.errors import Code, Refused
 from safeconduct.egress import Reply
 from safeconduct.proxy.calls import Call
-from safeconduct.proxy.eras import LEGACY_VERSIONS, MODERN_VERSIONS
 from safeconduct.proxy.messages import MODERN
-from safeconduct.upstreams import HttpCalls
+from safeconduct.upstreams import LEGACY_VERSIONS, MODERN_VERSIONS, HttpCalls
 
 _META_SERVER = "io.modelcontextprotocol/serverInfo"
 _CAPABILITIES: dict[str, Any] = {"tools": {}}

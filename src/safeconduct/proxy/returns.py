@@ -25,13 +25,14 @@ from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.event_ids import EventIds
 from safeconduct.proxy.exchange import STREAM_HEADERS, Answer, raw_body
 from safeconduct.proxy.flights import Flights
+from safeconduct.proxy.greetings import GREETINGS, greeted
 from safeconduct.proxy.messages import MODERN, Listing
 from safeconduct.proxy.obligations import Obligations, longest_seconds, quiet
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.transport_sessions import TransportSessions
 from safeconduct.sessions import Sessions
-from safeconduct.upstreams import EventTooLarge, Splitter, data_of, with_data
+from safeconduct.upstreams import EventTooLarge, Splitter, data_of, legible, with_data
 
 _ANSWER_BYTES = 32 * 1024 * 1024
 _EVENT_BYTES = 4 * 1024 * 1024
@@ -82,6 +83,7 @@ class Returns:
         self._changed = changed
         self._standing: set[Callable[[], None]] = set()
         self._stopping = False
+        self._omissions = listings.OmissionLog()
 
     def stop(self) -> None:
         """End the streams nobody waits for an answer on; for a graceful stop."""
@@ -105,6 +107,8 @@ class Returns:
             raw = reply.at_hand(_ANSWER_BYTES)
             if raw is None:
                 raw = await reply.read(_ANSWER_BYTES)
+            if call.row.listing is not None:
+                raw = legible(raw)
             reading = _reading(call, reply.status, media, raw)
             if reading is None:
                 status = 202 if call.exchange.verb == "POST" else reply.status
@@ -124,6 +128,8 @@ class Returns:
         """Return an answer's bytes, changed only where an obligation or a list asks for it."""
         if call.row.listing is not None:
             return await self._listed(call, raw, call.row.listing)
+        if call.message.method in GREETINGS:
+            return greeted(raw, call.message.method, call.server.name)
         if not call.row.pauses:
             return raw
         shown = await self._obligations.leave(call, raw)
@@ -131,10 +137,15 @@ class Returns:
 
     async def _listed(self, call: Call, raw: bytes, listing: Listing) -> bytes:
         """Return a list with what its reader may see."""
-        names = listings.names(raw, listing)
+        page = listings.page_of(raw, listing)
+        if page is None:
+            return raw
+        if page.omissions:
+            self._omissions.note(call.server, page.omissions)
+        names = [item.name for item in page.items]
         visible = await self._decider.visible(call, listing, names)
         shown, changed = listings.narrowed(
-            raw, listing, era=call.revision.era, server=call.server, visible=visible
+            page, listing, era=call.revision.era, server=call.server, visible=visible
         )
         if changed:
             self._changed(call)
@@ -191,6 +202,8 @@ class Returns:
         data = data_of(event)
         if not data:
             return event, ""
+        if call.row.listing is not None:
+            data = legible(data)
         reading = results.read(data, call.message)
         if reading.method is not None:
             if reading.id is not None and call.revision.era == MODERN:
@@ -346,7 +359,7 @@ def _passes(call: Call, reading: results.Reading) -> bool:
 
     Says no when in doubt: `Returns._judged` looks closer.
     """
-    if call.row.listing is not None:
+    if call.row.listing is not None or call.message.method in GREETINGS:
         return False
     return not call.row.pauses or (
         call.decision is not None and not call.decision.obligations and not reading.asks

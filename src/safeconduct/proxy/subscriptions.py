@@ -11,11 +11,11 @@ from typing import NamedTuple, TypeGuard
 
 from msgspec.structs import replace
 
+from safeconduct.core.canonical import disguised
 from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, Refused
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider
-from safeconduct.proxy.messages import disguised
 
 ASKING = frozenset({"subscriptions/listen", "completion/complete"})
 _MOST, _LONGEST = 100, 2048

@@ -12,7 +12,7 @@ from safeconduct.upstreams.catalogue import (
     wanted,
 )
 from safeconduct.upstreams.classify import Classification, classify
-from safeconduct.upstreams.crawl import LEGACY, MODERN, Crawler, CrawlFailed, Findings
+from safeconduct.upstreams.crawl import Crawler, Findings
 from safeconduct.upstreams.credentials import Credentials
 from safeconduct.upstreams.definitions import PINNED_MEMBERS, HeaderParam
 from safeconduct.upstreams.descriptions import Override, Wanted
@@ -25,8 +25,11 @@ from safeconduct.upstreams.differences import (
 from safeconduct.upstreams.forward import Forwarder
 from safeconduct.upstreams.http_calls import Called, HttpCalls
 from safeconduct.upstreams.http_tools import HttpApi, HttpTool, declare
+from safeconduct.upstreams.items import Item, NoList, Omission, items_of, named
+from safeconduct.upstreams.legible import legible
 from safeconduct.upstreams.observing import Observed, Waiting, observe
 from safeconduct.upstreams.openapi import BadOperation, Operation, operations
+from safeconduct.upstreams.pages import CrawlFailed
 from safeconduct.upstreams.pins import is_pinned, pin
 from safeconduct.upstreams.reviews import (
     Moved,
@@ -35,6 +38,13 @@ from safeconduct.upstreams.reviews import (
     decide_review,
     find_review,
     list_reviews,
+)
+from safeconduct.upstreams.revisions import (
+    LEGACY,
+    LEGACY_VERSIONS,
+    MODERN,
+    MODERN_VERSIONS,
+    VERSIONS,
 )
 from safeconduct.upstreams.sightings import Sighting, is_news, sight
 from safeconduct.upstreams.sse import (
@@ -61,13 +71,16 @@ __all__ = [
     "INSTRUCTIONS",
     "KINDS",
     "LEGACY",
+    "LEGACY_VERSIONS",
     "MODERN",
+    "MODERN_VERSIONS",
     "NEW",
     "PINNED",
     "PINNED_MEMBERS",
     "PROMPT",
     "TEMPLATE",
     "TOOL",
+    "VERSIONS",
     "BadOperation",
     "Called",
     "Catalogue",
@@ -83,10 +96,13 @@ __all__ = [
     "HttpApi",
     "HttpCalls",
     "HttpTool",
+    "Item",
     "Moved",
+    "NoList",
     "NothingToDecide",
     "Observed",
     "Offer",
+    "Omission",
     "Operation",
     "Override",
     "Review",
@@ -106,7 +122,10 @@ __all__ = [
     "id_of",
     "is_news",
     "is_pinned",
+    "items_of",
+    "legible",
     "list_reviews",
+    "named",
     "observe",
     "operations",
     "pin",

@@ -20,12 +20,14 @@ from safeconduct.upstreams.definitions import HeaderParam, header_params
 from safeconduct.upstreams.descriptions import (
     Override,
     Wanted,
+    ill_formed,
     judgement_of,
     overrides_of,
     row_of,
     wanted_of_row,
 )
 from safeconduct.upstreams.http_tools import HttpTool, kept
+from safeconduct.upstreams.items import Omission
 from safeconduct.upstreams.tables import (
     INSTRUCTIONS,
     NEW,
@@ -69,6 +71,7 @@ class Tool(Value, frozen=True):
         http: For a tool of a plain HTTP API, what it is there.
         waiting: Hashes of what waits for review.
         witnessed: Whether the road saw what waits, so that only an operator ends the wait.
+        problem: Why it cannot be offered whatever an admin says, or "".
     """
 
     name: str
@@ -84,6 +87,7 @@ class Tool(Value, frozen=True):
     http: HttpTool | None = None
     waiting: tuple[str, ...] = ()
     witnessed: bool = False
+    problem: str = ""
 
     @property
     def offered(self) -> bool:
@@ -102,6 +106,7 @@ class Server(Value, frozen=True):
         prompts: Its prompts by name.
         templates: Its resource templates, by the URI with its variables.
         instructions: What it tells models of itself, once it was seen to say something.
+        omissions: What of its lists was not taken over when it was last read.
     """
 
     host: HostId
@@ -119,6 +124,7 @@ class Server(Value, frozen=True):
     prompts: dict[str, Offer] = {}
     templates: dict[str, Offer] = {}
     instructions: Offer | None = None
+    omissions: tuple[Omission, ...] = ()
 
     def offer(self, kind: str, name: str) -> Tool | Offer | None:
         """Return what is known of something that is pinned."""
@@ -221,7 +227,12 @@ async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
     overrides = overrides_of(row)
     api = None if row.http is None else row.http["credentials"]
     found = await tx.all(Place(host, server, TOOL).rows())
-    known = [_tool(each, overrides, is_http=api is not None) for each in found]
+    omissions = msgspec.convert(row.omissions or [], tuple[Omission, ...])
+    lost = {each.item: each.reason for each in omissions if each.listing == "tools"}
+    known = [
+        _tool(each, overrides, is_http=api is not None, problem=lost.get(each.name, ""))
+        for each in found
+    ]
     others = await _offers(tx, host, server)
     return Server(
         host=host,
@@ -239,6 +250,7 @@ async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
         prompts=others.get(PROMPT, {}),
         templates=others.get(TEMPLATE, {}),
         instructions=others.get(INSTRUCTIONS, {}).get(""),
+        omissions=omissions,
     )
 
 
@@ -262,22 +274,26 @@ def _waiting(row: Row[Any]) -> tuple[str, ...]:
     return tuple(row.pins) if row.state == NEW else ()
 
 
-def _tool(row: Row[Any], overrides: dict[str, Override], *, is_http: bool) -> Tool:
+def _tool(
+    row: Row[Any], overrides: dict[str, Override], *, is_http: bool, problem: str = ""
+) -> Tool:
     definition, said = row.definition, overrides.get(row.name)
+    problem = problem or ill_formed(definition)
     return Tool(
         name=row.name,
         title=str(definition.get("title") or ""),
         description=str(definition.get("description") or ""),
         level=Level(row.level),
         because=row.because,
-        enabled=row.enabled,
+        enabled=row.enabled and not problem,
         state=row.state,
         pins=tuple(row.pins),
-        header_params=header_params(definition) if row.enabled else (),
+        header_params=() if problem else header_params(definition),
         bindings=() if said is None else said.bindings,
         http=kept(definition) if is_http else None,
         waiting=_waiting(row),
         witnessed=row.witnessed is not None,
+        problem=problem,
     )
 
 

@@ -86,13 +86,14 @@ def judgement_of(server: Wanted, name: str, definition: dict[str, Any]) -> dict[
     return {
         "level": int(level),
         "because": because,
-        "enabled": said.enabled and imported and there and _well_formed(definition),
+        "enabled": said.enabled and imported and there and not ill_formed(definition),
     }
 
 
-def _well_formed(definition: dict[str, Any]) -> bool:
+def ill_formed(definition: dict[str, Any]) -> str:
+    """Return why a definition cannot be offered, or ""."""
     try:
         header_params(definition)
-    except ValueError:
-        return False
-    return True
+    except ValueError as error:
+        return str(error)
+    return ""

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import insert, update
 
 from safeconduct.core.model import HostId
 from safeconduct.storage import Write
 from safeconduct.upstreams.descriptions import Wanted, judgement_of, row_of, wanted_of_row
 from safeconduct.upstreams.http_tools import public_definition
+from safeconduct.upstreams.items import Omission
 from safeconduct.upstreams.pins import pin
 from safeconduct.upstreams.standing import Spelled, after_reading, first, was_extended
 from safeconduct.upstreams.tables import (
@@ -65,6 +67,7 @@ async def observe(
     spellings: Lists,
     at: datetime,
     others: dict[str, Lists] | None = None,
+    omissions: tuple[Omission, ...] = (),
 ) -> Observed:
     """Compare what a server offers now with what was reviewed.
 
@@ -75,7 +78,9 @@ async def observe(
         server: As it was when the server was asked.
         eras: The eras it spoke.
         spellings: Its complete tool list, once for each era.
+        at: When it was asked.
         others: The same for the other kinds that were read; None for none of them.
+        omissions: What of its lists was left out.
     """
     about = await row_of(tx, host, server.key)
     if about is None or about.url != server.url:
@@ -92,7 +97,13 @@ async def observe(
     await tx.execute(
         update(servers)
         .where(servers.c.host == host, servers.c.key == server.key)
-        .values(eras=[*eras], kinds=sorted(known | {*fresh}), checked_at=at, problem=None)
+        .values(
+            eras=[*eras],
+            kinds=sorted(known | {*fresh}),
+            checked_at=at,
+            problem=None,
+            omissions=msgspec.to_builtins(omissions),
+        )
     )
     tx.changed("server", host, server.key)
     return found

@@ -56,6 +56,7 @@ servers = Table(
     Column("manner", JSON(none_as_null=True)),
     Column("checked_at", UtcTime),
     Column("problem", Text),
+    Column("omissions", JSON(none_as_null=True)),
 )
 tools = Table(
     "tools",

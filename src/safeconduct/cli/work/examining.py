@@ -28,8 +28,10 @@ from safeconduct.core.model import Value
 from safeconduct.policy import PENDING, Bundle, BundleError, Embedded, Standing, standing_of
 from safeconduct.settings import HostSettings, MailSettings, Settings, SettingsError
 from safeconduct.storage import StorageError
+from safeconduct.upstreams import CrawlFailed, named
 
 _PATIENCE_SECONDS = 10.0
+_MEND_THE_LIST = "The rest of its tools work. Have the server's list mended, then: servers check."
 _CURSORS_PORT = 8787
 _EARLIEST_YEAR = 2026
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -304,10 +306,15 @@ async def _upstream(parts: Installation, check: str, url: str) -> Finding:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             found = await parts.crawler.crawl(url)
     except GatewayError as error:
-        fix = "Check its url, that it runs, and server.allow_*_upstreams."
+        known = error.fix if isinstance(error, CrawlFailed) else ""
+        fix = known or "Check its url, that it runs, and server.allow_*_upstreams."
         return Finding(check=check, state="fail", message=error.public, fix=fix)
     except TimeoutError:
         message = f"took longer than {_PATIENCE_SECONDS:.0f} seconds"
         return Finding(check=check, state="fail", message=message, fix="See what keeps it busy.")
     tools = max(map(len, found.spellings), default=0)
-    return Finding(check=check, state="ok", message=f"{' and '.join(found.eras)}; {tools} tools")
+    message = f"{' and '.join(found.eras)}; {tools} tools"
+    if not found.omissions:
+        return Finding(check=check, state="ok", message=message)
+    message += f"; not taken over: {named(found.omissions)}"
+    return Finding(check=check, state="warn", message=message, fix=_MEND_THE_LIST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ def list_servers(asked: Asked) -> None:
     """Print the servers."""
     asked.out.rows(
         run(lambda: _listed(asked)),
-        *("key", "name", "url", "eras", "tools", "for_review", "problem"),
+        *("key", "name", "url", "eras", "tools", "for_review", "problem", "left_out"),
         nothing="This host has no servers.",
     )
 
@@ -29,7 +30,7 @@ def show(asked: Asked, server: str) -> None:
     rows = run(lambda: _tools(asked, server))
     asked.out.rows(
         rows,
-        *("name", "level", "because", "enabled", "state"),
+        *("name", "level", "because", "enabled", "state", "problem"),
         nothing="No tools are known. Read the server: safeconduct servers check",
     )
 
@@ -53,7 +54,7 @@ async def _listed(asked: Asked) -> list[dict[str, Any]]:
 async def _tools(asked: Asked, key: str) -> list[dict[str, Any]]:
     async with at_desk(asked) as desk:
         server = await _found(desk, key)
-        return [
+        known = [
             {
                 "name": tool.name,
                 "title": tool.title,
@@ -62,9 +63,27 @@ async def _tools(asked: Asked, key: str) -> list[dict[str, Any]]:
                 "because": tool.because,
                 "enabled": tool.enabled,
                 "state": tool.state,
+                "problem": tool.problem,
             }
             for tool in server.tools.values()
         ]
+        return [*known, *_left_out(server)]
+
+
+def _left_out(server: Server) -> Iterator[dict[str, Any]]:
+    """Show what of a server's lists was not taken over; a known tool says so itself."""
+    for each in server.omissions:
+        if each.item not in server.tools:
+            yield {
+                "name": each.item,
+                "title": "",
+                "description": "",
+                "level": None,
+                "because": None,
+                "enabled": False,
+                "state": "left out",
+                "problem": f"{each.listing}: {each.reason}",
+            }
 
 
 async def _checked(asked: Asked, key: str | None, told: Any) -> list[Imported]:
@@ -101,4 +120,5 @@ def _row(server: Server) -> dict[str, Any]:
         "tools": sum(tool.offered for tool in server.tools.values()),
         "for_review": sorted(tool.name for tool in server.tools.values() if tool.state != PINNED),
         "problem": server.problem,
+        "left_out": list(map(str, server.omissions)),
     }
