@@ -13,6 +13,15 @@ from tests.road.world import MODERN, VERSIONS, Tokens, World
 from tests.upstreams.test_pages import BAD
 
 pytestmark = pytest.mark.requirement("P-09")
+FEW = (
+    "half a pair",
+    "repeated",
+    "beyond a double",
+    "too deep",
+    "nameless",
+    "no object",
+    "infinite",
+)
 GOOD = json.dumps(tool("get_issue")), json.dumps(tool("create_issue"))
 
 
@@ -31,7 +40,7 @@ def _says(text: str, *, stream: bool = False) -> Any:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 @pytest.mark.parametrize("version", VERSIONS[:2])
-@pytest.mark.parametrize("bad", [row[0] for row in BAD.values()], ids=BAD)
+@pytest.mark.parametrize("bad", [BAD[name][0] for name in FEW], ids=FEW)
 async def test_a_list_shows_what_can_be_shown(
     road: World, tokens: Tokens, bad: str, version: str, stream: bool
 ) -> None:
