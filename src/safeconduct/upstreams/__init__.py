@@ -26,7 +26,7 @@ from safeconduct.upstreams.forward import Forwarder
 from safeconduct.upstreams.http_calls import Called, HttpCalls
 from safeconduct.upstreams.http_tools import HttpApi, HttpTool, declare
 from safeconduct.upstreams.items import Item, NoList, Omission, items_of, named
-from safeconduct.upstreams.legible import legible
+from safeconduct.upstreams.legibility import legible
 from safeconduct.upstreams.observing import Observed, Waiting, observe
 from safeconduct.upstreams.openapi import BadOperation, Operation, operations
 from safeconduct.upstreams.pages import CrawlFailed

@@ -19,7 +19,7 @@ from safeconduct.core.headers import media_of
 from safeconduct.core.model import Value
 from safeconduct.egress import Transport
 from safeconduct.upstreams.items import Omission, bounded
-from safeconduct.upstreams.legible import legible
+from safeconduct.upstreams.legibility import legible
 from safeconduct.upstreams.pages import CrawlFailed, Listed, read_list
 from safeconduct.upstreams.revisions import LEGACY, LEGACY_VERSIONS, MODERN, MODERN_VERSIONS
 from safeconduct.upstreams.sse import EventTooLarge, Splitter, data_of

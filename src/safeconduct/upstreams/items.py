@@ -15,7 +15,7 @@ import msgspec
 from safeconduct.core.canonical import StrictJSONError, disguised, parse
 from safeconduct.core.model import Value
 from safeconduct.upstreams.definitions import PINNED_MEMBERS
-from safeconduct.upstreams.legible import illegible
+from safeconduct.upstreams.legibility import illegible
 from safeconduct.upstreams.tables import LONGEST_NAME
 
 _LONGEST_URI = 2048
