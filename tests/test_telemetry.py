@@ -10,7 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from safeconduct.telemetry import JsonLines, Metrics, configure_logging, scrubbed
+from safeconduct.telemetry import (
+    JsonLines,
+    Metrics,
+    TrailState,
+    configure_logging,
+    scrubbed,
+)
 
 
 @pytest.fixture
@@ -127,3 +133,15 @@ def test_every_process_counts_for_itself() -> None:
     first.decided(allow=True)
 
     assert 'decision="allow"} 0.0' in second.exposition().decode()
+
+
+def test_a_trail_that_cannot_be_written_is_seen_in_the_metrics() -> None:
+    state = TrailState(refused=3, writable=False, free_bytes=0)
+    text = Metrics(trail=lambda: state).exposition().decode()
+
+    assert "safeconduct_audit_refused_total 3.0" in text
+    assert "safeconduct_audit_writable 0.0" in text
+    assert "safeconduct_audit_free_bytes 0.0" in text
+    assert "safeconduct_audit" not in Metrics().exposition().decode()
+    unasked = TrailState(refused=0, writable=True, free_bytes=None)
+    assert "free_bytes" not in Metrics(trail=lambda: unasked).exposition().decode()

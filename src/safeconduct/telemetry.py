@@ -69,6 +69,19 @@ class PolicyAge(NamedTuple):
     current: bool
 
 
+class TrailState(NamedTuple):
+    """Whether the audit trail can be written.
+
+    Attributes:
+        refused: Records that could not be written since the process began.
+        free_bytes: Room on its disk; None where that cannot be asked.
+    """
+
+    refused: int
+    writable: bool
+    free_bytes: int | None
+
+
 class Metrics:
     """What this process counts: plain numbers, turned into families when they are read.
 
@@ -81,6 +94,7 @@ class Metrics:
         lease_seconds: Callable[[], float] | None = None,
         policies: Callable[[], Iterable[PolicyAge]] | None = None,
         flips: Callable[[], tuple[int, int]] | None = None,
+        trail: Callable[[], TrailState] | None = None,
     ) -> None:
         """Begin at nothing.
 
@@ -88,10 +102,12 @@ class Metrics:
             lease_seconds: Says how long decisions may go on, where that is limited.
             flips: Says how many decisions a shadow would have allowed, and denied, instead.
             policies: Says how old the rules of hosts with a policy repository are.
+            trail: Says how the audit trail is.
         """
         self._lease_seconds = lease_seconds
         self._policies = policies
         self._flips = flips
+        self._trail = trail
         self.throttled = 0
         self.streams = 0
         self.held = 0
@@ -139,6 +155,8 @@ class Metrics:
         yield GaugeMetricFamily(
             "safeconduct_held_calls", "Calls that wait for an approval now.", value=self.held
         )
+        if self._trail is not None:
+            yield from _trail_families(self._trail())
         if self._flips is not None:
             flips = CounterMetricFamily(
                 "safeconduct_shadow_flips", "Answers a shadow would flip.", labels=["to"]
@@ -188,4 +206,23 @@ class Metrics:
             "From the first byte of a call to the end of its answer.",
             buckets=buckets,
             sum_value=self._seconds,
+        )
+
+
+def _trail_families(state: TrailState) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "safeconduct_audit_refused",
+        "Records that could not be written; what they were about was refused.",
+        value=state.refused,
+    )
+    yield GaugeMetricFamily(
+        "safeconduct_audit_writable",
+        "Whether the audit trail can be written: 1, or 0 while everything on record is refused.",
+        value=float(state.writable),
+    )
+    if state.free_bytes is not None:
+        yield GaugeMetricFamily(
+            "safeconduct_audit_free_bytes",
+            "Room on the disk of the audit trail.",
+            value=state.free_bytes,
         )

@@ -146,6 +146,18 @@ def test_a_lock_somebody_holds_while_its_head_is_missing_is_found_too(directory:
     assert found == ["head"]
 
 
+def test_a_start_that_failed_before_its_first_record_is_no_tampering(crew: Path) -> None:
+    for name in ("3.lock", "3-00000001.jsonl"):
+        (crew / name).touch()
+    (crew / "3.head").write_bytes(bytes(HEAD_BYTES))
+    assert kinds(crew) == []
+    record(crew, 1, writer="3")
+    assert kinds(crew) == []
+
+    (crew / "3.head").write_bytes(bytes(HEAD_BYTES))
+    assert "head" in kinds(crew)
+
+
 def test_an_empty_directory_is_no_whole_trail(crew: Path) -> None:
     remove(crew, "*")
 

@@ -56,10 +56,11 @@ class Checks:
             AuditUnavailable: If one cannot be written; then none may be given.
         """
         for judged in answers:
-            self._metrics.decided(allow=judged.decision.allow)
             self._trail.append(self._event(asking, judged))
         critical = any(each.decision.required_level is Level.HIGH for each in answers)
         await self._trail.settled(critical=critical)
+        for judged in answers:  # an answer that is not on record is not given
+            self._metrics.decided(allow=judged.decision.allow)
 
     async def searched(self, asking: Asking, search: Search, *, looked_at: int, found: int) -> None:
         """Record a search; when this returns, its results may be given.

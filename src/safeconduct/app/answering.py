@@ -22,7 +22,7 @@ from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.protocol import McpProtocol, Shared
 from safeconduct.app.repositories import Repositories
 from safeconduct.app.watching import CatalogueWatch
-from safeconduct.audit import SealedArguments
+from safeconduct.audit import SealedArguments, Trail
 from safeconduct.egress import Mailer
 from safeconduct.oauth import (
     Asking,
@@ -57,7 +57,7 @@ from safeconduct.proxy import (
 )
 from safeconduct.settings import MailSettings
 from safeconduct.signin import Attempts, BrowserSessions, Local, Recovery
-from safeconduct.telemetry import Metrics
+from safeconduct.telemetry import Metrics, TrailState
 from safeconduct.upstreams import Forwarder, HttpCalls
 from safeconduct.web import Drawing, ErrorPages, PeoplePages, PolicyHook, Stylesheet
 
@@ -85,6 +85,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         lease_seconds=_lease_seconds(parts),
         policies=repositories.ages,
         flips=lambda: (judges.flips.to_allow, judges.flips.to_deny),
+        trail=functools.partial(_trail_state, parts.trail),
     )
     watch = CatalogueWatch(parts)
     door = _door(parts, metrics)
@@ -126,6 +127,11 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         housekeeping=housekeeping,
         recovery=recovery,
     )
+
+
+def _trail_state(trail: Trail) -> TrailState:
+    problem, room = trail.problem(), trail.outage.room()
+    return TrailState(trail.outage.refused, not problem, None if room is None else room.free)
 
 
 def _door(parts: Installation, metrics: Metrics) -> edge.Door:

@@ -147,7 +147,9 @@ def _every(
                 continue
             try:
                 await work()
-            except (GatewayError, OSError, StorageError):
+            except GatewayError as error:  # its sentence says it all, at each turn
+                _log.error("%s failed and will be tried again: %s", work.__qualname__, error.public)
+            except (OSError, StorageError):
                 _log.exception("%s failed and will be tried again", work.__qualname__)
 
     task = asyncio.get_running_loop().create_task(keep_going())
@@ -162,8 +164,8 @@ def _every(
 def _readiness(parts: Installation) -> Callable[[], Awaitable[dict[str, str]]]:
     async def ready() -> dict[str, str]:
         problems = {}
-        if not parts.trail.available():
-            problems["audit"] = "the trail cannot be written"
+        if reason := parts.trail.problem():
+            problems["audit"] = f"the trail cannot be written: {reason}"
         if parts.lease.lapsed:
             problems["database"] = "it does not answer; requests are refused until it does"
             return problems
@@ -171,6 +173,9 @@ def _readiness(parts: Installation) -> Callable[[], Awaitable[dict[str, str]]]:
             await parts.database.catch_up()
         except (OSError, StorageError):
             problems["database"] = "the database does not answer"
+        else:
+            if reason := parts.database.problem():
+                problems["database"] = f"nothing can be written: {reason}"
         return problems
 
     return ready

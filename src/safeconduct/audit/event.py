@@ -32,7 +32,9 @@ class AuditUnavailable(GatewayError):
 
     def __init__(self, *detail: object) -> None:
         super().__init__(
-            "The audit trail cannot be written, so nothing was done. Try again shortly.", *detail
+            "The audit trail cannot be written, so nothing was done. Try again shortly; the"
+            " gateway's log and /readyz say why.",
+            *detail,
         )
 
 

@@ -133,7 +133,8 @@ class Heads:
             writer = path.stem
             head = head_at(path)
             if head is None:
-                self._findings.add("head", path.name, "the head was altered")
+                if not self._never_began(writer):
+                    self._findings.add("head", path.name, "the head was altered")
             elif head.seal and self._key is not None and not self._key.fits(writer, head):
                 self._findings.add(
                     "head", path.name, "its seal is not this installation's: the head was rewritten"
@@ -152,6 +153,16 @@ class Heads:
                 self._findings.add(
                     "foreign", path.name, f"the lock belongs to chain {chain}, its head does not"
                 )
+
+    def _never_began(self, writer: str) -> bool:
+        """Tell whether a start failed before its first record and its head, on a full disk say."""
+        lock = lock_path(self._directory, writer)
+        own = [file for file in segments(self._directory) if file.writer == writer]
+        return (
+            lock.exists()
+            and not lock_chain(lock)
+            and not any(file.path.stat().st_size for file in own)
+        )
 
     def _has_head(self, path: Path, writer: str) -> bool:
         """Tell whether a lock has its head; who holds it and is just opening is waited for."""

@@ -110,7 +110,8 @@ class Segment:
             self._ragged = True
             with contextlib.suppress(OSError):  # the next write tries again
                 self._trim()
-            raise OSError(errno.ENOSPC, "the records were written only in part")
+            # They are in the file only in part, which no other cause has on a disk.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.size += written
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ import msgspec
 from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
 from safeconduct.audit.group import GroupSync
 from safeconduct.audit.heads import HEAD_BYTES, HeadKey
+from safeconduct.audit.outage import Outage
 from safeconduct.audit.record import (
     MAX_RECORD_BYTES,
     VERSION,
@@ -64,6 +65,7 @@ class Trail:
 
     Attributes:
         durability: What `settled` waits for.
+        outage: What is known of records that could not be written.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Trail:
         self._turning: asyncio.AbstractEventLoop | None = None
         # What to write down about failures, as soon as writing works again.
         self._trouble: dict[str, Any] = {}
+        self.outage = Outage(directory, needed_bytes=segment_bytes)
         # Heads of other writers, named in this chain with the next record; whether its last
         # record does only that; and how far it was when it was opened.
         self._unnamed: dict[str, Link] = {}
@@ -187,6 +190,16 @@ class Trail:
                 with contextlib.suppress(AuditUnavailable):
                     self._write()
             return not self._trouble
+
+    def problem(self) -> str:
+        """Return why records cannot be written and what is missing, "" if they can.
+
+        After a failure, it is tried. A disk with no more room than for the note about the
+        failure is none that can be written.
+        """
+        if self.available():
+            return self.outage.sentence()
+        return self.outage.sentence() or "it is not open"
 
     async def durable(self) -> None:
         """Return when everything appended or noted before this call is on the disk.
@@ -306,12 +319,14 @@ class Trail:
         except OSError as error:
             if waiting:
                 self._trouble["refused"] = self._trouble.get("refused", 0) + len(waiting)
+            self.outage.goes_on(error, len(waiting))
             raise AuditUnavailable(error.strerror) from error
         self._n, self._hash = n, digest
         if named or self._trouble:
             self._idle = not waiting and not self._trouble
             self._witness.name(named)
             self._unnamed, self._trouble = {}, {}
+            self.outage.is_over()
         else:
             self._idle = False
         if not self._group.due:
@@ -355,6 +370,7 @@ class Trail:
             with self._lock:
                 self._trouble.setdefault("sync", error.strerror)
                 segment.doubtful = True
+                self.outage.goes_on(error, 0)
             raise
         finally:
             for old in retired:

@@ -180,8 +180,9 @@ async def _guarded(request: Request, answer: Callable[[], Awaitable[Response]]) 
     except GatewayError as refused:
         status = _LAST_WORDS.get(refused.code, 500)
         error = "temporarily_unavailable" if status == 503 else "server_error"
+        headers = {**_PRIVATE, "Retry-After": _RETRY_SECONDS} if status == 503 else _PRIVATE
         return _json(
-            {"error": error, "error_description": refused.public}, status=status, headers=_PRIVATE
+            {"error": error, "error_description": refused.public}, status=status, headers=headers
         )
 
 

@@ -33,19 +33,20 @@ class Records:
         Raises:
             AuditUnavailable: If it cannot be written; then nothing may happen.
         """
-        self._metrics.decided(allow=decision.allow)
         if decision.allow and not call.row.recorded:
+            self._metrics.decided(allow=True)
             return ""
         record = self._append(call, decision, "call.intent")
         if self._patient or decision.required_level is _HIGH:
             await self._trail.settled(critical=decision.required_level is _HIGH)
+        self._metrics.decided(allow=decision.allow)  # what is not on record does not happen
         return record
 
     async def resumed(self, call: Call, decision: Decision) -> str:
         """Record the decision on a call that was held, beside its intent, as `intent` does."""
-        self._metrics.decided(allow=decision.allow)
         record = self._append(call, decision, "call.resumed")
         await self._trail.settled(critical=decision.required_level is _HIGH)
+        self._metrics.decided(allow=decision.allow)
         return record
 
     def notified(self, call: Call, decision: Decision, about: str) -> None:

@@ -6,6 +6,7 @@ from safeconduct.storage.database import Database, Read, StorageError, Write
 from safeconduct.storage.lease import LEASE_SECONDS, Lease
 from safeconduct.storage.membership import Membership
 from safeconduct.storage.migrating import DatabaseIsNewer, migrate
+from safeconduct.storage.unavailable import StoreUnavailable
 from safeconduct.storage.views import View
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Membership",
     "Read",
     "StorageError",
+    "StoreUnavailable",
     "UtcTime",
     "View",
     "Write",

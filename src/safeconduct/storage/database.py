@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Executable, Select, event, func, insert, select
@@ -30,9 +32,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from safeconduct.core.clock import Clock
+from safeconduct.core.space import room_at
 from safeconduct.storage.changes import Change, Feed, changes
 from safeconduct.storage.columns import metadata
 from safeconduct.storage.nodes import CHANNEL, everyone_knows
+from safeconduct.storage.unavailable import StoreUnavailable, unavailable
 
 __all__ = ["Database", "Read", "StorageError", "Write"]
 
@@ -49,6 +53,8 @@ _POSTGRESQL: dict[str, str | int] = {
     "tcp_user_timeout": _BUSY_MILLISECONDS,
 }
 _NODE_BYTES = 8
+_LEAST_BYTES, _ROOM_BYTES = 4 * 1024 * 1024, 64 * 1024 * 1024  # what SQLite's file has to have left
+_PROBLEMS = {"full": "its disk is full", "read-only": "it can only be read"}
 
 
 T = TypeVar("T")
@@ -130,6 +136,7 @@ class Database:
         self._sqlite = url.startswith("sqlite")
         self._engine = _engine(url, sqlite=self._sqlite)
         self._writing = asyncio.Lock()
+        self._problem = ""
         self.node = secrets.token_hex(_NODE_BYTES)
 
     @property
@@ -156,7 +163,11 @@ class Database:
         """
         revision = 0
         try:
-            async with self._writing, self._transaction({"immediate": True}) as connection:
+            async with (
+                self._noting(),
+                self._writing,
+                self._transaction({"immediate": True}) as connection,
+            ):
                 tx = Write(connection)
                 if not self._sqlite:
                     await tx.scalar(select(func.pg_advisory_xact_lock(WRITERS_LOCK)))
@@ -172,6 +183,30 @@ class Database:
             await self._feed.catch_up(self)
             if self.shared:
                 await everyone_knows(self, revision)
+
+    def problem(self) -> str:
+        """Return why nothing can be written, "" if it can as far as is known; asks nobody.
+
+        What the last write ran into counts until one succeeds, and for SQLite its disk.
+        """
+        path = self._engine.url.database if self._sqlite else None
+        if path:
+            with contextlib.suppress(OSError):
+                room = room_at(Path(path).parent, needed=_ROOM_BYTES)
+                if room.free < _LEAST_BYTES:
+                    return f"its disk is full ({room})"
+            if not os.access(path, os.W_OK):
+                return _PROBLEMS["read-only"]
+        return self._problem
+
+    @contextlib.asynccontextmanager
+    async def _noting(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except StoreUnavailable as error:
+            self._problem = _PROBLEMS.get(error.why, "")
+            raise
+        self._problem = ""
 
     async def catch_up(self) -> None:
         """Bring every view of this process up to the last commit."""
@@ -194,6 +229,11 @@ class Database:
             await settled(connection.begin().start())
             yield connection
             await settled(connection.commit())
+        except StorageError as error:
+            refusal = unavailable(error)
+            if refusal is None or refusal is error:
+                raise
+            raise refusal from error
         finally:
             if connection.sync_connection is not None:
                 await settled(connection.close())  # rolls back what was not committed

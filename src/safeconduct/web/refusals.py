@@ -61,6 +61,7 @@ _TEXTS = {
     405: "This address exists, but not for this kind of request.",
     500: "Nothing was granted or changed by this request unless you see it on your account page.",
 }
+_UNAVAILABLE, _RETRY_SECONDS = 503, "60"
 _FOR_PROGRAMS = "/api/v1/"
 _API_TEXTS = {
     404: (Code.NOT_FOUND, "There is nothing at this address."),
@@ -140,9 +141,16 @@ class ErrorPages:
 
     async def _gateway(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError)
-        if not _reads_html(request):
-            return PlainTextResponse(error.public, STATUS[error.code])
-        return self.refused(request, error)
+        status = STATUS[error.code]
+        if _reads_html(request):
+            response = self.refused(request, error)
+        elif request.url.path.startswith(_FOR_PROGRAMS):
+            response = JSONResponse({"error": error.code.value, "message": error.public}, status)
+        else:
+            response = PlainTextResponse(error.public, status)
+        if status == _UNAVAILABLE:
+            response.headers["Retry-After"] = _RETRY_SECONDS
+        return response
 
     async def _broken(self, request: Request, _error: Exception) -> Response:
         if not _reads_html(request):

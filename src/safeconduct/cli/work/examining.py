@@ -25,15 +25,17 @@ from safeconduct.cli.work.ports import unusable
 from safeconduct.core.clock import SystemClock
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import Value
+from safeconduct.core.space import room_at
 from safeconduct.policy import PENDING, Bundle, BundleError, Embedded, Standing, standing_of
 from safeconduct.settings import HostSettings, MailSettings, Settings, SettingsError
-from safeconduct.storage import StorageError
+from safeconduct.storage import StorageError, StoreUnavailable
 from safeconduct.upstreams import CrawlFailed, named
 
 _PATIENCE_SECONDS = 10.0
 _MEND_THE_LIST = "The rest of its tools work. Have the server's list mended, then: servers check."
 _CURSORS_PORT = 8787
 _EARLIEST_YEAR = 2026
+_ROOM_BYTES = 64 * 1024 * 1024  # a segment of the audit trail
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 State = Literal["ok", "warn", "fail"]
@@ -83,6 +85,7 @@ async def _all(config: Path, told: Callable[[str], None]) -> list[Finding]:
     said = several(len(settings.hosts), "host")
     found.append(Finding(check="configuration", state="ok", message=said))
     found += _data_dir(settings.server.data_dir)
+    found += _disks(settings)
     found += _port(settings)
     for host in settings.hosts:
         told(f"what {host.key} declares")
@@ -144,6 +147,27 @@ def _data_dir(path: Path) -> Iterator[Finding]:
     if key.exists() and key.stat().st_mode & _OTHERS:
         fix = f"Close it: chmod 600 {key}"
         yield Finding(check="master key", state="fail", message="others may read it", fix=fix)
+
+
+def _disks(settings: Settings) -> Iterator[Finding]:
+    """Look whether what is written has room, and may be written, without writing anything."""
+    data_dir = settings.server.data_dir
+    if not data_dir.is_dir():
+        return
+    seen = set()
+    for path in (data_dir, data_dir / "audit"):
+        if not path.is_dir() or path.stat().st_dev in seen:
+            continue
+        seen.add(path.stat().st_dev)
+        room = room_at(path, needed=_ROOM_BYTES)
+        fix = f"Make room on the disk of {path}: what has to be on record is refused without it."
+        state: State = "fail" if room.missing else "ok"
+        yield Finding(check="disk", state=state, message=str(room), fix=fix if room.missing else "")
+    for path in (data_dir / "audit", *data_dir.glob("safeconduct.db*")):
+        if path.exists() and not os.access(path, os.W_OK):
+            fix = f"Let this user write it: chown {os.getuid()} {path}"
+            message = f"{path.name} can only be read"
+            yield Finding(check="data directory", state="fail", message=message, fix=fix)
 
 
 def _nearest(path: Path) -> Path:
@@ -230,19 +254,16 @@ async def _installation(settings: Settings, told: Callable[[str], None]) -> Asyn
         async with opened(settings) as parts:
             yield Finding(check="database", state="ok", message="answers")
             yield Finding(check="migrations", state="ok", message="all applied")
-            state: State = "ok" if parts.trail.available() else "fail"
-            yield Finding(
-                check="audit trail",
-                state=state,
-                message="can be written" if state == "ok" else "cannot be written",
-                fix="" if state == "ok" else "See whether the disk is full.",
-            )
+            yield _trail(parts)
             yield await _plan(parts, settings)
             async for finding in _rules(parts, settings):
                 yield finding
             for host in settings.hosts:
                 async for finding in _servers(parts, host, told):
                     yield finding
+    except StoreUnavailable as error:
+        fix = "Check server.database and that this user may use the data directory."
+        yield Finding(check="database", state="fail", message=error.public, fix=fix)
     except GatewayError as error:
         yield Finding(check="installation", state="fail", message=error.public)
     except (StorageError, OSError, ValueError):
@@ -260,6 +281,15 @@ async def _plan(parts: Installation, settings: Settings) -> Finding:
         return Finding(check="plan", state="fail", message=error.public, fix=fix)
     message = f"{several(len(plan.steps), 'change')} to apply" if plan.steps else "nothing to apply"
     return Finding(check="plan", state="ok", message=message)
+
+
+def _trail(parts: Installation) -> Finding:
+    reason = parts.trail.problem()
+    if not reason:
+        return Finding(check="audit trail", state="ok", message="can be written")
+    fix = "Whatever has to be on record is refused until it can; make room, or see the log."
+    message = f"cannot be written: {reason}"
+    return Finding(check="audit trail", state="fail", message=message, fix=fix)
 
 
 async def _rules(parts: Installation, settings: Settings) -> AsyncIterator[Finding]:

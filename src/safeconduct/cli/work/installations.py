@@ -15,7 +15,7 @@ from safeconduct.core.model import HostId
 from safeconduct.hosts import Host
 from safeconduct.people import Person, by_email
 from safeconduct.settings import Settings
-from safeconduct.storage import StorageError
+from safeconduct.storage import StorageError, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -56,6 +56,8 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(running())
+    except StoreUnavailable:
+        raise  # it has a sentence of its own
     except StorageError as error:
         raise Failed(
             "The database does not answer or refuses. See: safeconduct doctor", exit_code=OURS

@@ -9,7 +9,7 @@ from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.output import Out
 from safeconduct.cli.work.asking import settings_of
 from safeconduct.cli.work.ports import unusable
-from safeconduct.storage import StorageError
+from safeconduct.storage import StorageError, StoreUnavailable
 
 
 def serve(config: Path, *, as_json: bool) -> int:
@@ -32,6 +32,8 @@ def serve(config: Path, *, as_json: bool) -> int:
     out.flush()
     try:
         return serve_installation(settings, path=config)
+    except StoreUnavailable:
+        raise  # it has a sentence of its own
     except StorageError as error:
         raise Failed(
             "The database does not answer or refuses. See: safeconduct doctor", exit_code=OURS
