@@ -40,6 +40,7 @@ class Told(Exception):
         (OperationalError("", {}, Told(sqlstate="53100")), "full"),
         (InternalError("", {}, Told(sqlstate="25006")), "read-only"),
         (OperationalError("", {}, Told(sqlstate=None)), "silent"),
+        (OperationalError("", {}, Told(sqlite_errorcode=sqlite3.SQLITE_ERROR)), None),
         (PoolTimeout("no connection is free"), "silent"),
         (IntegrityError("", {}, Told(sqlstate="23505")), None),
         (ProgrammingError("", {}, Told(sqlstate="42P01")), None),

@@ -65,6 +65,8 @@ def unavailable(error: SQLAlchemyError) -> StoreUnavailable | None:
     if not isinstance(error, DBAPIError):
         return None
     why = _why(error.orig)
+    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        return None  # it did not understand the statement
     expected = isinstance(error, OperationalError | InterfaceError | InternalError)
     if why == "silent" and not (expected or error.connection_invalidated):
         return None
