@@ -461,3 +461,17 @@ def test_a_repositorys_token_is_sent_over_https_only(read: Parse, refuse: Fail) 
     (problem,) = refuse(text + git.format("ssh"), {"TOKEN": "t"}).problems
     assert problem.message == "is sent over https only"
     assert read(text + git.format("https"), {"TOKEN": "t"})
+
+
+@pytest.mark.parametrize("kind", ["calls", "streams"])
+def test_a_share_is_no_larger_than_what_it_is_a_share_of(
+    kind: str, read: Parse, refuse: Fail
+) -> None:
+    def limits(person: int, host: int) -> str:
+        most = f"upstream_{kind}_per_person: {person}, upstream_{kind}_per_host: {host}"
+        return HOST.replace("server: {", f"server: {{limits: {{{most}}}, ")
+
+    read(limits(5, 5))
+    problem = refuse(limits(6, 5)).problems[0]
+    assert problem.path == f"server.limits.upstream_{kind}_per_person"
+    assert problem.message == f"is more than server.limits.upstream_{kind}_per_host, 5"

@@ -52,10 +52,13 @@ from safeconduct.proxy import (
     Records,
     RequestStates,
     Returns,
+    Share,
+    ShareLimits,
+    Shares,
     Throttles,
     TransportSessions,
 )
-from safeconduct.settings import MailSettings
+from safeconduct.settings import Limits, MailSettings
 from safeconduct.signin import Attempts, BrowserSessions, Local, Recovery
 from safeconduct.telemetry import Metrics, TrailState
 from safeconduct.upstreams import Forwarder, HttpCalls
@@ -182,7 +185,7 @@ def _road(
     )
     transports, event_ids = TransportSessions(parts.root_key), EventIds(parts.root_key)
     states = RequestStates(parts.root_key, clock=parts.clock)
-    flights = Flights(metrics)
+    flights = Flights(metrics, shares=_shares(parts.settings.server.limits))
     returns = Returns(
         decider=decider,
         records=records,
@@ -193,6 +196,7 @@ def _road(
         flights=flights,
         obligations=obligations,
         changed=lambda call: watch.soon(call.caller.host, call.server.key),
+        most_bytes=parts.settings.server.limits.answer_bytes,
     )
     pipeline = Pipeline(
         gate=gate,
@@ -211,6 +215,14 @@ def _road(
     )
     body_bytes = parts.settings.server.limits.body_bytes
     return returns, held, McpEndpoint(pipeline, max_body_bytes=body_bytes)
+
+
+def _shares(limits: Limits) -> Shares:
+    calls = Share(host=limits.upstream_calls_per_host, person=limits.upstream_calls_per_person)
+    streams = Share(
+        host=limits.upstream_streams_per_host, person=limits.upstream_streams_per_person
+    )
+    return Shares(ShareLimits(call=calls, stream=streams))
 
 
 def _held(parts: Installation, gate: Gate, notices: Notices, metrics: Metrics) -> HeldCalls:

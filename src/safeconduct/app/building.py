@@ -107,6 +107,8 @@ async def open_installation(
         stack.callback(trail.close)
         transport = Transport(
             limits=TransportLimits(
+                connections=server.limits.upstream_calls,
+                streams=server.limits.upstream_streams,
                 head_seconds=server.limits.upstream_head_seconds,
                 idle_seconds=server.limits.upstream_idle_seconds,
             ),

@@ -2,7 +2,7 @@
 
 from safeconduct.egress.addresses import Reach
 from safeconduct.egress.dial import Resolve
-from safeconduct.egress.failures import Limits, UpstreamFailed, UpstreamTimeout
+from safeconduct.egress.failures import AnswerTooLong, Limits, UpstreamFailed, UpstreamTimeout
 from safeconduct.egress.git import GitBranch, GitCommit, GitFailed, GitLimits
 from safeconduct.egress.http import FetchedDocument, Fetcher, FetchFailed
 from safeconduct.egress.mail import Mailer, MailFailed
@@ -11,6 +11,7 @@ from safeconduct.egress.requests import Fields
 from safeconduct.egress.stream import Transport
 
 __all__ = [
+    "AnswerTooLong",
     "FetchFailed",
     "FetchedDocument",
     "Fetcher",

@@ -25,6 +25,10 @@ class UpstreamFailed(GatewayError):
         self.sent = sent
 
 
+class AnswerTooLong(UpstreamFailed):
+    """The upstream answered at greater length than is taken."""
+
+
 class UpstreamTimeout(UpstreamFailed):
     """The upstream took longer than the limits allow."""
 
@@ -46,7 +50,8 @@ class Limits(Value, frozen=True):
         line_bytes: Of one header field.
         header_count: Fields in a head, and in a trailer.
         interim_count: 1xx responses before the real one.
-        connections: To one origin.
+        connections: To one origin, for all but standing streams.
+        streams: Connections to one origin for standing streams.
         waiting: Exchanges that may queue for a connection to one origin.
         pool_idle_seconds: How long an unused connection is kept; less where the upstream's
             `Keep-Alive` says so.
@@ -61,7 +66,8 @@ class Limits(Value, frozen=True):
     line_bytes: int = 16 * 1024
     header_count: int = 200
     interim_count: int = 8
-    connections: int = 256
+    connections: int = 512
+    streams: int = 1024
     waiting: int = 1024
     pool_idle_seconds: float = 4.0
     buffer_bytes: int = 256 * 1024

@@ -23,17 +23,20 @@ class Pool:
         self,
         *,
         limits: Limits,
+        most: int,
         connect: Callable[[Connection], Awaitable[None]],
         watch: Callable[[], None],
     ) -> None:
         """Make an empty pool.
 
         Args:
-            limits: How many, and for how long.
+            limits: How many may wait, and for how long.
+            most: How many connections there may be.
             connect: Connects a new connection to the origin.
             watch: Called when there is something that `tick` must look after.
         """
         self._limits = limits
+        self._most = most
         self._connect = connect
         self._watch = watch
         self._idle: list[Connection] = []
@@ -60,7 +63,7 @@ class Pool:
         while True:
             connection = self.take()
             if connection is None:
-                has_room = len(self._all) < self._limits.connections
+                has_room = len(self._all) < self._most
                 connection = self._new() if has_room else await self._turn()
             if not connection.connected:
                 await self._open(connection)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from safeconduct.egress.failures import UpstreamFailed
+from safeconduct.egress.failures import AnswerTooLong, UpstreamFailed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -205,5 +205,5 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-def _too_long() -> UpstreamFailed:
-    return UpstreamFailed("the upstream's answer is longer than allowed", sent=True)
+def _too_long() -> AnswerTooLong:
+    return AnswerTooLong("the upstream's answer is longer than allowed", sent=True)

@@ -53,7 +53,8 @@ class Transport:
         reach = Reach(allow_loopback=allow_loopback, allow_private=allow_private)
         self._dialer = Dialer(reach=reach, limits=self._limits, tls=tls, resolve=resolve)
         self._targets: dict[str, tuple[Target, Pool]] = {}
-        self._pools: WeakValueDictionary[Origin, Pool] = WeakValueDictionary()
+        self._standing: dict[str, tuple[Target, Pool]] = {}
+        self._pools: WeakValueDictionary[tuple[Origin, bool], Pool] = WeakValueDictionary()
         self._ticker: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -65,6 +66,7 @@ class Transport:
         headers: Fields | Iterable[tuple[bytes, bytes]] = (),
         body: bytes = b"",
         rest: bytes = b"",
+        standing: bool = False,
     ) -> Reply:
         """Send one request and return its reply as soon as the head has arrived.
 
@@ -77,12 +79,15 @@ class Transport:
             body: Sent as it is.
             rest: Goes on where the URL's path ends: more of a path, and a query, both encoded.
                 For URLs that differ with each exchange; only the first part is remembered.
+            standing: Whether the answer is a stream that may stay open for hours; these have
+                connections of their own, so that they are not in the way of anything else.
 
         Raises:
             UpstreamFailed: If there is no reply; `sent` says whether it may have had an effect.
             Refused: If the request is not one that is ever sent.
         """
-        target, pool = self._targets.get(url) or self._target(url)
+        known = self._standing if standing else self._targets
+        target, pool = known.get(url) or self._target(url, standing=standing)
         if rest:
             target = below(target, rest)
         request = write(target, method, headers, body)
@@ -107,6 +112,7 @@ class Transport:
         """Close every connection; exchanges under way fail."""
         self._closed = True
         self._targets.clear()
+        self._standing.clear()
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
@@ -114,26 +120,29 @@ class Transport:
             pool.close()
         await asyncio.sleep(0)  # the loop closes the sockets in its next turn
 
-    def _target(self, url: str) -> tuple[Target, Pool]:
+    def _target(self, url: str, *, standing: bool) -> tuple[Target, Pool]:
         if self._closed:
             raise UpstreamFailed("the gateway is closing", sent=False)
         try:
             target = parse_url(url)
         except ValueError as error:
             raise UpstreamFailed("the upstream's address is not usable", sent=False) from error
-        if len(self._targets) >= _MAX_TARGETS:
-            del self._targets[next(iter(self._targets))]
-        pool = self._pools.get(target.origin)
+        known = self._standing if standing else self._targets
+        if len(known) >= _MAX_TARGETS:
+            del known[next(iter(known))]
+        key = (target.origin, standing)
+        pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[target.origin] = self._pool(target.origin)
-        found = self._targets[url] = (target, pool)
+            pool = self._pools[key] = self._pool(target.origin, standing=standing)
+        found = known[url] = (target, pool)
         return found
 
-    def _pool(self, origin: Origin) -> Pool:
+    def _pool(self, origin: Origin, *, standing: bool) -> Pool:
         async def connect(connection: Connection) -> None:
             await self._dialer.connect(origin, connection)
 
-        return Pool(limits=self._limits, connect=connect, watch=self._watch)
+        most = self._limits.streams if standing else self._limits.connections
+        return Pool(limits=self._limits, most=most, connect=connect, watch=self._watch)
 
     def _watch(self) -> None:
         """Start looking at deadlines; one coarse timer serves all exchanges."""

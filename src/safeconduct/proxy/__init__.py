@@ -18,6 +18,7 @@ from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.returns import Returns
 from safeconduct.proxy.routes import STRANGERS_BYTES, McpEndpoint, read_head
+from safeconduct.proxy.shares import Share, ShareLimits, Shares
 from safeconduct.proxy.throttling import Throttles
 from safeconduct.proxy.transport_sessions import TransportSessions
 
@@ -43,6 +44,9 @@ __all__ = [
     "Records",
     "RequestStates",
     "Returns",
+    "Share",
+    "ShareLimits",
+    "Shares",
     "Throttles",
     "TransportSessions",
     "methods_of",

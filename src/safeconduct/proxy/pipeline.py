@@ -119,8 +119,12 @@ class Pipeline:
                 if decision.obligations:
                     now = await self._obligations.enter(call, decision)  # 6 obligations in
                 body = self._states.enter(now.message, now.caller)
-                reply = await self._forward(now, body)  # 7 forward
-                return await self._returns.answer(now, reply, record)  # 8 obligations out
+                held = self._flights.shares.take(now)
+                try:
+                    reply = await self._forward(now, body)  # 7 forward
+                    return await self._returns.answer(now, reply, record)  # 8 obligations out
+                finally:
+                    self._flights.shares.give_back(held)
             finally:
                 self._flights.end(flight)  # a stream goes on counting by itself
         except GatewayError as error:
@@ -153,6 +157,7 @@ class Pipeline:
             method=encoded(message.method),
             name=encoded(message.name) if message.name else b"",
             params=mirrored(mirrored_by(call.server, message), message) if headers.params else (),
+            standing=message.method == "subscriptions/listen",
         )
 
 

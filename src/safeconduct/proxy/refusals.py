@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from safeconduct.core.decision import Decision
-from safeconduct.core.errors import Code, GatewayError
+from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.proxy.exchange import Answer
 from safeconduct.proxy.messages import MODERN, Era, MessageId
 
@@ -66,6 +66,19 @@ class Denied(GatewayError):
         self.decision = decision
 
 
+class Busy(Refused):
+    """Somebody has as much under way as they may.
+
+    Attributes:
+        retry_seconds: When it is worth trying again.
+    """
+
+    retry_seconds = 5
+
+    def __init__(self, public: str) -> None:
+        super().__init__(Code.THROTTLED, public)
+
+
 def answer(
     error: GatewayError,
     *,
@@ -77,7 +90,10 @@ def answer(
     row = TABLE[error.code]
     status = row.modern if era == MODERN else row.legacy
     if message_id is None and status == 200:
-        status = 400  # nothing with an id can carry it
+        # Nothing with an id can carry it.
+        status = 429 if error.code is Code.THROTTLED else 400
+    if isinstance(error, Busy):
+        headers = (*headers, (b"retry-after", b"%d" % error.retry_seconds))
     body: dict[str, Any] = {"code": row.code, "message": error.public}
     data = _data(error)
     if data:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.core.headers import media_of
-from safeconduct.egress import Reply, UpstreamFailed
+from safeconduct.egress import AnswerTooLong, Reply, UpstreamFailed
 from safeconduct.proxy import listings, refusals, results, subscriptions
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider, refuse
@@ -34,8 +34,8 @@ from safeconduct.proxy.transport_sessions import TransportSessions
 from safeconduct.sessions import Sessions
 from safeconduct.upstreams import EventTooLarge, Splitter, data_of, legible, with_data
 
-_ANSWER_BYTES = 32 * 1024 * 1024
-_EVENT_BYTES = 4 * 1024 * 1024
+_MOST_BYTES = 32 * 1024 * 1024
+_BESIDE_BYTES = 64 * 1024  # of an event, for what stands beside its data
 _KEEP_ALIVE = b": still here\n\n"
 Pairs = tuple[tuple[bytes, bytes], ...]
 _TOOLS_CHANGED = "notifications/tools/list_changed"
@@ -62,12 +62,14 @@ class Returns:
         flights: Flights,
         obligations: Obligations,
         changed: Callable[[Call], None],
+        most_bytes: int = _MOST_BYTES,
         keep_alive_seconds: float = 15.0,
     ) -> None:
         """Take the collaborators.
 
         Args:
             changed: Told when a server's tools are not as they were reviewed.
+            most_bytes: Largest answer that is passed on, whatever its form.
             keep_alive_seconds: How long a stream is silent before it is decided again and
                 says that it is still there.
         """
@@ -81,6 +83,7 @@ class Returns:
         self._flights = flights
         self._obligations = obligations
         self._changed = changed
+        self._most_bytes = most_bytes
         self._standing: set[Callable[[], None]] = set()
         self._stopping = False
         self._omissions = listings.OmissionLog()
@@ -104,9 +107,9 @@ class Returns:
                 stream = self._stream(call, reply, record)
                 await anext(stream)
                 return Answer(200, headers, stream)
-            raw = reply.at_hand(_ANSWER_BYTES)
+            raw = reply.at_hand(self._most_bytes)
             if raw is None:
-                raw = await reply.read(_ANSWER_BYTES)
+                raw = await reply.read(self._most_bytes)
             if call.row.listing is not None:
                 raw = legible(raw)
             reading = _reading(call, reply.status, media, raw)
@@ -117,6 +120,9 @@ class Returns:
                 body = raw if _passes(call, reading) else await self._judged(call, raw, reading)
                 headers = self._headers(refusals.JSON_HEADERS, call, reply)
                 status, outcome = reply.status, reading.outcome
+        except AnswerTooLong as error:
+            await reply.aclose()
+            raise self._too_long(call) from error
         except BaseException:
             await reply.aclose()
             raise
@@ -177,7 +183,7 @@ class Returns:
     async def _events(self, call: Call, reply: Reply) -> AsyncGenerator[tuple[bytes, str]]:
         """Yield each event as it goes to the caller, with the outcome it decides or ""."""
         answered, session = False, _transport_session(call, reply)
-        splitter = Splitter(limit=_EVENT_BYTES)
+        splitter = Splitter(limit=self._most_bytes + _BESIDE_BYTES)
         try:
             async with contextlib.aclosing(self._chunks(call, reply)) as chunks:
                 async for chunk in chunks:
@@ -194,7 +200,7 @@ class Returns:
                 # A stream may end early and be resumed (older era); nothing is made up here.
                 yield b"", "unanswered"
         except EventTooLarge:
-            yield self._last_word(call, UpstreamFailed("An event is too large.", sent=True))
+            yield self._last_word(call, self._too_long(call))
         except GatewayError as error:
             yield self._last_word(call, error)
 
@@ -202,6 +208,8 @@ class Returns:
         data = data_of(event)
         if not data:
             return event, ""
+        if len(data) > self._most_bytes:
+            raise self._too_long(call)
         if call.row.listing is not None:
             data = legible(data)
         reading = results.read(data, call.message)
@@ -292,6 +300,15 @@ class Returns:
         if session is not None:
             now = replace(call, session=session)
             refuse(await subscriptions.decide(self._decider, now, decision))
+
+    def _too_long(self, call: Call) -> UpstreamFailed:
+        what = "The call was carried out" if call.row.recorded else "The server did its part"
+        return UpstreamFailed(
+            f"{call.server.name}'s answer is longer than {self._most_bytes} bytes, the most that "
+            f"is passed on here. {what}, so do not repeat it to get the answer: ask for less at a "
+            "time, or ask an admin to raise server.limits.answer_bytes.",
+            sent=True,
+        )
 
     def _last_word(self, call: Call, error: GatewayError) -> tuple[bytes, str]:
         """Say in the stream why it ends, where a request waits for an answer."""

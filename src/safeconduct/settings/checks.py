@@ -5,6 +5,7 @@ Each check names both places. What is merely unwise becomes a warning.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from safeconduct.core.binding import OPEN, variables_of
@@ -19,6 +20,7 @@ from safeconduct.settings.model import (
 )
 from safeconduct.settings.problems import Mark, Problems, join, quoted, suggestion
 from safeconduct.settings.process import (
+    Limits,
     MailSettings,
     OpaSettings,
     RelationsSettings,
@@ -56,6 +58,7 @@ class Checks:
         self._mail(document.server.mail)
         self._relations(document.server.relations)
         self._opa(document.server.opa)
+        self._shares(document.server.limits)
         self._distinct("hosts[{}].key", [host.key for host in hosts])
         self._distinct("hosts[{}].origin", [host.origin for host in hosts])
         if not hosts:
@@ -370,6 +373,17 @@ class Checks:
                 f"{place}.plaintext",
                 f"would send {place}.token in the clear; it is for a target on this machine",
             )
+
+    def _shares(self, limits: Limits) -> None:
+        """Refuse a part that is larger than the whole, and so says nothing."""
+        for kind in ("upstream_calls", "upstream_streams"):
+            names = (f"{kind}_per_person", f"{kind}_per_host", kind)
+            for part, whole in itertools.pairwise(names):
+                most = getattr(limits, whole)
+                if getattr(limits, part) > most:
+                    self._add(
+                        f"server.limits.{part}", f"is more than server.limits.{whole}, {most}"
+                    )
 
     def _distinct(self, pattern: str, values: list[str]) -> None:
         first: dict[str, int] = {}

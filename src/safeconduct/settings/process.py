@@ -86,6 +86,36 @@ class Limits(Value, frozen=True):
             unit="connections",
         ),
     ] = 2000
+    answer_bytes: Annotated[
+        int,
+        Range(least=1024, most=1024 * 1024 * 1024),
+        About(
+            text="Largest answer of a server that is passed on, as JSON or in a stream.",
+            unit="bytes",
+        ),
+    ] = 33_554_432
+    upstream_calls: Annotated[
+        int,
+        Range(least=1, most=100_000),
+        About(text="Calls under way to one server's address at a time, in each worker."),
+    ] = 512
+    upstream_calls_per_host: Annotated[
+        int, Range(least=1, most=100_000), About(text="Those of one host among them.")
+    ] = 256
+    upstream_calls_per_person: Annotated[
+        int, Range(least=1, most=100_000), About(text="Those of one person among them.")
+    ] = 128
+    upstream_streams: Annotated[
+        int,
+        Range(least=1, most=100_000),
+        About(text="Streams open to one server's address that wait for news, in each worker."),
+    ] = 1024
+    upstream_streams_per_host: Annotated[
+        int, Range(least=1, most=100_000), About(text="Those of one host among them.")
+    ] = 512
+    upstream_streams_per_person: Annotated[
+        int, Range(least=1, most=100_000), About(text="Those of one person among them.")
+    ] = 128
     upstream_idle_seconds: Annotated[
         int,
         Range(least=1, most=3600),

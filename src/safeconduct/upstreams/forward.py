@@ -39,6 +39,7 @@ class Forwarder:
         method: bytes = b"",
         name: bytes = b"",
         params: Pairs = (),
+        standing: bool = False,
     ) -> Coroutine[Any, Any, Reply]:
         """Post one message; awaiting it gives the reply once its head is in.
 
@@ -50,12 +51,13 @@ class Forwarder:
             method: `Mcp-Method` for modern messages, else nothing.
             name: `Mcp-Name` where the method has one, else nothing.
             params: `Mcp-Param-*` for modern messages.
+            standing: Whether the answer is a stream that waits for whatever comes.
         """
         # Most messages differ from one before in their body alone.
         fields = None if params else self._kept.get((version, session, method, name))
         if fields is None:
             fields = self._fields(version, session, method, name, params)
-        return self._transport.exchange(url, headers=fields, body=body)
+        return self._transport.exchange(url, headers=fields, body=body, standing=standing)
 
     async def stream(
         self, url: str, *, version: str | None, session: str | None, after: bytes | None
@@ -63,7 +65,10 @@ class Forwarder:
         """Open the older era's standing stream, resuming after an event if asked to."""
         resume: Pairs = () if after is None else ((b"last-event-id", after),)
         return await self._transport.exchange(
-            url, method="GET", headers=(*_GET, *_context(version, session), *resume)
+            url,
+            method="GET",
+            headers=(*_GET, *_context(version, session), *resume),
+            standing=True,
         )
 
     async def end(self, url: str, *, version: str | None, session: str | None) -> Reply:
