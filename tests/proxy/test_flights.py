@@ -14,9 +14,10 @@ from safeconduct.proxy.flights import Flights
 def call(form: str, verb: str, session: str = "s") -> Any:
     """Return as much of a call as is looked at."""
     return SimpleNamespace(
-        message=SimpleNamespace(form=form),
+        message=SimpleNamespace(form=form, method="tools/call"),
         exchange=SimpleNamespace(verb=verb),
-        caller=SimpleNamespace(host="h", session=session),
+        caller=SimpleNamespace(host="h", session=session, subject="p"),
+        server=SimpleNamespace(url="https://up.test/mcp", name="Up"),
     )
 
 
