@@ -205,13 +205,9 @@ class Returns:
             yield self._last_word(call, error)
 
     async def _event(self, call: Call, event: bytes) -> tuple[bytes, str]:
-        data = data_of(event)
+        data = self._data(call, event)
         if not data:
             return event, ""
-        if len(data) > self._most_bytes:
-            raise self._too_long(call)
-        if call.row.listing is not None:
-            data = legible(data)
         reading = results.read(data, call.message)
         if reading.method is not None:
             if reading.id is not None and call.revision.era == MODERN:
@@ -234,6 +230,13 @@ class Returns:
             return with_data(event, await self._listed(call, data, listing)), ""
         body = await self._judged(call, data, reading)
         return event if body is data else with_data(event, body), reading.outcome
+
+    def _data(self, call: Call, event: bytes) -> bytes | None:
+        """Return what an event carries, as a list is read where it is one."""
+        data = data_of(event)
+        if data is not None and len(data) > self._most_bytes:
+            raise self._too_long(call)
+        return legible(data) if data and call.row.listing is not None else data
 
     async def _chunks(self, call: Call, reply: Reply) -> AsyncGenerator[bytes | None]:
         """Yield chunks as they come, None when it is time for a keep-alive.
