@@ -668,7 +668,9 @@ async def test_the_command_line_decides_and_whichever_worker_holds_the_call_hear
             site.command("approvals", "refuse", no, "--reason", "not today"),
         )
 
-        assert [each["state"] for each in said] == [*["approved"] * 3, "refused"]
+        # Whoever waits may have used a yes before the command has read what it says.
+        assert {each["state"] for each in said[:3]} <= {"approved", "used"}
+        assert said[3]["state"] == "refused"
         answers = [await each for each in calls]
         codes = sorted(each.get("error", {}).get("code", 0) for each in answers)
         assert codes == [0, 0, 0, 4031]

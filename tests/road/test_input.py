@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -164,7 +166,7 @@ async def test_the_nearest_message_that_can_be_read_goes_through(
         ("application/json; charset=utf-16", 415),
         ("application/json; charset=latin-1", 415),
         ("application/json; charset=utf-7", 415),
-        ("application/json; profile=x", 415),
+        ("application/json; profile=x", 200),
         ("text/plain", 415),
         ("text/json", 415),
         ("application/xml", 415),
@@ -297,3 +299,40 @@ async def test_a_large_message_within_the_bounds_goes_on_byte_for_byte(
 
     assert "result" in answer.json(), answer.text
     assert road.upstream.seen[-1].body == body
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("Z-24")
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_message_that_waited_for_its_turn_is_refused_if_its_session_ended_meanwhile(
+    world: World, version: str
+) -> None:
+    """A person's large messages wait once they took more than that person's share."""
+    tokens = await world.tokens()
+    person = await world.person("alice@acme.test")
+    await world.parts.background.run((person.host, person.id), _use_processor, 0.6)
+    value = [0] * 50_000
+    body = body_of(
+        "tools/call", {"name": "get_issue", "arguments": {"value": value}}, version=version
+    )
+
+    sent = asyncio.create_task(
+        world.http.post(
+            f"{ACME}/mcp/tickets",
+            content=body,
+            timeout=60,
+            headers=headers_of("tools/call", CALL, version=version)
+            | {"authorization": f"Bearer {tokens.access}"},
+        )
+    )
+    await world.revoke(tokens)  # at least eight seconds before it is the message's turn
+
+    async with asyncio.timeout(60):
+        assert (await sent).status_code == 401
+    assert world.upstream.calls() == []
+
+
+def _use_processor(seconds: float) -> None:
+    began = time.thread_time()
+    while time.thread_time() - began < seconds:
+        pass

@@ -39,7 +39,6 @@ from safeconduct.oauth import (
 )
 from safeconduct.proxy import (
     Again,
-    Background,
     EventIds,
     Flights,
     Gate,
@@ -172,7 +171,7 @@ def _road(
     records = Records(parts.trail, metrics, arguments)
     gate, notices = _gate(parts), Notices()
     again = Again(gate=gate, decider=decider, records=records, catch_up=door.keep_up)
-    held, background = _held(parts, gate, notices, metrics), Background()
+    held = _held(parts, gate, notices, metrics)
     obligations = Obligations(
         consents=parts.consents,
         approvals=held,
@@ -181,7 +180,7 @@ def _road(
         throttles=Throttles(parts.clock),
         notify=records.notified,
         clock=parts.clock,
-        background=background,
+        background=parts.background,
     )
     transports, event_ids = TransportSessions(parts.root_key), EventIds(parts.root_key)
     states = RequestStates(parts.root_key, clock=parts.clock)
@@ -211,7 +210,8 @@ def _road(
         apis=PlainApis(HttpCalls(parts.transport, parts.credentials)),
         returns=returns,
         notices=notices,
-        background=background,
+        background=parts.background,
+        catch_up=door.keep_up,
     )
     body_bytes = parts.settings.server.limits.body_bytes
     return returns, held, McpEndpoint(pipeline, max_body_bytes=body_bytes)

@@ -26,6 +26,7 @@ from safeconduct.hosts import Host, Hosts
 from safeconduct.oauth import Clients, Revocations
 from safeconduct.people import People
 from safeconduct.policy import OpaServers, Shelf, Signer
+from safeconduct.proxy import Background
 from safeconduct.relations import Backend, Ceilings, Editor, Relations
 from safeconduct.sessions import Sessions
 from safeconduct.settings import OpaSettings, ServerSettings, Settings
@@ -73,6 +74,7 @@ class Installation(NamedTuple):
     crawler: Crawler
     credentials: Credentials
     revocations: Revocations
+    background: Background
 
 
 @contextlib.asynccontextmanager
@@ -156,6 +158,7 @@ async def open_installation(
             crawler=Crawler(transport),
             credentials=Credentials(root),
             revocations=Revocations(database, trail=trail, clock=clock),
+            background=Background(),
         )
 
 

@@ -46,14 +46,7 @@ class Again:
             GatewayError: If the caller would not be let in now, or the call not be allowed.
         """
         await self._catch_up()
-        admitted = await self._gate.admit(call.exchange)
-        call = replace(
-            call,
-            caller=admitted.caller,
-            session=admitted.session,
-            client=admitted.client,
-            server=admitted.server,
-        )
+        call = call.renewed(await self._gate.admit(call.exchange))
         decision = await self._decider.decide(call)
         decision = await subscriptions.decide(self._decider, call, decision)
         await self._records.resumed(call, decision)

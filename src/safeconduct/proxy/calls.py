@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 
+from msgspec.structs import replace
+
 from safeconduct.core.decision import Decision
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.headers import media_of
@@ -61,6 +63,16 @@ class Call(Value, frozen=True):
     upstream_session: str | None
     resumes_after: bytes | None = None
     decision: Decision | None = None
+
+    def renewed(self, admitted: Admitted) -> Call:
+        """Return the same call of a sender who was let in once more."""
+        return replace(
+            self,
+            caller=admitted.caller,
+            session=admitted.session,
+            client=admitted.client,
+            server=admitted.server,
+        )
 
     def request(self, kind: str, name: str, action: str, phase: Phase) -> AccessRequest:
         """Put the question whether this caller may do this to an item of the server."""

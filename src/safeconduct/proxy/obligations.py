@@ -228,7 +228,8 @@ class Obligations:
         """Do a part of the work, beside the loop if the answer is large."""
         if task.size <= LARGE_BYTES:
             return work(*args, **kwargs)
-        return await self._background.run(work, *args, **kwargs)
+        caller = task.call.caller
+        return await self._background.run((caller.host, caller.subject), work, *args, **kwargs)
 
     async def _check_consent(
         self, call: Call, decision: Decision, obligation: RequireConsent

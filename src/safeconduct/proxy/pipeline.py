@@ -7,7 +7,7 @@ upstream, and nothing is decided anywhere else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from msgspec.structs import replace
@@ -59,7 +59,13 @@ class Pipeline:
         returns: Returns,
         notices: Notices,
         background: Background,
+        catch_up: Callable[[], Awaitable[None]],
     ) -> None:
+        """Take the collaborators.
+
+        Args:
+            catch_up: Returns when this process knows of every change, as at the door.
+        """
         self._gate = gate
         self._transports = transports
         self._event_ids = event_ids
@@ -73,6 +79,7 @@ class Pipeline:
         self._returns = returns
         self._notices = notices
         self._background = background
+        self._catch_up = catch_up
 
     async def handle(self, exchange: Exchange) -> Answer:
         """Answer one exchange; what the gateway refuses is an answer too."""
@@ -97,11 +104,19 @@ class Pipeline:
     async def _parse(
         self, exchange: Exchange, admitted: Admitted, progress: Progress
     ) -> Call | None:
-        """Read a message; one that takes a while beside the loop, so that it holds up nobody."""
+        """Read a message; one that takes a while beside the loop, so that it holds up nobody.
+
+        Meanwhile a session may have ended, so after that its sender is let in once more.
+        """
         about = (exchange, admitted, self._transports, self._event_ids, progress)
-        if takes_long(exchange.body):
-            return await self._background.run(parse, *about)
-        return parse(*about)
+        if not takes_long(exchange.body):
+            return parse(*about)
+        owner = (admitted.caller.host, admitted.caller.subject)
+        self._background.check_room(owner)
+        call = await self._background.run(owner, parse, *about)
+        await self._catch_up()
+        admitted = await self._gate.admit(exchange)
+        return None if call is None else call.renewed(admitted)
 
     async def turn_away(self, exchange: Exchange) -> Answer | None:
         """Return the refusal of step 1, or None for who may send the rest of a large message."""
