@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict as as_dict
+from sqlalchemy import update
 
 from safeconduct.core.clock import ManualClock
 from safeconduct.core.model import HostId, Level, ServerKey
@@ -17,12 +19,14 @@ from safeconduct.upstreams import (
     PINNED,
     TOOL,
     Catalogue,
+    HttpApi,
     Override,
     Server,
     Tool,
     Wanted,
     decide_review,
     find_review,
+    lower_level,
     observe,
     remove,
     save,
@@ -30,7 +34,9 @@ from safeconduct.upstreams import (
     unreachable,
     wanted,
 )
+from safeconduct.upstreams.tables import tools
 
+LOW = Level.LOW
 ACME, GLOBEX = HostId("acme"), HostId("globex")
 TICKETS = ServerKey("tickets")
 URL = "http://127.0.0.1:9001/mcp"
@@ -337,3 +343,71 @@ async def test_what_an_admin_wrote_is_read_back(desk: Desk, database: Database) 
     async with database.read() as tx:
         assert await wanted(tx, ACME, TICKETS) == server
         assert await wanted(tx, GLOBEX, TICKETS) is None
+
+
+async def _judged_before(database: Database, name: str, level: Level, because: str) -> None:
+    """Store what an older version made of a tool's name."""
+    async with database.write() as tx:
+        values = {"level": int(level), "because": because}
+        await tx.execute(update(tools).where(tools.c.name == name).values(values))
+        tx.changed("server", ACME, TICKETS)
+
+
+@pytest.mark.requirement("K-12", "Z-05")
+async def test_a_level_that_rises_by_new_tables_counts_at_once(
+    desk: Desk, database: Database
+) -> None:
+    await desk.save()
+    await desk.observe([_tool("mysql_query")])
+    await _judged_before(database, "mysql_query", Level.LOW, "of the word “query”")
+
+    found = await desk.tool("mysql_query")
+
+    assert (found.level, found.lower) == (Level.HIGH, None)
+    assert "runs whatever it is given" in found.because
+
+
+@pytest.mark.requirement("K-12", "Z-05")
+async def test_a_level_that_falls_by_new_tables_waits_for_an_operator(
+    desk: Desk, database: Database
+) -> None:
+    await desk.save()
+    await desk.observe([_tool("get_label")])
+    await _judged_before(database, "get_label", Level.MEDIUM, "of the word “label”")
+
+    await desk.save(WANTED)
+    found = await desk.tool("get_label")
+    assert (found.level, found.because) == (Level.MEDIUM, "of the word “label”")
+    assert found.lower is not None
+    assert found.lower.level is Level.LOW
+
+    async with database.write() as tx:
+        assert await lower_level(tx, ACME, TICKETS, "get_label")
+    found = await desk.tool("get_label")
+    assert (found.level, found.lower) == (Level.LOW, None)
+    async with database.write() as tx:
+        assert not await lower_level(tx, ACME, TICKETS, "get_label")
+
+
+async def test_a_level_an_admin_set_is_nobody_elses_to_move(desk: Desk) -> None:
+    await desk.save(
+        Wanted(**{**as_dict(WANTED), "overrides": {"mysql_query": Override(level=LOW)}})
+    )
+    await desk.observe([_tool("mysql_query")])
+
+    found = await desk.tool("mysql_query")
+
+    assert (found.level, found.lower, found.because) == (LOW, None, "an admin set it")
+    await desk.save(WANTED)
+    assert (await desk.tool("mysql_query")).level is Level.HIGH
+
+
+async def test_the_method_of_a_plain_api_raises_no_more_than_it_says(desk: Desk) -> None:
+    """A POST of our own declaring writes; that it may destroy is nobody's claim."""
+    annotations = {"readOnlyHint": False}
+    await desk.save(Wanted(**{**as_dict(WANTED), "http": HttpApi(tools={})}))
+    await desk.observe([_tool("get_report", annotations=annotations)])
+    assert (await desk.tool("get_report")).level is Level.MEDIUM
+
+    await desk.save(WANTED)
+    assert (await desk.tool("get_report")).level is Level.HIGH

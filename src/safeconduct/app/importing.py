@@ -143,4 +143,9 @@ def _counted(server: Server, quarantined: tuple[str, ...]) -> Imported:
         held_back=len(server.tools) - len(offered),
         quarantined=quarantined,
         left_out=tuple(map(str, server.omissions)),
+        levels={
+            tool.name: f"{tool.level.word}, {tool.because}"
+            for tool in server.tools.values()
+            if tool.offered
+        },
     )

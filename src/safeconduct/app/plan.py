@@ -51,6 +51,7 @@ class Imported(Value, frozen=True):
         held_back: Tools known and not on offer: switched off, not imported or in quarantine.
         quarantined: Tools that wait for review since this reading.
         left_out: What of its lists was not taken over, each with its reason.
+        levels: The level of each tool on offer and why, by its name.
         problem: Why it could not be read.
     """
 
@@ -63,6 +64,7 @@ class Imported(Value, frozen=True):
     held_back: int = 0
     quarantined: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    levels: dict[str, str] = {}
     problem: str | None = None
 
     def __str__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from safeconduct.audit import Event, Trail
 from safeconduct.core.model import HostId, ServerKey
 from safeconduct.storage import Database
-from safeconduct.upstreams import Review, decide_review, find_review, list_reviews
+from safeconduct.upstreams import Review, decide_review, find_review, list_reviews, lower_level
 
 
 class Reviews:
@@ -55,3 +55,20 @@ class Reviews:
                     detail={"by": by},
                 )
             )
+
+    async def lower(self, host: HostId, server: ServerKey, tool: str, *, by: str) -> bool:
+        """Let a tool have the lower level that waits; returns False if none does."""
+        async with self._database.write() as tx:
+            if not await lower_level(tx, host, server, tool):
+                return False
+            self._trail.append(
+                Event(
+                    kind="tool.level_lowered",
+                    host=host,
+                    server=server,
+                    resource_kind="tool",
+                    resource=tool,
+                    detail={"by": by},
+                )
+            )
+        return True

@@ -16,10 +16,13 @@ from sqlalchemy.engine import Row
 from safeconduct.core.binding import Binding, UriBinding
 from safeconduct.core.model import HostId, Level, ServerKey, Value
 from safeconduct.storage import Change, Database, Feed, Read, View, Write
+from safeconduct.upstreams.classify import Classification
 from safeconduct.upstreams.definitions import HeaderParam, header_params
 from safeconduct.upstreams.descriptions import (
+    BY_AN_ADMIN,
     Override,
     Wanted,
+    guess_of,
     ill_formed,
     judgement_of,
     overrides_of,
@@ -72,6 +75,7 @@ class Tool(Value, frozen=True):
         waiting: Hashes of what waits for review.
         witnessed: Whether the road saw what waits, so that only an operator ends the wait.
         problem: Why it cannot be offered whatever an admin says, or "".
+        lower: A lower level that its words speak for and that waits for an operator's word.
     """
 
     name: str
@@ -88,6 +92,7 @@ class Tool(Value, frozen=True):
     waiting: tuple[str, ...] = ()
     witnessed: bool = False
     problem: str = ""
+    lower: Classification | None = None
 
     @property
     def offered(self) -> bool:
@@ -189,9 +194,24 @@ async def save(tx: Write, host: HostId, server: Wanted) -> None:
         await tx.execute(insert(servers).values(host=host, key=server.key, eras=[], **row))
     place = Place(host, server.key, TOOL)
     for stored in await tx.all(place.rows()):
-        judged = judgement_of(server, stored.name, stored.definition)
+        judged = judgement_of(server, stored.name, stored.definition, stored)
         await tx.execute(update(tools).where(*place.where(stored.name)).values(judged))
     tx.changed("server", host, server.key)
+
+
+async def lower_level(tx: Write, host: HostId, key: ServerKey, name: str) -> bool:
+    """Let a tool have the lower level that its words speak for; returns False if none waits."""
+    place = Place(host, key, TOOL)
+    row, about = await tx.one_or_none(place.row(name)), await row_of(tx, host, key)
+    if row is None or about is None or row.because == BY_AN_ADMIN:
+        return False
+    guess = guess_of(name, row.definition, is_http=about.http is not None)
+    if guess.level >= row.level:
+        return False
+    columns = {"level": int(guess.level), "because": guess.because}
+    await tx.execute(update(tools).where(*place.where(name)).values(columns))
+    tx.changed("server", host, key)
+    return True
 
 
 async def remove(tx: Write, host: HostId, key: ServerKey) -> None:
@@ -279,12 +299,19 @@ def _tool(
 ) -> Tool:
     definition, said = row.definition, overrides.get(row.name)
     problem = problem or ill_formed(definition)
+    stored = Classification(level=Level(row.level), because=row.because)
+    guess = guess_of(row.name, definition, is_http=is_http)
+    if row.because == BY_AN_ADMIN:
+        guess = stored
+    # What words speak for now may be more than what was stored, and counts at once; less waits.
+    judged = max(stored, guess, key=lambda each: each.level)
     return Tool(
         name=row.name,
         title=str(definition.get("title") or ""),
         description=str(definition.get("description") or ""),
-        level=Level(row.level),
-        because=row.because,
+        level=judged.level,
+        because=judged.because,
+        lower=guess if guess.level < judged.level else None,
         enabled=row.enabled and not problem,
         state=row.state,
         pins=tuple(row.pins),

@@ -14,10 +14,12 @@ from sqlalchemy.engine import Row
 from safeconduct.core.binding import Binding, UriBinding
 from safeconduct.core.model import HostId, Level, ServerKey, Value
 from safeconduct.storage import Read
-from safeconduct.upstreams.classify import classify
+from safeconduct.upstreams.classify import Classification, classify
 from safeconduct.upstreams.definitions import header_params
 from safeconduct.upstreams.http_tools import HttpApi
 from safeconduct.upstreams.tables import servers
+
+BY_AN_ADMIN = "an admin set it"
 
 
 class Override(Value, frozen=True):
@@ -71,23 +73,39 @@ def overrides_of(row: Row[Any]) -> dict[str, Override]:
     return msgspec.convert(row.overrides, dict[str, Override])
 
 
-def judgement_of(server: Wanted, name: str, definition: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns that say what may be done with a tool of this definition."""
+def judgement_of(
+    server: Wanted, name: str, definition: dict[str, Any], before: Row[Any] | None = None
+) -> dict[str, Any]:
+    """Return the columns that say what may be done with a tool of this definition.
+
+    Args:
+        before: The tool as it is stored, where its definition stays: then a level that words
+            alone would lower stays as well, until somebody has looked at it.
+    """
     said = server.overrides.get(name, Override())
     if said.level is not None:
-        level, because = said.level, "an admin set it"
+        judged = Classification(level=said.level, because=BY_AN_ADMIN)
     else:
-        annotations = definition.get("annotations")
-        guess = classify(name, annotations if isinstance(annotations, dict) else None)
-        level, because = guess.level, guess.because
+        judged = guess_of(name, definition, is_http=server.http is not None)
+        if before is not None and before.because != BY_AN_ADMIN and before.level > judged.level:
+            judged = Classification(level=Level(before.level), because=before.because)
     imported = server.tools is None or name in server.tools
     # An API does not say itself that a tool has gone.
     there = server.http is None or name in server.http.tools
     return {
-        "level": int(level),
-        "because": because,
+        "level": int(judged.level),
+        "because": judged.because,
         "enabled": said.enabled and imported and there and not ill_formed(definition),
     }
+
+
+def guess_of(name: str, definition: dict[str, Any], *, is_http: bool) -> Classification:
+    """Return the level that a tool's name and annotations speak for."""
+    annotations = definition.get("annotations")
+    claimed = annotations if isinstance(annotations, dict) else {}
+    if is_http:  # declared here: the method says all there is to say, and DELETE says so itself
+        claimed = {"destructiveHint": False, **claimed}
+    return classify(name, claimed)
 
 
 def ill_formed(definition: dict[str, Any]) -> str:

@@ -14,10 +14,13 @@ from safeconduct.cli.work.installations import Desk, at_desk, run
 from safeconduct.core.model import ServerKey
 from safeconduct.upstreams import (
     PINNED,
+    TOOL,
     Difference,
     Moved,
     NothingToDecide,
     Review,
+    Server,
+    Tool,
     differences_of,
     flags_of,
     witnessed_differences,
@@ -72,7 +75,28 @@ async def _waiting(asked: Asked, server: str | None) -> list[dict[str, Any]]:
     async with at_desk(asked) as desk:
         key = None if server is None else ServerKey(server)
         found = await _reviews(desk).every(desk.host.key, key)
-        return [_row(each) for each in found]
+        servers = await desk.parts.catalogue.every(desk.host.key)
+        falling = [_falls(each, tool) for each in servers for tool in each.tools.values()]
+        return [
+            *map(_row, found),
+            *(row for row in falling if row is not None and key in {None, row["server"]}),
+        ]
+
+
+def _falls(server: Server, tool: Tool) -> dict[str, Any] | None:
+    """Show a tool whose name speaks for a lower level than it has."""
+    if tool.lower is None or tool.state != PINNED:
+        return None
+    fall = f"level {tool.level.word} -> {tool.lower.level.word}, {tool.lower.because}"
+    return {
+        "server": server.key,
+        "kind": TOOL,
+        "name": tool.name,
+        "state": "level",
+        "flags": [fall],
+        "refused": False,
+        "digest": "",
+    }
 
 
 async def _one(asked: Asked, server: str, kind: str, name: str) -> Review:
@@ -88,6 +112,8 @@ async def _decide(
         found = await _found(desk, key, kind, name)
         if found.state == PINNED:
             what = name or kind
+            if accept and kind == TOOL and await _reviews(desk).lower(host, key, name, by=desk.by):
+                return
             raise Failed(f"{what} of {key} does not wait for review; nothing was changed.")
         if digest is None:
             raise Failed(

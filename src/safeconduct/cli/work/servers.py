@@ -13,7 +13,7 @@ from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
 from safeconduct.core.model import ServerKey
-from safeconduct.upstreams import PINNED, Server
+from safeconduct.upstreams import PINNED, Server, Tool
 
 
 def list_servers(asked: Asked) -> None:
@@ -30,7 +30,7 @@ def show(asked: Asked, server: str) -> None:
     rows = run(lambda: _tools(asked, server))
     asked.out.rows(
         rows,
-        *("name", "level", "because", "enabled", "state", "problem"),
+        *("name", "level", "because", "enabled", "state", "problem", "waits"),
         nothing="No tools are known. Read the server: safeconduct servers check",
     )
 
@@ -64,10 +64,17 @@ async def _tools(asked: Asked, key: str) -> list[dict[str, Any]]:
                 "enabled": tool.enabled,
                 "state": tool.state,
                 "problem": tool.problem,
+                "waits": _waits(tool),
             }
             for tool in server.tools.values()
         ]
         return [*known, *_left_out(server)]
+
+
+def _waits(tool: Tool) -> str:
+    if tool.lower is None:
+        return ""
+    return f"could be {tool.lower.level.word}, {tool.lower.because}: servers accept lets it"
 
 
 def _left_out(server: Server) -> Iterator[dict[str, Any]]:
@@ -83,6 +90,7 @@ def _left_out(server: Server) -> Iterator[dict[str, Any]]:
                 "enabled": False,
                 "state": "left out",
                 "problem": f"{each.listing}: {each.reason}",
+                "waits": "",
             }
 
 
