@@ -302,6 +302,7 @@ _PROTOCOL = {
     "SEC-51": "New and changed tools wait for review.",
     "SEC-55": "Invisible and bidirectional characters are no part of a name.",
     "SEC-54": "Annotations are claims and cannot lower a level.",
+    "SEC-56": "Arguments and structured results are held against the pinned schemas, in bounds.",
     "SEC-57": "What an upstream returns is untrusted, and so is what it asks for.",
     "SEC-60": "Origin and Host are validated.",
     "SEC-61": "Header and body agree, duplicates and mixed eras are refused.",

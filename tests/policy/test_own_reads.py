@@ -33,13 +33,33 @@ def reads(*lines: str) -> OwnReads:
     ],
 )
 def test_what_a_rule_reads(line: str, uri: bool, arguments: set[tuple[str, ...]]) -> None:
-    assert reads(line) == OwnReads(uri=uri, arguments=frozenset(arguments))
+    found = reads(line)
+
+    assert (found.uri, found.arguments) == (uri, frozenset(arguments))
 
 
 def test_what_is_imported_counts_as_read() -> None:
     text = "package safeconduct.host\n\nimport input.arguments as a\n\nx if a.b\n"
 
-    assert host_reads((("host/own.rego", text),)) == OwnReads(uri=False, arguments=frozenset({()}))
+    found = host_reads((("host/own.rego", text),))
+
+    assert (found.uri, found.arguments) == (False, frozenset({()}))
+
+
+def test_names_of_members_count_wherever_a_rule_uses_them() -> None:
+    found = reads('deny contains {} if { some row in input.arguments.rows; row.amount; row["B"] }')
+
+    assert {"rows", "amount", "B"} <= found.names
+
+
+def test_an_annotation_says_what_type_a_rule_expects() -> None:
+    annotated = (
+        "# METADATA\n# title: x\n# schemas:\n#   - input.arguments.a.b: {type: string}\n"
+        "#   - input.subject: schema.person\n#   - input.arguments.c: schema.other\nx if true\n\n"
+        "# METADATA\n# schemas: [unreadable\ny if true"
+    )
+
+    assert reads(annotated).expects == ((("a", "b"), {"type": "string"}),)
 
 
 def test_questions_read_arguments_and_no_rules_read_nothing() -> None:

@@ -147,6 +147,9 @@ class Upstream:
     url: str = ""
     eras: tuple[str, ...] = ("modern", "legacy")
     tools: list[dict[str, Any]] = field(default_factory=lambda: list(TOOLS))
+    older_tools: list[dict[str, Any]] | None = (
+        None  # for the older era, if it spells them otherwise
+    )
     seen: list[Seen] = field(default_factory=list)
     scripts: dict[str, Script] = field(default_factory=dict)
     failures: list[BaseException] = field(default_factory=list)
@@ -154,6 +157,7 @@ class Upstream:
 
     def reset(self) -> None:
         self.tools = list(TOOLS)
+        self.older_tools = None
         self.eras = ("modern", "legacy")
         self.seen.clear()
         self.scripts.clear()
@@ -216,7 +220,13 @@ class Upstream:
                     "cacheScope": "public",
                 }
             case "tools/list":
-                result = {"tools": self.tools, "ttlMs": 5, "cacheScope": "public"}
+                result = {
+                    "tools": self.tools
+                    if seen.modern or self.older_tools is None
+                    else self.older_tools,
+                    "ttlMs": 5,
+                    "cacheScope": "public",
+                }
             case "tools/call":
                 text = json.dumps(message["params"].get("arguments"))
                 result = {"content": [{"type": "text", "text": text}], "isError": False}

@@ -56,6 +56,10 @@ def _changes(known: Wanted, wanted: Wanted) -> Iterator[str]:
     if known.tools != wanted.tools:
         before = "all" if known.tools is None else known.tools
         yield became("import", before, "all" if wanted.tools is None else wanted.tools)
+    for name in ("arguments", "results"):
+        before, after = getattr(known, name), getattr(wanted, name)
+        if before != after:
+            yield became(name, before or "the default", after or "the default")
     if known.resources != wanted.resources:
         yield "resources: other bindings"
     for tool in sorted({*known.overrides, *wanted.overrides}):

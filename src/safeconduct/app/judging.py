@@ -12,7 +12,7 @@ from safeconduct.app.shadowing import Flips
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import HostId
 from safeconduct.policy import FactSources, HostPolicy, Pdp
-from safeconduct.proxy import Decider
+from safeconduct.proxy import Decider, Fitting
 from safeconduct.storage import Lease
 
 
@@ -51,7 +51,13 @@ def judges_of(parts: Installation) -> Judging:
         pdp=pdp,
         sources=sources,
         relations=relations,
-        decider=Decider(sources=sources, pdp=pdp, sessions=parts.sessions),
+        decider=Decider(
+            sources=sources,
+            pdp=pdp,
+            sessions=parts.sessions,
+            fitting=Fitting(),
+            background=parts.background,
+        ),
         policies=leased,
         flips=flips,
     )

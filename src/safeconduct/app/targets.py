@@ -189,6 +189,8 @@ def _server(said: UpstreamSettings, apis: Declared) -> Wanted:
         },
         resources=tuple(map(_uri_binding, said.resources)),
         http=apis.get(ServerKey(said.key)),
+        arguments=said.arguments,
+        results=said.results,
     )
 
 

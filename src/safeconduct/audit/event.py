@@ -60,6 +60,8 @@ class Event(Value, frozen=True, omit_defaults=True):
         facts: What the decision was computed from, but for the arguments.
         sealed_arguments: The arguments, encrypted for the installation: with the facts and the
             bundle, the decision can be computed again. See `SealedArguments`.
+        unfit: What of the arguments, or of the result, does not fit the schema of the tool: a
+            place and a type, without any value.
         of: Id of the intent this outcome closes.
         outcome: `ok`, `tool_error`, `rpc_error`, `upstream_failed`, `cancelled` and so on.
         ms: Milliseconds from the request's first byte to this record.
@@ -101,6 +103,7 @@ class Event(Value, frozen=True, omit_defaults=True):
     obligations: tuple[Any, ...] | None = None
     facts: msgspec.Raw | None = None
     sealed_arguments: str | None = None
+    unfit: str | None = None
     decision_ms: float | None = None
     # outcome
     of: str | None = None

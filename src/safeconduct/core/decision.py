@@ -129,6 +129,7 @@ class Decision(Value, frozen=True):
         basis: The facts it was decided on, as JSON: everything but the arguments. With them
             and the bundle the decision can be computed again.
         arguments: Those arguments, as JSON; not for any log as they are.
+        unfit: What of them does not fit the schema of the tool, without any value; "" if all does.
     """
 
     id: str
@@ -143,3 +144,4 @@ class Decision(Value, frozen=True):
     rules: tuple[str, ...] = ()
     basis: bytes = b""
     arguments: bytes = b""
+    unfit: str = ""

@@ -63,6 +63,7 @@ from safeconduct.policy.opa import OpaEngine
 from safeconduct.policy.opa_servers import OpaServers
 from safeconduct.policy.own_reads import (
     OwnReads,
+    binding_path,
     host_reads,
 )
 from safeconduct.policy.pdp import (
@@ -179,6 +180,7 @@ __all__ = [
     "before_now",
     "beginning_with",
     "belongs",
+    "binding_path",
     "check_bundle",
     "claim",
     "compare",

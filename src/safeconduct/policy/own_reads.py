@@ -2,12 +2,16 @@
 
 Told from the text of the modules and from the questions beside them, and too much in doubt, as in
 `reading`: a name that stands for all of the input counts as reading all of it. The built-in rules
-read neither; the bindings of a server are known elsewhere.
+read neither; the bindings of a server are known elsewhere. What type a rule expects of an argument
+is said by a schema annotation (OPA's `# METADATA`, `schemas`), written in place.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
 
 from safeconduct.policy.inspection import Path, syntax_tree, used_in
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from safeconduct.policy.rego import Modules
 
 _ANY = "*"
+_METADATA = "# METADATA"
+_BELOW = "input.arguments."
 
 
 class OwnReads(NamedTuple):
@@ -27,10 +33,14 @@ class OwnReads(NamedTuple):
         uri: Whether they may read the URI of a resource.
         arguments: Paths below the arguments, up to where the text does not fix them any more;
             the empty path is any argument.
+        names: Every name of a member that the rules use, for what lies below those paths.
+        expects: JSON schemas of arguments, as annotations of the rules say.
     """
 
     uri: bool
     arguments: frozenset[Path]
+    names: frozenset[str] = frozenset()
+    expects: tuple[tuple[Path, Any], ...] = ()
 
 
 EVERYTHING = OwnReads(uri=True, arguments=frozenset({()}))
@@ -42,16 +52,46 @@ def host_reads(modules: Modules, questions: Iterable[tuple[str, Binding]] = ()) 
     Raises:
         BundleError: If one is not Rego.
     """
-    paths = [path for file, text in modules for path in _input_paths(file, text)]
-    asked = (tuple(binding.path.split(".")[1:]) for _, binding in questions)
+    trees = [syntax_tree(file, text) for file, text in modules]
+    paths = [path for tree in trees for path in _input_paths(tree)]
+    asked = (binding_path(binding) for _, binding in questions)
     return OwnReads(
         uri=any(path in {(), ("resource",)} or path[:2] == ("resource", "name") for path in paths),
-        arguments=frozenset({*_arguments(paths), *map(_fixed, asked)}),
+        arguments=frozenset({*_arguments(paths), *asked}),
+        names=frozenset(name for tree in trees for name in _names(tree)),
+        expects=tuple(each for _, text in modules for each in expectations(text)),
     )
 
 
-def _input_paths(file: str, text: str) -> Iterator[Path]:
-    tree = syntax_tree(file, text)
+def binding_path(binding: Binding) -> Path:
+    """Return where a binding reads, up to the first array."""
+    path = tuple(binding.path.split(".")[1:])
+    return path[: path.index(_ANY)] if _ANY in path else path
+
+
+def expectations(text: str) -> Iterator[tuple[Path, Any]]:
+    """Yield what the annotations of a module say of single arguments."""
+    lines = text.splitlines()
+    for index, line in enumerate(lines):
+        if line.strip() != _METADATA:
+            continue
+        block = takewhile(lambda each: each.lstrip().startswith("#"), lines[index + 1 :])
+        try:
+            said = yaml.safe_load("\n".join(each.lstrip()[1:] for each in block))
+        except yaml.YAMLError:
+            continue
+        schemas = said.get("schemas") if isinstance(said, dict) else None
+        for each in schemas if isinstance(schemas, list) else ():
+            yield from _expected(each)
+
+
+def _expected(annotation: object) -> Iterator[tuple[Path, Any]]:
+    for place, schema in annotation.items() if isinstance(annotation, dict) else ():
+        if isinstance(place, str) and place.startswith(_BELOW) and isinstance(schema, dict):
+            yield tuple(place.removeprefix(_BELOW).split(".")), schema
+
+
+def _input_paths(tree: Any) -> Iterator[Path]:
     for each in used_in([tree["imports"], tree["rules"]]):
         if each.path[:1] == ("input",):
             yield each.path[1:]
@@ -65,6 +105,19 @@ def _arguments(paths: Iterable[Path]) -> Iterator[Path]:
             yield path[1:]
 
 
-def _fixed(path: Path) -> Path:
-    """Return a binding's path up to the first array."""
-    return path[: path.index(_ANY)] if _ANY in path else path
+def _names(tree: Any) -> Iterator[str]:
+    """Yield every field and text of a piece of syntax; any of them may name a member."""
+    match tree:
+        case {"RefDot": {"refr": inner, "field": [_, str(field)]}}:
+            yield field
+            yield from _names(inner)
+        case {"String": {"value": str(text)}}:
+            yield text
+        case dict():
+            for each in tree.values():
+                yield from _names(each)
+        case list():
+            for each in tree:
+                yield from _names(each)
+        case _:
+            pass

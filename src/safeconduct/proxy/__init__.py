@@ -6,6 +6,7 @@ from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider
 from safeconduct.proxy.event_ids import EventIds
 from safeconduct.proxy.exchange import Answer, Head
+from safeconduct.proxy.fitting import Fitting
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.gate import Gate
 from safeconduct.proxy.holding import HeldCalls
@@ -31,6 +32,7 @@ __all__ = [
     "Call",
     "Decider",
     "EventIds",
+    "Fitting",
     "Flights",
     "Gate",
     "Head",

@@ -1,8 +1,8 @@
 """Between deciding and refusing: what a server might read otherwise than it was decided.
 
 An allow is for what was asked as it was read here. Where readers differ, it is taken back, with a
-sentence that says what to send instead. A refusal stays what it is: nobody learns from this what
-they may not use.
+sentence that says what to send instead. A refusal for what the caller is, or may not use, stays
+what it is: nobody learns from this what they may not know.
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ from safeconduct.core.decision import Decision
 from safeconduct.core.model import AccessRequest
 from safeconduct.core.resource_uri import abnormality, misspelling
 from safeconduct.policy import OwnReads
+from safeconduct.proxy.fitting import Fitting
+from safeconduct.proxy.refusals import ARGUMENTS_UNFIT
 from safeconduct.upstreams import Server
 
 URI_FORM = "uri.form"
+_LONGEST_PROBLEM = 300
+# Reasons that may come of the arguments; what is wrong with those is the better answer.
+_OF_ARGUMENTS = ("policy.", "relation.")
 _abnormality, _misspelling = (lru_cache(maxsize=1024)(each) for each in (abnormality, misspelling))
 
 
@@ -51,6 +56,44 @@ def judged_uri(
         message=f"The URI has more than one reading: {fault}. Nothing was done. Send the URI in "
         "its normal form, as the server lists it.",
     )
+
+
+def judged_arguments(
+    decision: Decision,
+    request: AccessRequest,
+    *,
+    server: Server | None,
+    era: str,
+    reads: OwnReads,
+    fitting: Fitting,
+) -> Decision:
+    """Return a decision about a call of a tool, or a refusal if its arguments do not fit.
+
+    Args:
+        decision: What the rules and relations said.
+        request: What they were asked about.
+        server: Whose tool it is.
+        era: The one the call is sent in, "" where none is said.
+        reads: What the host's own rules read of it.
+        fitting: Holds arguments against the schemas of tools.
+    """
+    tool = None if server is None else server.tools.get(request.resource.name)
+    stands = not decision.allow and not decision.reason.startswith(_OF_ARGUMENTS)
+    if stands or server is None or tool is None:
+        return decision
+    unfit = fitting.arguments(server, tool, request.arguments or {}, era=era, reads=reads)
+    if unfit is None:
+        return decision
+    problem = unfit.problem[:_LONGEST_PROBLEM]
+    if not unfit.refuses:
+        return replace(decision, unfit=problem)
+    refusal = taken_back(
+        decision,
+        reason=ARGUMENTS_UNFIT,
+        message=f"The arguments do not fit the schema of {tool.name}: {problem}. Nothing was done. "
+        "Correct them and call again.",
+    )
+    return replace(refusal, unfit=problem)
 
 
 def uri_fault(uri: str, *, server: Server | None, reads: OwnReads, template: bool = False) -> str:

@@ -5,6 +5,8 @@ One way to ask, for calls, for items of a list and for streams that have been op
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec.structs import replace
 
 from safeconduct.core.binding import Question, asked_of_arguments, asked_of_uri
@@ -13,11 +15,13 @@ from safeconduct.core.derived import Derived
 from safeconduct.core.errors import Code
 from safeconduct.core.model import AccessRequest, Level, Phase
 from safeconduct.policy import ClientFacts, Device, FactSources, Pdp, ToolFacts
-from safeconduct.proxy.ambiguity import URI_FORM, judged_uri, uri_fault
+from safeconduct.proxy.ambiguity import URI_FORM, judged_arguments, judged_uri, uri_fault
+from safeconduct.proxy.background import Background
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.eras import META_CLIENT
-from safeconduct.proxy.messages import Listing
-from safeconduct.proxy.refusals import Denied
+from safeconduct.proxy.fitting import Fitting
+from safeconduct.proxy.messages import Listing, takes_long
+from safeconduct.proxy.refusals import ARGUMENTS_UNFIT, Denied
 from safeconduct.sessions import Session, Sessions
 from safeconduct.upstreams import PINNED, Server, Tool
 
@@ -32,15 +36,27 @@ _CODES = {
     "tool.disabled": Code.UNKNOWN_TOOL,
     "tool.changed": Code.TOOL_CHANGED,
     URI_FORM: Code.INVALID_PARAMS,
+    ARGUMENTS_UNFIT: Code.INVALID_PARAMS,
 }
 # What these are about may be a template, which names no resource.
 _OF_TEMPLATES = frozenset({"completion/complete", "resources/templates/list"})
+_JUDGED = frozenset({"tool", "resource"})
 
 
 class Decider:
     """Asks the PDP on behalf of the road."""
 
-    def __init__(self, *, sources: FactSources, pdp: Pdp, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        *,
+        sources: FactSources,
+        pdp: Pdp,
+        sessions: Sessions,
+        fitting: Fitting,
+        background: Background,
+    ) -> None:
+        self._fitting = fitting
+        self._background = background
         self._sources = sources
         self._pdp = pdp
         self._sessions = sessions
@@ -59,6 +75,7 @@ class Decider:
             server=call.server,
             device=_device(call),
             template=call.message.method in _OF_TEMPLATES,
+            era=call.revision.era,
         )
 
     async def ask(
@@ -71,12 +88,14 @@ class Decider:
         device: Device,
         level: Level = Level.LOW,
         template: bool = False,
+        era: str = "",
     ) -> Decision:
         """Decide one request on what is true now; no session or no server is no permission.
 
         Args:
             level: How much is to be done with what has no level of its own: all but tools.
             template: Whether a resource may be a template of some.
+            era: The one a call is sent in.
         """
         kind, name = request.resource.kind, request.resource.name
         facts = await self._sources.gather(
@@ -88,10 +107,20 @@ class Decider:
             bound=[] if server is None else _bound(server, request),
         )
         decision = await self._pdp.decide(request, facts)
-        if kind != "resource":
+        if kind not in _JUDGED:
             return decision
         reads = self._pdp.reads(request.caller.host)
-        return judged_uri(decision, request, server=server, reads=reads, template=template)
+        if kind == "resource":
+            return judged_uri(decision, request, server=server, reads=reads, template=template)
+        if request.phase != "call" and not (request.phase == "check" and request.arguments):
+            return decision
+        judge = partial(
+            judged_arguments, server=server, era=era, reads=reads, fitting=self._fitting
+        )
+        if takes_long(decision.arguments):
+            owner = (request.caller.host, request.caller.subject)
+            return await self._background.run(owner, judge, decision, request)
+        return judge(decision, request)
 
     async def visible(self, call: Call, listing: Listing, names: list[str]) -> list[bool]:
         """Say for each item of a list whether this caller may see it, as it may be used."""

@@ -48,6 +48,7 @@ class Decided(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     obligations: tuple[Obligation, ...] | None = None
     facts: msgspec.Raw | None = None
     sealed_arguments: str | None = None
+    unfit: str | None = None
     ms: float | None = None
     ip: str | None = None
     user_agent: str | None = None
@@ -65,6 +66,7 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     server: ServerKey
     method: str
     resource: str | None = None
+    unfit: str | None = None
     of: str | None = None
     outcome: str | None = None
     upstream_status: int | None = None
@@ -115,6 +117,7 @@ def decided(
         decision.obligations or None,
         msgspec.Raw(decision.basis) if decision.basis else None,
         sealed,
+        decision.unfit or None,
         since(exchange.began),
         exchange.ip,
         agent[:_MAX_USER_AGENT] if agent else None,

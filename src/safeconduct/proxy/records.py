@@ -72,7 +72,14 @@ class Records:
         )
 
     def outcome(
-        self, call: Call, record: str, outcome: str, *, status: int | None = None, sent: int = 0
+        self,
+        call: Call,
+        record: str,
+        outcome: str,
+        *,
+        status: int | None = None,
+        sent: int = 0,
+        unfit: str = "",
     ) -> None:
         """Record how an intent ended, by the end of the event loop's turn.
 
@@ -93,6 +100,7 @@ class Records:
                 call.server.key,
                 message.method,
                 message.name or None,
+                unfit or None,
                 record,
                 outcome,
                 status,

@@ -16,6 +16,7 @@ from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.proxy.exchange import Answer
 from safeconduct.proxy.messages import MODERN, Era, MessageId
 
+ARGUMENTS_UNFIT = "arguments.unfit"
 DENIED, APPROVAL, TOOL_CHANGED, THROTTLED = 4030, 4031, 4033, 4290
 
 
@@ -87,6 +88,9 @@ def answer(
     headers: tuple[tuple[bytes, bytes], ...] = (),
 ) -> Answer:
     """Write a refusal as the caller's revision spells it."""
+    if is_tool_error(error) and message_id is not None:
+        body = tool_error(error.public, era=era, message_id=message_id)
+        return Answer(status=200, headers=(*JSON_HEADERS, *headers), body=body)
     row = TABLE[error.code]
     status = row.modern if era == MODERN else row.legacy
     if message_id is None and status == 200:
@@ -94,12 +98,25 @@ def answer(
         status = 429 if error.code is Code.THROTTLED else 400
     if isinstance(error, Busy):
         headers = (*headers, (b"retry-after", b"%d" % error.retry_seconds))
-    body: dict[str, Any] = {"code": row.code, "message": error.public}
+    said: dict[str, Any] = {"code": row.code, "message": error.public}
     data = _data(error)
     if data:
-        body["data"] = data
-    payload = msgspec.json.encode({"jsonrpc": "2.0", "id": message_id, "error": body})
+        said["data"] = data
+    payload = msgspec.json.encode({"jsonrpc": "2.0", "id": message_id, "error": said})
     return Answer(status=status, headers=(*JSON_HEADERS, *headers), body=payload)
+
+
+def is_tool_error(error: GatewayError) -> bool:
+    """Say whether a model should read a refusal as its tool's, correct the call and go on."""
+    return isinstance(error, Denied) and error.decision.reason == ARGUMENTS_UNFIT
+
+
+def tool_error(sentence: str, *, era: Era | None, message_id: MessageId | None) -> bytes:
+    """Write a tool's result that says what went wrong: models read it, and call again."""
+    result: dict[str, Any] = {"content": [{"type": "text", "text": sentence}], "isError": True}
+    if era == MODERN:
+        result["resultType"] = "complete"
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": message_id, "result": result})
 
 
 def _data(error: GatewayError) -> dict[str, Any]:

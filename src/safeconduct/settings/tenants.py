@@ -154,6 +154,22 @@ class UpstreamSettings(Value, frozen=True):
     resources: Annotated[
         tuple[UriBindingSettings, ...], About(text="Instances that its resources' URIs name.")
     ] = ()
+    arguments: Annotated[
+        Literal["refuse", "note", "off"] | None,
+        About(
+            text="What becomes of arguments that do not fit the reviewed schema of the tool:"
+            " refused, noted in the record, or not looked at.",
+            default="`refuse` for tools whose arguments a binding or rule reads, otherwise `note`",
+        ),
+    ] = None
+    results: Annotated[
+        Literal["refuse", "note", "off"] | None,
+        About(
+            text="The same for structured results of up to 256 KiB; `refuse` withholds them and"
+            " says that the call took effect.",
+            default="`note`",
+        ),
+    ] = None
 
 
 class AccessSettings(Value, frozen=True):

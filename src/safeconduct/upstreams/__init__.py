@@ -16,7 +16,7 @@ from safeconduct.upstreams.classify import Classification, classify
 from safeconduct.upstreams.crawl import Crawler, Findings
 from safeconduct.upstreams.credentials import Credentials
 from safeconduct.upstreams.definitions import PINNED_MEMBERS, HeaderParam
-from safeconduct.upstreams.descriptions import Override, Wanted
+from safeconduct.upstreams.descriptions import Override, Strictness, Wanted
 from safeconduct.upstreams.differences import (
     Difference,
     differences_of,
@@ -66,6 +66,7 @@ from safeconduct.upstreams.tables import (
     TEMPLATE,
     TOOL,
 )
+from safeconduct.upstreams.tool_schemas import ToolSchemas, unchecked
 
 __all__ = [
     "CHANGED",
@@ -110,7 +111,9 @@ __all__ = [
     "Server",
     "Sighting",
     "Splitter",
+    "Strictness",
     "Tool",
+    "ToolSchemas",
     "Waiting",
     "Wanted",
     "classify",
@@ -135,6 +138,7 @@ __all__ = [
     "save",
     "server_keys",
     "sight",
+    "unchecked",
     "unreachable",
     "wanted",
     "with_data",

@@ -21,6 +21,7 @@ from safeconduct.upstreams.definitions import HeaderParam, header_params
 from safeconduct.upstreams.descriptions import (
     BY_AN_ADMIN,
     Override,
+    Strictness,
     Wanted,
     guess_of,
     ill_formed,
@@ -43,6 +44,7 @@ from safeconduct.upstreams.tables import (
     servers,
     tools,
 )
+from safeconduct.upstreams.tool_schemas import ToolSchemas, schemas_by_era
 
 
 class Offer(Value, frozen=True):
@@ -72,6 +74,7 @@ class Tool(Value, frozen=True):
         header_params: Arguments that must agree with `Mcp-Param-*` headers.
         bindings: What its arguments name, and the permission needed on it.
         http: For a tool of a plain HTTP API, what it is there.
+        schemas: Those it was reviewed with, by era; under "" for any other.
         waiting: Hashes of what waits for review.
         witnessed: Whether the road saw what waits, so that only an operator ends the wait.
         problem: Why it cannot be offered whatever an admin says, or "".
@@ -89,6 +92,7 @@ class Tool(Value, frozen=True):
     header_params: tuple[HeaderParam, ...] = ()
     bindings: tuple[Binding, ...] = ()
     http: HttpTool | None = None
+    schemas: dict[str, ToolSchemas] = {}
     waiting: tuple[str, ...] = ()
     witnessed: bool = False
     problem: str = ""
@@ -104,6 +108,8 @@ class Server(Value, frozen=True):
 
     Attributes:
         resources: What the URIs of its resources name.
+        arguments: What becomes of arguments that do not fit, see `Wanted`.
+        results: The same for structured results.
         api: For a plain HTTP API the sealed values of the headers it wants; None for a server
             that speaks MCP itself.
         imports: Names of the tools an admin wants of it, or None for all.
@@ -123,6 +129,8 @@ class Server(Value, frozen=True):
     tools: dict[str, Tool]
     resources: tuple[UriBinding, ...] = ()
     api: dict[str, str] | None = None
+    arguments: Strictness | None = None
+    results: Strictness | None = None
     problem: str | None = None
     imports: tuple[str, ...] | None = None
     kinds: tuple[str, ...] = ()
@@ -188,6 +196,8 @@ async def save(tx: Write, host: HostId, server: Wanted) -> None:
         "overrides": msgspec.to_builtins(server.overrides),
         "resources": msgspec.to_builtins(server.resources),
         "http": msgspec.to_builtins(server.http),
+        "arguments": server.arguments,
+        "results": server.results,
     }
     mine = (servers.c.host == host, servers.c.key == server.key)
     if not await tx.execute(update(servers).where(*mine).values(**row)):
@@ -264,6 +274,8 @@ async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
         tools={tool.name: tool for tool in known},
         resources=msgspec.convert(row.resources, tuple[UriBinding, ...]),
         api=api,
+        arguments=msgspec.convert(row.arguments, Strictness | None),
+        results=msgspec.convert(row.results, Strictness | None),
         problem=row.problem,
         imports=None if row.wanted is None else tuple(row.wanted),
         kinds=tuple(row.kinds or ()),
@@ -318,6 +330,7 @@ def _tool(
         header_params=() if problem else header_params(definition),
         bindings=() if said is None else said.bindings,
         http=kept(definition) if is_http else None,
+        schemas=schemas_by_era(row.spellings or [definition], row.pins, row.spoken),
         waiting=_waiting(row),
         witnessed=row.witnessed is not None,
         problem=problem,

@@ -5,7 +5,7 @@ Nobody has talked to it yet: this is what the configuration says, kept beside wh
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import select
@@ -20,6 +20,7 @@ from safeconduct.upstreams.http_tools import HttpApi
 from safeconduct.upstreams.tables import servers
 
 BY_AN_ADMIN = "an admin set it"
+Strictness = Literal["refuse", "note", "off"]
 
 
 class Override(Value, frozen=True):
@@ -38,6 +39,9 @@ class Wanted(Value, frozen=True):
         overrides: Levels, switches and bindings by tool name.
         resources: What the URIs of its resources name.
         http: What a plain HTTP API at the URL offers; None for an MCP server.
+        arguments: What becomes of arguments that do not fit a tool's schema: `refuse`, `note` or
+            `off`; None for `refuse` where a binding or rule reads them, and `note` elsewhere.
+        results: The same for structured results; None for `note`.
     """
 
     key: ServerKey
@@ -48,6 +52,8 @@ class Wanted(Value, frozen=True):
     overrides: dict[str, Override] = {}
     resources: tuple[UriBinding, ...] = ()
     http: HttpApi | None = None
+    arguments: Strictness | None = None
+    results: Strictness | None = None
 
 
 async def row_of(tx: Read, host: HostId, key: ServerKey) -> Row[Any] | None:
@@ -65,6 +71,8 @@ def wanted_of_row(row: Row[Any]) -> Wanted:
         overrides=overrides_of(row),
         resources=msgspec.convert(row.resources, tuple[UriBinding, ...]),
         http=msgspec.convert(row.http, HttpApi | None),
+        arguments=msgspec.convert(row.arguments, Strictness | None),
+        results=msgspec.convert(row.results, Strictness | None),
     )
 
 

@@ -27,7 +27,9 @@ from safeconduct.upstreams.tables import (
     TOOL,
     Place,
     servers,
+    tools,
 )
+from safeconduct.upstreams.tool_schemas import spoken_in
 
 # The member of an item that names it. Instructions are one item, and have no name.
 NAMED_BY = {TOOL: "name", PROMPT: "name", TEMPLATE: "uriTemplate", INSTRUCTIONS: ""}
@@ -91,7 +93,8 @@ async def observe(
     fresh |= {kind: kind not in known for kind in others or ()}
     found = Observed()
     for kind, lists in {TOOL: spellings, **(others or {})}.items():
-        reading = _Reading(tx, Place(host, server.key, kind), server, first_time=fresh[kind])
+        place = Place(host, server.key, kind)
+        reading = _Reading(tx, place, server, eras=eras, first_time=fresh[kind])
         each = await reading.compared(lists)
         found = Observed(found.waits + each.waits, found.extended + each.extended)
     await tx.execute(
@@ -112,8 +115,17 @@ async def observe(
 class _Reading:
     """The comparison of one kind."""
 
-    def __init__(self, tx: Write, place: Place, server: Wanted, *, first_time: bool) -> None:
+    def __init__(
+        self,
+        tx: Write,
+        place: Place,
+        server: Wanted,
+        *,
+        eras: tuple[str, ...],
+        first_time: bool,
+    ) -> None:
         self._tx = tx
+        self._eras = eras
         self._place = place
         self._server = server
         self._first_time = first_time
@@ -137,7 +149,24 @@ class _Reading:
                 waits.append(Waiting(self._place.kind, name))
             if was_extended(row, columns):
                 extended.append(Waiting(self._place.kind, name))
+        if self._place.kind == TOOL:
+            await self._note_eras(lists)
         return Observed(tuple(waits), tuple(extended))
+
+    async def _note_eras(self, lists: Lists) -> None:
+        """Note which era spells a tool how, where they differ: each is called by its own."""
+        made: dict[str, dict[str, str]] = {}
+        for era, definitions in zip(self._eras, lists, strict=False):
+            for definition in definitions if len(lists) > 1 else ():
+                name = name_of(TOOL, definition)
+                if name is not None:
+                    made.setdefault(name, {})[era] = pin(self._as_shown(definition))
+        for row in await self._tx.all(self._place.rows()):
+            each = made.get(row.name, {})
+            spoken = spoken_in([*each], [*each.values()])
+            if row.spoken != spoken:
+                where = self._place.where(row.name)
+                await self._tx.execute(update(tools).where(*where).values(spoken=spoken))
 
     async def _added(self, name: str, found: Spelled) -> str:
         """Store what was not known, and return its state."""

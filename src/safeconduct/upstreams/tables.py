@@ -53,6 +53,8 @@ servers = Table(
     Column("overrides", JSON, nullable=False),
     Column("resources", JSON, nullable=False),
     Column("http", JSON),
+    Column("arguments", String(8)),
+    Column("results", String(8)),
     Column("manner", JSON(none_as_null=True)),
     Column("checked_at", UtcTime),
     Column("problem", Text),
@@ -68,6 +70,7 @@ tools = Table(
     Column("level", Integer, nullable=False),
     Column("because", String(200), nullable=False),
     Column("enabled", Boolean, nullable=False),
+    Column("spoken", JSON(none_as_null=True)),
 )
 offers = Table(
     "offers",

@@ -11,9 +11,10 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from safeconduct.app import Installation, Provisioner, declared, offered
@@ -29,8 +30,9 @@ from safeconduct.core.space import room_at
 from safeconduct.policy import PENDING, Bundle, BundleError, Embedded, Standing, standing_of
 from safeconduct.settings import HostSettings, MailSettings, Settings, SettingsError
 from safeconduct.storage import StorageError, StoreUnavailable
-from safeconduct.upstreams import CrawlFailed, named
+from safeconduct.upstreams import CrawlFailed, named, unchecked
 
+_MOST_NAMED = 5
 _PATIENCE_SECONDS = 10.0
 _MEND_THE_LIST = "The rest of its tools work. Have the server's list mended, then: servers check."
 _CURSORS_PORT = 8787
@@ -214,6 +216,7 @@ async def _declared(host: HostSettings) -> AsyncIterator[Finding]:
         return
     for key, api in apis.items():
         message = f"{len(api.tools)} tools declared; only calls ask the API itself"
+        message += _partly(tool.definition for tool in api.tools.values())
         yield Finding(check=f"server {key}", state="ok", message=message)
 
 
@@ -344,7 +347,17 @@ async def _upstream(parts: Installation, check: str, url: str) -> Finding:
         return Finding(check=check, state="fail", message=message, fix="See what keeps it busy.")
     tools = max(map(len, found.spellings), default=0)
     message = f"{' and '.join(found.eras)}; {tools} tools"
+    message += _partly(chain(*found.spellings))
     if not found.omissions:
         return Finding(check=check, state="ok", message=message)
     message += f"; not taken over: {named(found.omissions)}"
     return Finding(check=check, state="warn", message=message, fix=_MEND_THE_LIST)
+
+
+def _partly(definitions: Iterable[dict[str, Any]]) -> str:
+    """Say which parts of schemas hold nothing back, since they cannot be checked."""
+    found = unchecked(definitions)
+    if not found:
+        return ""
+    more = f", and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return f"; not checked in schemas: {', '.join(found[:_MOST_NAMED])}{more}"
