@@ -14,7 +14,8 @@ import msgspec
 
 from safeconduct.egress import UpstreamFailed
 from safeconduct.policy.bundle import Bundle
-from safeconduct.policy.engine import MAX_ANSWER_BYTES, EngineFailed
+from safeconduct.policy.engine import MAX_ANSWER_BYTES
+from safeconduct.policy.failures import EngineFailed
 from safeconduct.policy.memory import Memory
 from safeconduct.policy.opa_servers import Answered, OpaServer, OpaServers
 from safeconduct.policy.relocation import relocated
@@ -45,7 +46,8 @@ class OpaEngine:
         self.memory = Memory(None)  # a server may be told of other rules, by others
         self._relocated = relocated(bundle)
         self._servers = servers
-        self._path = f"/v1/data/{self._relocated.place}/answer"
+        # A built-in that fails refuses, as it does here: undefined, it might let something through.
+        self._path = f"/v1/data/{self._relocated.place}/answer?strict-builtin-errors=true"
         self._under_way = 0
         self._loading: dict[OpaServer, asyncio.Task[None]] = {}
         self._refused_until: dict[OpaServer, float] = {}
