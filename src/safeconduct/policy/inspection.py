@@ -32,19 +32,18 @@ COLLECTED = ("deny", "obligations")
 BUILTINS = frozenset(
     """
     abs array.concat array.reverse array.slice base64.decode base64.encode base64.is_valid
-    base64url.decode base64url.encode base64url.encode_no_pad bits.and bits.negate bits.or
-    bits.rsh bits.xor ceil concat contains count endswith floor format_int glob.match
-    glob.quote_meta hex.decode hex.encode indexof indexof_n intersection is_array
-    is_boolean is_null is_number is_object is_set is_string json.filter json.is_valid
-    json.marshal json.remove json.unmarshal lower max min net.cidr_contains net.cidr_is_valid
-    object.filter object.get object.keys object.remove object.subset object.union object.union_n
-    product regex.find_n regex.is_valid regex.match regex.replace regex.split
-    regex.template_match replace round semver.compare semver.is_valid sort split sprintf
-    startswith strings.any_prefix_match strings.any_suffix_match strings.reverse substring sum time.add_date time.clock time.date time.diff
-    time.format time.parse_duration_ns time.parse_ns time.parse_rfc3339_ns time.weekday
-    to_number trim trim_left trim_prefix trim_right trim_space trim_suffix type_name union
-    units.parse units.parse_bytes upper urlquery.decode urlquery.decode_object urlquery.encode
-    urlquery.encode_object
+    base64url.decode base64url.encode base64url.encode_no_pad bits.and bits.negate bits.or bits.rsh
+    bits.xor ceil concat contains count endswith floor format_int glob.match glob.quote_meta
+    hex.decode hex.encode indexof indexof_n intersection is_array is_boolean is_null is_number
+    is_object is_set is_string json.filter json.is_valid json.marshal json.remove json.unmarshal
+    lower max min net.cidr_contains net.cidr_is_valid object.filter object.get object.keys
+    object.remove object.subset object.union object.union_n product regex.find_n regex.is_valid
+    regex.match regex.replace regex.split regex.template_match replace round semver.compare
+    semver.is_valid sort split sprintf startswith strings.any_prefix_match strings.any_suffix_match
+    strings.reverse substring sum time.add_date time.clock time.date time.diff time.format
+    time.parse_duration_ns time.parse_ns time.parse_rfc3339_ns time.weekday to_number trim trim_left
+    trim_prefix trim_right trim_space trim_suffix type_name union units.parse units.parse_bytes
+    upper urlquery.decode urlquery.decode_object urlquery.encode urlquery.encode_object
     """.split()  # noqa: SIM905  ninety names read better as a paragraph
 )
 
@@ -115,11 +114,11 @@ def syntax_tree(file: str, text: str) -> Tree:
     except RecursionError:
         raise BundleError(f"{file}: the policy engine cannot cope with such nesting") from None
     except RuntimeError as error:
-        raise BundleError(_unreadable(file, text, error)) from None
+        raise BundleError(_unreadable(text, error)) from None
     return tree
 
 
-def _unreadable(file: str, text: str, error: RuntimeError) -> str:
+def _unreadable(text: str, error: RuntimeError) -> str:
     """Say why a file cannot be parsed, and what was probably meant."""
     said = explain(error)
     if "keyword is required" in said:

@@ -34,6 +34,22 @@ class _Envelope(msgspec.Struct):
     result: msgspec.Raw = msgspec.Raw()
 
 
+class _Where(msgspec.Struct, frozen=True):
+    file: str = ""
+    row: int = 0
+
+
+class _Error(msgspec.Struct, frozen=True):
+    message: str = ""
+    location: _Where = _Where()
+
+
+class _Complaint(msgspec.Struct):
+    """What OPA says is wrong with a module."""
+
+    errors: tuple[_Error, ...] = ()
+
+
 class OpaEngine:
     """The rules of one host's bundle, run by the installation's OPA servers."""
 
@@ -126,7 +142,7 @@ class OpaEngine:
     def _complain(self, server: OpaServer, path: str, answered: Answered) -> None:
         now = asyncio.get_running_loop().time()
         self._refused_until[server] = now + _REFUSED_SECONDS
-        said = self._servers.without_token(answered.body.decode(errors="replace"))
+        said = self._servers.without_token(_told(answered.body))
         _log.warning(
             "OPA server %d does not take %s (status %d): %s",
             server.number,
@@ -134,3 +150,13 @@ class OpaEngine:
             answered.status,
             " ".join(said.split())[:_COMPLAINT_LENGTH],
         )
+
+
+def _told(body: bytes) -> str:
+    """Return what OPA complains about, place first, or all of it where it has another shape."""
+    try:
+        errors = msgspec.json.decode(body, type=_Complaint).errors
+    except (msgspec.MsgspecError, ValueError):
+        errors = ()
+    shown = [f"{each.location.file}:{each.location.row}: {each.message}" for each in errors]
+    return "; ".join(shown) or body.decode(errors="replace")

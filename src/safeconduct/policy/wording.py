@@ -17,6 +17,7 @@ _IMPLIED = re.compile(
 )
 _FUTURE = re.compile(r"\s*import\s+(?P<what>(future|rego)\b[\w.]*)")
 _PREAMBLE = re.compile(r"\s*(#.*|(package|import)\b.*)?")
+_ANNOTATED = re.compile(r"^(\s*#)\s*METADATA\s*$")
 _INTERPOLATED = re.compile(r'\$["`]')
 
 
@@ -28,6 +29,16 @@ def plain(text: str) -> str:
             break
         if _IMPLIED.fullmatch(line):
             lines[number] = " " * len(line.encode())
+    return "\n".join(lines)
+
+
+def unannotated(text: str) -> str:
+    """Make what is said of a package a plain comment: OPA takes that once for each package."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if _PREAMBLE.fullmatch(line) is None or line.lstrip().startswith("package"):
+            break
+        lines[number] = _ANNOTATED.sub(r"\1", line)
     return "\n".join(lines)
 
 
