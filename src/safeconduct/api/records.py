@@ -6,8 +6,9 @@ looked at: nothing was asked about those.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,13 +16,23 @@ from msgspec import UNSET
 
 from safeconduct.api.judging import Judged
 from safeconduct.api.questions import Search
-from safeconduct.audit import Event, SealedArguments, Trail, redacted_shape
+from safeconduct.audit import (
+    MOST_NAMES,
+    Event,
+    Keeping,
+    Kept,
+    SealedArguments,
+    Trail,
+    redacted_shape,
+)
 from safeconduct.core.model import Level, Value
 from safeconduct.hosts import Host
 from safeconduct.policy import Device
 from safeconduct.telemetry import Metrics
 
 _LONGEST = 200
+_REFUSED_NAMES = 16
+_ENCODER = msgspec.json.Encoder()
 
 
 class Asking(Value, frozen=True):
@@ -47,7 +58,7 @@ class Checks:
     def __init__(self, trail: Trail, metrics: Metrics, arguments: SealedArguments) -> None:
         self._trail = trail
         self._metrics = metrics
-        self._arguments = arguments
+        self._keeping = Keeping(arguments)
 
     async def answered(self, asking: Asking, answers: Sequence[Judged]) -> None:
         """Record answers; when this returns, they may be given.
@@ -94,6 +105,7 @@ class Checks:
     def _event(self, asking: Asking, judged: Judged) -> Event:
         question, decision, party = judged.question, judged.decision, judged.party
         human, arguments, intent = party.person, judged.arguments, judged.intent
+        sealed, facts, omitted = self._kept(asking, judged)
         return Event(
             kind="check.allowed" if decision.allow else "check.denied",
             host=asking.host.key,
@@ -108,7 +120,7 @@ class Checks:
             method=question.action,
             resource_kind=question.resource.type,
             resource=question.resource.id,
-            arguments=redacted_shape(arguments) if arguments else None,
+            arguments=_shape(arguments, allowed=decision.allow),
             decision="allow" if decision.allow else "deny",
             decision_id=decision.id,
             reason=decision.reason,
@@ -117,14 +129,33 @@ class Checks:
             bundle=decision.bundle or None,
             rules=decision.rules or None,
             obligations=decision.obligations or None,
-            facts=msgspec.Raw(decision.basis) if decision.basis else None,
-            sealed_arguments=self._arguments.sealed(asking.host.key, arguments),
+            facts=msgspec.Raw(facts) if facts else None,
+            sealed_arguments=sealed,
+            omitted=omitted,
             ms=_since(asking),
             ip=asking.device.ip,
             user_agent=asking.device.user_agent or None,
             request_id=asking.request_id,
             detail=_detail(asking, judged),
         )
+
+    def _kept(self, asking: Asking, judged: Judged) -> Kept:
+        """Say what the record holds of the arguments and facts of one answer."""
+        decision, host, who = judged.decision, asking.host.key, asking.point
+        given = b""
+        if judged.arguments:
+            with contextlib.suppress(ValueError, TypeError):  # no JSON: that was a deny
+                given = _ENCODER.encode(judged.arguments)
+        if decision.allow:
+            return self._keeping.allowed(host, who, "", given, decision.basis)
+        ip = asking.device.ip
+        return self._keeping.refused(host, who, "", given, decision.basis, ip=ip)
+
+
+def _shape(arguments: Mapping[str, Any] | None, *, allowed: bool) -> dict[str, str] | None:
+    if not arguments:
+        return None
+    return redacted_shape(arguments, most=MOST_NAMES if allowed else _REFUSED_NAMES)
 
 
 def _detail(asking: Asking, judged: Judged) -> dict[str, Any]:

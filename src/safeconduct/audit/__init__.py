@@ -3,20 +3,24 @@
 from safeconduct.audit.arguments import SealedArguments, SealError
 from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
 from safeconduct.audit.exporter import export
+from safeconduct.audit.keeping import Keeping, Kept
 from safeconduct.audit.promises import Problem
 from safeconduct.audit.reader import Filters, Tail, follow, latest, read
 from safeconduct.audit.record import Link
 from safeconduct.audit.segment import SegmentFile, segments
-from safeconduct.audit.shape import redacted_shape
+from safeconduct.audit.shape import MOST_NAMES, redacted_shape
 from safeconduct.audit.trail import Durability, Trail
 from safeconduct.audit.verification import Verification, verify
 
 __all__ = [
     "INSTALLATION",
+    "MOST_NAMES",
     "AuditUnavailable",
     "Durability",
     "Event",
     "Filters",
+    "Keeping",
+    "Kept",
     "Link",
     "Problem",
     "SealError",

@@ -7,16 +7,10 @@ opens them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import msgspec
-
 from safeconduct.core.model import HostId
 from safeconduct.core.secrets import Sealer, SealError
 
-MOST_BYTES = 64 * 1024
-_ENCODER = msgspec.json.Encoder()
+MOST_BYTES = 64 * 1024  # of arguments as JSON; above it a record would be little else
 
 
 class SealedArguments:
@@ -26,24 +20,11 @@ class SealedArguments:
         self._root_key = root_key
         self._sealers: dict[HostId, Sealer] = {}
 
-    def sealed(self, host: HostId, arguments: Mapping[str, Any] | None) -> str | None:
-        """Seal arguments as they stand in the input of a decision.
+    def sealed_json(self, host: HostId, arguments: bytes) -> str:
+        """Seal arguments that are JSON, as they stand in the input of a decision.
 
-        Returns:
-            None if there are none, or if they are larger than a record should be: such a
-            decision cannot be computed again.
+        How many are kept says `Keeping`.
         """
-        if not arguments:
-            return None
-        try:
-            return self.sealed_json(host, _ENCODER.encode(arguments))
-        except (ValueError, TypeError):
-            return None  # no JSON: the decision on them was a deny
-
-    def sealed_json(self, host: HostId, arguments: bytes) -> str | None:
-        """Seal arguments that are JSON already; see `sealed`."""
-        if len(arguments) > MOST_BYTES:
-            return None
         sealer = self._sealers.get(host) or self._of(host)
         return sealer.seal(arguments, bound_to=host.encode())
 

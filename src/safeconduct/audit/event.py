@@ -62,6 +62,7 @@ class Event(Value, frozen=True, omit_defaults=True):
             bundle, the decision can be computed again. See `SealedArguments`.
         unfit: What of the arguments, or of the result, does not fit the schema of the tool: a
             place and a type, without any value.
+        omitted: What is left out although there was some, and why; see `Keeping`.
         of: Id of the intent this outcome closes.
         outcome: `ok`, `tool_error`, `rpc_error`, `upstream_failed`, `cancelled` and so on.
         ms: Milliseconds from the request's first byte to this record.
@@ -104,6 +105,7 @@ class Event(Value, frozen=True, omit_defaults=True):
     facts: msgspec.Raw | None = None
     sealed_arguments: str | None = None
     unfit: str | None = None
+    omitted: dict[str, str] | None = None
     decision_ms: float | None = None
     # outcome
     of: str | None = None

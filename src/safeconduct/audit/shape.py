@@ -6,25 +6,29 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-_MOST_NAMES = 64
+MOST_NAMES = 64
 _NAME_CHARACTERS = 64
 
 
-def redacted_shape(arguments: Mapping[str, Any]) -> dict[str, str]:
+def redacted_shape(arguments: Mapping[str, Any], *, most: int = MOST_NAMES) -> dict[str, str]:
     """Describe each argument by type and size, such as `{"title": "string(24)"}`.
 
     Names are chosen by the caller and may be many or long, so both are bounded; what was
     left out is counted under the name `…`.
+
+    Args:
+        arguments: As they came.
+        most: So many are described.
     """
     shape = {}
-    for name, value in islice(arguments.items(), _MOST_NAMES):
+    for name, value in islice(arguments.items(), most):
         kind = type(value)  # of what was JSON, exactly one of those below
         word = _SIZED.get(kind)
         shape[name[:_NAME_CHARACTERS]] = (
             f"{word}({len(value)})" if word else _PLAIN.get(kind) or kind.__name__
         )
-    if len(arguments) > _MOST_NAMES:
-        shape["…"] = f"{len(arguments) - _MOST_NAMES} more"
+    if len(arguments) > most:
+        shape["…"] = f"{len(arguments) - most} more"
     return shape
 
 

@@ -109,7 +109,7 @@ def recorded(record: Record, opened: Opener) -> Recorded | None:
 def _document(record: Record, facts: dict[str, Any], opened: Opener) -> bytes:
     sealed = record.get("sealed_arguments")
     if sealed is None and record.get("arguments"):
-        return b""  # there were arguments, and they were too large to be kept
+        return b""  # there were arguments, and they were left out: see the record's `omitted`
     try:
         arguments = b"{}" if sealed is None else opened(str(record["host"]), str(sealed))
     except ValueError:

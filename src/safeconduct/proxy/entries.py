@@ -12,13 +12,15 @@ import time
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from safeconduct.audit import redacted_shape
+from safeconduct.audit import MOST_NAMES, Kept, redacted_shape
 from safeconduct.core.decision import Decision, Obligation
 from safeconduct.core.model import ClientId, HostId, Level, ServerKey, SessionId, SubjectId
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.messages import JSON
 
 _MAX_USER_AGENT = 200
+# What was refused is told in less: a caller chooses these, and may be refused without an end.
+_REFUSED_NAME, _REFUSED_NAMES = 256, 16
 _WORDS = ("", *(level.word for level in Level))  # by number; the property costs three calls
 
 
@@ -49,6 +51,7 @@ class Decided(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     facts: msgspec.Raw | None = None
     sealed_arguments: str | None = None
     unfit: str | None = None
+    omitted: dict[str, str] | None = None
     ms: float | None = None
     ip: str | None = None
     user_agent: str | None = None
@@ -80,21 +83,25 @@ def decided(
     decision: Decision,
     kind: str,
     arguments: JSON | None,
-    sealed: str | None,
+    kept: Kept,
 ) -> Decided:
     """Describe a decision.
 
     Args:
         kind: What the record is called if the call was allowed.
         arguments: The message's.
-        sealed: The same, as the record may carry them.
+        kept: What of them and of the facts the record may hold.
     """
     exchange, caller, message = call.exchange, call.caller, call.message
     agent = exchange.headers.text(b"user-agent")
     intent = message.intent
     required, effective = decision.required_level, decision.effective_level
+    sealed, facts, omitted = kept
+    name, most = message.name, MOST_NAMES
+    if not decision.allow:
+        kind, name, most = "call.denied", name[:_REFUSED_NAME], _REFUSED_NAMES
     return Decided(
-        kind if decision.allow else "call.denied",
+        kind,
         caller.host,
         caller.subject,
         caller.client,
@@ -104,8 +111,8 @@ def decided(
         call.server.key,
         message.method,
         call.row.kind,
-        message.name or None,
-        redacted_shape(arguments) if arguments else None,
+        name or None,
+        redacted_shape(arguments, most=most) if arguments else None,
         hashlib.sha256(message.raw).hexdigest(),
         "allow" if decision.allow else "deny",
         decision.id,
@@ -115,9 +122,10 @@ def decided(
         None if effective is None else _WORDS[effective],
         decision.bundle,
         decision.obligations or None,
-        msgspec.Raw(decision.basis) if decision.basis else None,
+        msgspec.Raw(facts) if facts else None,
         sealed,
         decision.unfit or None,
+        omitted,
         since(exchange.began),
         exchange.ip,
         agent[:_MAX_USER_AGENT] if agent else None,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from safeconduct.audit import Event, SealedArguments, Trail
+from safeconduct.audit import Event, Keeping, SealedArguments, Trail
 from safeconduct.core.decision import Decision
 from safeconduct.core.model import Level
 from safeconduct.proxy.calls import Call
@@ -22,7 +22,7 @@ class Records:
         self._trail = trail
         self._patient = trail.durability == "disk"
         self._metrics = metrics
-        self._arguments = arguments
+        self._keeping = Keeping(arguments)
 
     async def intent(self, call: Call, decision: Decision) -> str:
         """Record a decision; when this returns, it may have its effect.
@@ -111,7 +111,12 @@ class Records:
         )
 
     def _append(self, call: Call, decision: Decision, kind: str) -> str:
-        arguments, sealed = call.message.arguments, None
-        if arguments and decision.arguments:
-            sealed = self._arguments.sealed_json(call.caller.host, decision.arguments)
-        return self._trail.append(decided(call, decision, kind, arguments, sealed))
+        arguments, caller, keeping = call.message.arguments, call.caller, self._keeping
+        given = decision.arguments if arguments else b""
+        host, who, agent = caller.host, caller.subject, caller.client
+        if decision.allow:
+            kept = keeping.allowed(host, who, agent, given, decision.basis)
+        else:
+            ip = call.exchange.ip
+            kept = keeping.refused(host, who, agent, given, decision.basis, ip=ip)
+        return self._trail.append(decided(call, decision, kind, arguments, kept))
