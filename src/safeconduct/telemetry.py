@@ -38,7 +38,8 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps({name: scrubbed(value) for name, value in line.items()})
+        text = json.dumps({name: scrubbed(value) for name, value in line.items()})
+        return text.replace("\x7f", "\\u007f")  # the one character of ASCII that JSON leaves
 
 
 def scrubbed(text: str) -> str:

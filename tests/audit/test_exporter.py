@@ -60,17 +60,43 @@ def test_a_cell_cannot_be_a_formula(trail: Trail, directory: Path, formula: str)
     trail.append(call(1, user_agent=formula, arguments={formula: formula}))
 
     (row,) = table(directory)
-    assert row["user_agent"] == "'" + formula
+    seen = formula.replace("\t", r"\u0009").replace("\r", r"\u000d").replace("\n", r"\u000a")
+    assert row["user_agent"] == (seen if seen.startswith("\\") else "'" + seen)
     assert row["arguments"].startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("\x1b]0;owned\x07\x1b[31m", r"\u001b]0;owned\u0007\u001b[31m"),
+        ("\x9b31m\x7f\x00", r"\u009b31m\u007f\u0000"),
+        ("invoice\u202egpj.exe", r"invoice\u202egpj.exe"),
+        ("one\r\ntwo\u2028three", r"one\u000d\u000atwo\u2028three"),
+        ("\u200b=1+1", r"\u200b=1+1"),
+        ("\U000e0041", r"\U000e0041"),
+    ],
+)
+def test_what_is_not_seen_is_spelled_in_every_cell(
+    trail: Trail, directory: Path, hostile: str, shown: str
+) -> None:
+    trail.append(call(1, user_agent=hostile, detail={hostile: [hostile]}))
+
+    (row,) = table(directory)
+    assert row["user_agent"] == shown
+    out = io.BytesIO()
+    export(directory, out, "csv")
+    text = out.getvalue().decode()
+    assert all(each.isprintable() or each in "\r\n" for each in text)
+    assert text.count("\n") == 2
 
 
 def test_harmless_cells_are_as_they_were(trail: Trail, directory: Path) -> None:
     trail.append(
-        call(1, user_agent='a "b", c;\nd=e', ms=1.5, rules=("x", "y"), facts={"level": "\u00fc"})
+        call(1, user_agent='a "b", c; d=e', ms=1.5, rules=("x", "y"), facts={"level": "\u00fc"})
     )
 
     (row,) = table(directory)
-    assert row["user_agent"] == 'a "b", c;\nd=e'
+    assert row["user_agent"] == 'a "b", c; d=e'
     assert (row["ms"], row["rules"], row["facts"]) == ("1.5", '["x", "y"]', '{"level": "\u00fc"}')
     assert row["reason"] == ""
     assert len(row["hash"]) == 64

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Literal, Unpack
 
 from safeconduct.audit.event import Event
 from safeconduct.audit.reader import Filters, entries
+from safeconduct.core.printing import spelled
 
 # What makes a spreadsheet take a cell for a formula, in the widths it accepts.
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20|%")
@@ -23,11 +24,11 @@ def export(
     limit: int | None = None,
     **filters: Unpack[Filters],
 ) -> int:
-    """Write the records that fit, in order of time, and return how many.
+    r"""Write the records that fit, in order of time, and return how many.
 
     As `jsonl` the lines are exactly the trail's own, so each can still be checked against
-    its hash. As `csv` objects and lists are JSON in their cell, and text that a spreadsheet
-    would run as a formula has an apostrophe before it.
+    its hash. As `csv` objects and lists are JSON in their cell, what is not seen is spelled
+    like `\u001b`, and text that a spreadsheet would run as a formula has an apostrophe before it.
     """
     if fmt == "csv":
         return _table(directory, out, limit, filters)
@@ -62,11 +63,11 @@ def _cell(value: Any) -> str:
         case None:
             return ""
         case str():
-            return f"'{value}" if _runs(value) else value
+            text = spelled(value)
+            return f"'{text}" if _runs(text) else text
         case _:
-            return json.dumps(value, ensure_ascii=False)
+            return spelled(json.dumps(value, ensure_ascii=False))
 
 
 def _runs(text: str) -> bool:
-    # A tab or a line end in front is dropped by some programs, or starts a cell by itself.
-    return text[:1] in ("\t", "\r", "\n") or text.lstrip().startswith(_FORMULA)
+    return text.lstrip().startswith(_FORMULA)

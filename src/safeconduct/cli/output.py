@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from safeconduct.core.printing import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ class Out:
 
     def value(self, value: object) -> None:
         """Print a value as JSON."""
-        sys.stdout.write(json.dumps(value, indent=2, default=_spelled) + "\n")
+        sys.stdout.write(printable_json(value, indent=2) + "\n")
 
     def line(self, text: str) -> None:
         """Print one line for people."""
@@ -92,14 +93,9 @@ def several(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def printable(text: str) -> str:
-    """Replace what is not seen or steers the terminal (Unicode categories C, Zl, Zp)."""
-    return "".join(
-        "\ufffd" if unicodedata.category(character) in _UNSEEN else character for character in text
-    )
-
-
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+def printable_json(value: object, *, indent: int | None = None) -> str:
+    """Spell a value as JSON in ASCII that a terminal only shows."""
+    return json.dumps(value, indent=indent, default=_spelled).replace("\x7f", "\\u007f")
 
 
 def _aligned(rows: list[list[str]]) -> Iterator[str]:

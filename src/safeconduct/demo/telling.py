@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from safeconduct.core.printing import printable
 from safeconduct.demo import seed
 from safeconduct.demo.company import Company
 from safeconduct.demo.story import Step
@@ -88,10 +89,10 @@ class Teller:
     def __call__(self, step: Step) -> None:
         if step.act != self._act:
             self._act = step.act
-            self._console.print(f"\n[bold]{escape(step.act)}[/bold]")
+            self._console.print(f"\n[bold]{escape(printable(step.act))}[/bold]")
         mark = "[green]✓[/green]" if step.held else "[red]✗[/red]"
-        self._console.print(f"  {mark} {escape(step.sentence)}", soft_wrap=True)
-        self._console.print(f"    [dim]{escape(step.fact)}[/dim]", soft_wrap=True)
+        self._console.print(f"  {mark} {escape(printable(step.sentence))}", soft_wrap=True)
+        self._console.print(f"    [dim]{escape(printable(step.fact))}[/dim]", soft_wrap=True)
 
 
 def show_excerpt(console: Console, records: Sequence[Mapping[str, Any]]) -> None:
@@ -100,7 +101,7 @@ def show_excerpt(console: Console, records: Sequence[Mapping[str, Any]]) -> None
     for record in records[-_EXCERPT:]:
         said = [record.get(name) for name in ("subject_email", "client_name", "server")]
         said += [record.get(name) for name in ("resource", "decision", "outcome", "reason")]
-        known = " · ".join(str(value) for value in said if value)
+        known = printable(" · ".join(str(value) for value in said if value))
         console.print(
             f"  [dim]{str(record['ts'])[11:19]}[/dim] {record['kind']:<22} {escape(known)}",
             soft_wrap=True,

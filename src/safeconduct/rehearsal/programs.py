@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from safeconduct.core.model import Value
+from safeconduct.core.printing import printable
 
 _START_SECONDS = 60
 _STOP_SECONDS = 10
@@ -46,9 +47,10 @@ class Program(Value, frozen=True):
         return Program(name=self.name, url=url, process=self.process, log=self.log)
 
     def last_words(self) -> str:
-        """Return the end of what it said on standard error."""
+        """Return the end of what it said on standard error, fit for a terminal."""
         said = self.log.read_bytes() if self.log.exists() else b""
-        return said[-_SHOWN_BYTES:].decode("utf-8", "replace").strip()
+        text = said[-_SHOWN_BYTES:].decode("utf-8", "replace").strip()
+        return "\n".join(map(printable, text.splitlines()))
 
 
 class Programs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import sys
@@ -16,7 +15,7 @@ import msgspec
 
 from safeconduct.audit import Filters, Link, Tail, export, follow, latest, read, verify
 from safeconduct.cli.failures import USERS, Failed
-from safeconduct.cli.output import Out, complain, several
+from safeconduct.cli.output import Out, complain, printable_json, several
 from safeconduct.cli.work.asking import settings_of
 from safeconduct.core.clock import SystemClock
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId
@@ -139,6 +138,11 @@ def export_to(
     directory = place.directory()
     chosen["host"] = place.one_host()
     if output is None:
+        if fmt == "jsonl" and sys.stdout.isatty():
+            # Not the bytes themselves: somebody may have written into the trail for whoever looks.
+            for record in read(directory, limit=None, **chosen):
+                _show(record, as_json=True)
+            return
         export(directory, sys.stdout.buffer, fmt, **chosen)
         sys.stdout.buffer.flush()
         return
@@ -202,7 +206,7 @@ def _anchors(file: Path) -> tuple[Link, ...]:
 
 def _show(record: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        sys.stdout.write(json.dumps(record) + "\n")
+        sys.stdout.write(printable_json(record) + "\n")
         return
     said = [f"{name}={record[name]}" for name in _SHOWN if record.get(name) is not None]
     detail = record.get("detail")
