@@ -17,7 +17,7 @@ from safeconduct.api.http import answer, host_of, refuse_other_media
 from safeconduct.api.introspection import Introspection, read_inquiry
 from safeconduct.api.refusals import STATUS, bad
 from safeconduct.api.routes import MOST_BYTES, asking_of, body_of
-from safeconduct.core.errors import GatewayError
+from safeconduct.core.errors import RETRY_SECONDS, GatewayError
 from safeconduct.core.forms import form_pairs
 from safeconduct.hosts import Host
 from safeconduct.oauth import INTROSPECT
@@ -70,6 +70,8 @@ def _refusal(error: GatewayError, host: Host) -> Response:
         {"error": _ERRORS.get(status, otherwise), "error_description": error.public},
         status=status,
     )
+    if status == 503:
+        said.headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(error, Stranger):
         for challenge in challenges(host):
             said.headers.append("WWW-Authenticate", challenge)

@@ -19,7 +19,7 @@ from safeconduct.api.callers import Stranger, challenges, point_of
 from safeconduct.api.http import answer, host_of, refuse_other_media
 from safeconduct.api.questions import JSON, read_body
 from safeconduct.api.refusals import STATUS, bad
-from safeconduct.core.errors import Code, GatewayError, Refused
+from safeconduct.core.errors import RETRY_SECONDS, Code, GatewayError, Refused
 from safeconduct.hosts import EnforcementPoint, Host, May
 
 # What can be read and means nothing here, unlike what cannot be read at all.
@@ -128,6 +128,8 @@ def refused(
         {"error": error.code.value, "message": sentence} | (more or {}),
         status=_STATUS[error.code] if status is None else status,
     )
+    if error.code is Code.UNAVAILABLE:
+        said.headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(error, Stranger):
         for challenge in challenges(host):
             said.headers.append("WWW-Authenticate", challenge)

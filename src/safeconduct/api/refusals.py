@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from safeconduct.api.callers import Stranger, challenges
 from safeconduct.api.http import answer
-from safeconduct.core.errors import Code, GatewayError, Refused
+from safeconduct.core.errors import RETRY_SECONDS, Code, GatewayError, Refused
 from safeconduct.hosts import Host
 
 STATUS: Mapping[Code, int] = {
@@ -52,6 +52,8 @@ def bad(sentence: str) -> Refused:
 def refusal(error: GatewayError, host: Host) -> Response:
     """Spell a refusal; whoever is not known hears how to show who it is."""
     said = answer(error.public, status=STATUS[error.code])
+    if error.code is Code.UNAVAILABLE:
+        said.headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(error, Stranger):
         for challenge in challenges(host):
             said.headers.append("WWW-Authenticate", challenge)

@@ -112,6 +112,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
     app = edge.Edge(
         inner,
         mcp=endpoint,
+        away=errors.away,
         door=door,
         metrics=metrics,
         ready=ready,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from safeconduct.app.familiar import Familiar
-from safeconduct.edge import Approach, Turned
+from safeconduct.edge import AWAY, Approach, Door, Turned
 from safeconduct.hosts import Host
 from safeconduct.proxy import STRANGERS_BYTES, Answer, Head
+from safeconduct.storage import StoreUnavailable
 
 if TYPE_CHECKING:
     from safeconduct.app.protocol import McpProtocol
@@ -132,9 +133,7 @@ class Turn(RequestResponseCycle):
         if self.disconnected:
             return None
         door = line.door
-        if door.behind:
-            await door.catch_up()
-        host = door.admit(self.approach)
+        host = AWAY if door.behind and not await _caught_up(door) else door.admit(self.approach)
         if isinstance(host, Turned):
             self.keep_alive = self.keep_alive and not self.more_body
             return _turned(host)
@@ -142,9 +141,8 @@ class Turn(RequestResponseCycle):
             refusal = await self._rest(line, host)
             if refusal is not None or self.disconnected:
                 return refusal
-            if door.behind:  # what was taken away while the body arrived is gone
-                await door.catch_up()
-            host = door.find(self.approach)
+            # What was taken away while the body arrived is gone.
+            host = AWAY if door.behind and not await _caught_up(door) else door.find(self.approach)
             if isinstance(host, Turned):
                 return _turned(host)
         return await line.endpoint.answer(
@@ -237,6 +235,15 @@ class Turn(RequestResponseCycle):
             return
         self.keep_alive = False
         self._send(line, _BROKEN, b"Internal Server Error")
+
+
+async def _caught_up(door: Door) -> bool:
+    """Learn of the last changes; False while the database is away and nobody can."""
+    try:
+        await door.catch_up()
+    except StoreUnavailable:
+        return False
+    return True
 
 
 def _turned(turned: Turned) -> Answer:

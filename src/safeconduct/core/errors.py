@@ -39,6 +39,10 @@ class Code(Enum):
     INTERNAL = "internal"
 
 
+# After how many seconds whoever was told UNAVAILABLE may come back (RFC 9110 section 10.2.3).
+RETRY_SECONDS = 5
+
+
 class GatewayError(Exception):
     """A refusal the gateway means to make.
 

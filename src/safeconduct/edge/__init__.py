@@ -8,10 +8,11 @@ operator named.
 
 from safeconduct.edge.addresses import ClientAddresses, Network, subscriber
 from safeconduct.edge.application import Edge, is_mcp
-from safeconduct.edge.door import OUT_OF_TOUCH, Approach, Door, Turned
+from safeconduct.edge.door import AWAY, OUT_OF_TOUCH, Approach, Door, Turned
 from safeconduct.edge.rates import Limits, Throttle, Window, wait
 
 __all__ = [
+    "AWAY",
     "OUT_OF_TOUCH",
     "Approach",
     "ClientAddresses",

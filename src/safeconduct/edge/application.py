@@ -10,8 +10,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeconduct.edge.addresses import is_loopback
 from safeconduct.edge.arriving import Arriving, TurnedLate
-from safeconduct.edge.door import Door, Turned
+from safeconduct.edge.door import AWAY, Door, Turned
 from safeconduct.edge.rates import CHECKS
+from safeconduct.storage import StoreUnavailable
 from safeconduct.telemetry import Metrics
 
 _NO_HOST = {"error": "bad request", "message": "Send one Host field."}
@@ -25,6 +26,7 @@ class Edge:
         app: ASGIApp,
         *,
         mcp: ASGIApp,
+        away: ASGIApp,
         door: Door,
         metrics: Metrics,
         ready: Callable[[], Awaitable[dict[str, str]]],
@@ -35,6 +37,7 @@ class Edge:
         Args:
             app: Pages, OAuth and discovery.
             mcp: The MCP endpoint.
+            away: Answers all others while nobody can know what still holds.
             door: Looks at every request.
             metrics: What `/metrics` shows.
             ready: Says what is not ready, by name; nothing when everything is.
@@ -42,6 +45,7 @@ class Edge:
         """
         self._app = app
         self._mcp = mcp
+        self._away = away
         self._door = door
         self._metrics = metrics
         self._ready = ready
@@ -57,12 +61,18 @@ class Edge:
             return
         if path.startswith(CHECKS):
             send = _echoing(scope, send)
-        await self._door.keep_up()
         approach = self._door.approach(scope["method"], path, scope["headers"], _peer(scope))
         if approach.authority is None and scope.get("http_version", "1.1") != "1.0":
             await _say(send, 400, _NO_HOST)
             return
-        host = self._door.admit(approach)
+        try:
+            await self._door.keep_up()
+            host = self._door.admit(approach)
+        except StoreUnavailable:
+            host = AWAY
+        if host is AWAY and not is_mcp(path):
+            await self._away(scope, receive, send)  # people read pages, and agents OAuth's words
+            return
         if isinstance(host, Turned):
             await _say(send, host.status, host.body, *host.headers)
             return

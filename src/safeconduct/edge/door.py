@@ -47,6 +47,9 @@ class Turned(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+AWAY = Turned(503, _REFUSED, (_COME_BACK,))
+
+
 class Door:
     """Looks at every request once, whichever way it is served afterwards."""
 
@@ -112,7 +115,7 @@ class Door:
     def find(self, approach: Approach) -> Host | Turned:
         """Find the tenant as this process knows it now; a request may be looked at again."""
         if self._lease.lapsed:
-            return Turned(503, _REFUSED, (_COME_BACK,))
+            return AWAY
         authority = approach.authority
         host = self._hosts.only if authority is None else self._hosts.at(authority)
         return Turned(421, {"error": "host not found"}) if host is None else host

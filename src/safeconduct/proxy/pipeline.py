@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from safeconduct.core.decision import Decision
-from safeconduct.core.errors import Code, GatewayError
+from safeconduct.core.errors import RETRY_SECONDS, Code, GatewayError
 from safeconduct.core.model import Level
 from safeconduct.egress import Reply
 from safeconduct.oauth import granted
@@ -186,4 +186,6 @@ def _refusal(error: GatewayError, exchange: Exchange, progress: Progress) -> Ans
         headers = ((b"www-authenticate", challenge(error, exchange, scope=scope)),)
     elif error.code is Code.METHOD_NOT_ALLOWED:
         headers = ((b"allow", b"POST"),)
+    elif error.code is Code.UNAVAILABLE and not getattr(error, "retry_seconds", 0):
+        headers = ((b"retry-after", b"%d" % RETRY_SECONDS),)
     return refusals.answer(error, era=progress.era, message_id=progress.message_id, headers=headers)

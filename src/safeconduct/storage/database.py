@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import secrets
 import sqlite3
@@ -36,7 +37,7 @@ from safeconduct.core.space import room_at
 from safeconduct.storage.changes import Change, Feed, changes
 from safeconduct.storage.columns import metadata
 from safeconduct.storage.nodes import CHANNEL, everyone_knows
-from safeconduct.storage.unavailable import StoreUnavailable, unavailable
+from safeconduct.storage.unavailable import StoreUnavailable, Stuck, unavailable
 
 __all__ = ["Database", "Read", "StorageError", "Write"]
 
@@ -57,6 +58,10 @@ _LEAST_BYTES, _ROOM_BYTES = 4 * 1024 * 1024, 64 * 1024 * 1024  # what SQLite's f
 _PROBLEMS = {"full": "its disk is full", "read-only": "it can only be read"}
 
 
+# Longer than the stores' own patience, so that they say what is the matter. A server that was
+# stopped in its tracks says nothing: its machine goes on to acknowledge what it is sent.
+_STEP_SECONDS = 15.0
+_SILENCE_SECONDS = 10.0  # for so long a write that SQLite did not take is a problem
 T = TypeVar("T")
 
 
@@ -66,10 +71,13 @@ async def settled(step: Coroutine[Any, Any, T]) -> T:
     Drivers cannot be stopped half-way: an abandoned `BEGIN IMMEDIATE` would take SQLite's lock
     afterwards with nobody left to give it back. The cancellation is raised when the step is
     over; steps are bounded by the stores' own patience.
+
+    Raises:
+        Stuck: If it takes longer than that.
     """
     task = asyncio.ensure_future(step)
     try:
-        return await asyncio.shield(task)
+        await asyncio.wait({task}, timeout=_STEP_SECONDS)
     except asyncio.CancelledError:
         while not task.done():
             with contextlib.suppress(asyncio.CancelledError):
@@ -77,6 +85,9 @@ async def settled(step: Coroutine[Any, Any, T]) -> T:
         if not task.cancelled():
             task.exception()  # looked at, so that nobody is told that it was never looked at
         raise
+    if not task.done():
+        raise Stuck(task)
+    return task.result()
 
 
 class Read:
@@ -137,6 +148,8 @@ class Database:
         self._engine = _engine(url, sqlite=self._sqlite)
         self._writing = asyncio.Lock()
         self._problem = ""
+        self._silent_since = -math.inf
+        self._given_up: set[asyncio.Task[None]] = set()
         self.node = secrets.token_hex(_NODE_BYTES)
 
     @property
@@ -197,6 +210,8 @@ class Database:
                     return f"its disk is full ({room})"
             if not os.access(path, os.W_OK):
                 return _PROBLEMS["read-only"]
+            if time.monotonic() - self._silent_since < _SILENCE_SECONDS:
+                return "it does not answer"  # a shared one has members who watch it
         return self._problem
 
     @contextlib.asynccontextmanager
@@ -205,8 +220,10 @@ class Database:
             yield
         except StoreUnavailable as error:
             self._problem = _PROBLEMS.get(error.why, "")
+            if error.why == "silent":
+                self._silent_since = time.monotonic()
             raise
-        self._problem = ""
+        self._problem, self._silent_since = "", -math.inf
 
     async def catch_up(self) -> None:
         """Bring every view of this process up to the last commit."""
@@ -218,6 +235,8 @@ class Database:
             await connection.run_sync(metadata.create_all)
 
     async def close(self) -> None:
+        for task in self._given_up:
+            task.cancel()
         await self._engine.dispose()
 
     @contextlib.asynccontextmanager
@@ -229,14 +248,45 @@ class Database:
             await settled(connection.begin().start())
             yield connection
             await settled(connection.commit())
+        except Stuck as stuck:
+            self._give_up(connection, stuck.step)
+            raise
         except StorageError as error:
+            await self._close(connection)
             refusal = unavailable(error)
             if refusal is None or refusal is error:
                 raise
             raise refusal from error
-        finally:
-            if connection.sync_connection is not None:
-                await settled(connection.close())  # rolls back what was not committed
+        except BaseException:
+            await self._close(connection)
+            raise
+        await self._close(connection)
+
+    async def _close(self, connection: AsyncConnection) -> None:
+        """Give a connection back; that rolls back what was not committed."""
+        if connection.sync_connection is None:
+            return
+        try:
+            await settled(connection.close())
+        except Stuck as stuck:
+            self._give_up(connection, stuck.step)
+            raise
+
+    def _give_up(self, connection: AsyncConnection, step: asyncio.Future[Any]) -> None:
+        """Leave a connection to itself until its step ends; then it is not used again."""
+
+        async def end() -> None:
+            await asyncio.wait({step})
+            with contextlib.suppress(StorageError, OSError):
+                if connection.sync_connection is not None and not connection.closed:
+                    await connection.invalidate()
+                    await connection.close()
+            if not step.cancelled():
+                step.exception()
+
+        task = asyncio.get_running_loop().create_task(end())
+        self._given_up.add(task)
+        task.add_done_callback(self._given_up.discard)
 
     async def _announce(self, tx: Write) -> int:
         now = self._clock.now()

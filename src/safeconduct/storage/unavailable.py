@@ -6,9 +6,10 @@ and the server say stays in the cause: it may hold addresses and statements.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import sqlite3
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.exc import (
     DBAPIError,
@@ -54,6 +55,14 @@ class StoreUnavailable(GatewayError, SQLAlchemyError):
 
     def __str__(self) -> str:
         return self.public
+
+
+class Stuck(StoreUnavailable):
+    """A step was given up; `step` may still end one day, and its connection with it."""
+
+    def __init__(self, step: asyncio.Future[Any]) -> None:
+        super().__init__("silent")
+        self.step = step
 
 
 def unavailable(error: SQLAlchemyError) -> StoreUnavailable | None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import ExceptionHandler
+from starlette.types import ExceptionHandler, Receive, Scope, Send
 
-from safeconduct.core.errors import Code, GatewayError
+from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.core.model import Value
 from safeconduct.hosts import Host
 from safeconduct.web.drawing import Drawing
@@ -68,6 +68,10 @@ _API_TEXTS = {
     405: (Code.METHOD_NOT_ALLOWED, "This address takes other methods; see the Allow header."),
 }
 _LONGEST_TEXT = 1000
+_OUT_OF_TOUCH = (
+    "The gateway has lost touch with its database, so it refuses everything until it is back. "
+    "Nothing was done. Try again in a few seconds."
+)
 
 
 class DeadEnd(Value, frozen=True):
@@ -139,15 +143,21 @@ class ErrorPages:
         response.headers.update(headers)
         return response
 
+    async def away(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer any request while the gateway cannot know what still holds; an application."""
+        answer = await self._gateway(Request(scope), Refused(Code.UNAVAILABLE, _OUT_OF_TOUCH))
+        await answer(scope, receive, send)
+
     async def _gateway(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, GatewayError)
         status = STATUS[error.code]
         if _reads_html(request):
             response = self.refused(request, error)
-        elif request.url.path.startswith(_FOR_PROGRAMS):
-            response = JSONResponse({"error": error.code.value, "message": error.public}, status)
-        else:
-            response = PlainTextResponse(error.public, status)
+        else:  # in OAuth's words (RFC 6749 section 5.2), and in ours for everybody else
+            away = status == _UNAVAILABLE and not request.url.path.startswith(_FOR_PROGRAMS)
+            name = "temporarily_unavailable" if away else error.code.value
+            said = {"error": name, "error_description": error.public, "message": error.public}
+            response = JSONResponse(said, status, {"Cache-Control": "no-store"})
         if status == _UNAVAILABLE:
             response.headers["Retry-After"] = _RETRY_SECONDS
         return response
