@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 
 from safeconduct.edge import ClientAddresses, Limits, Throttle, Window, is_mcp, subscriber, wait
+from tests.road.upstream import PATIENCE_SECONDS
 from tests.road.world import ACME, OTHER, World, full_disk, line, world_at
 
 LIMITED = {
@@ -100,7 +102,9 @@ async def test_not_ready_while_the_trail_cannot_be_written(tmp_path: Path) -> No
             ready = await world.http.get(f"{ACME}/readyz")
         assert tokens_need_the_trail.status_code == 503
         assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
-        assert (await world.http.get(f"{ACME}/readyz")).status_code == 200
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await world.http.get(f"{ACME}/readyz")).status_code != 200:
+                await asyncio.sleep(0.05)  # it looks once a second
         assert (await world.http.get(f"{ACME}/healthz")).status_code == 200
 
 

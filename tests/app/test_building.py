@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from safeconduct.app import open_installation
+from safeconduct.app import Provisioner, open_installation
 from safeconduct.app.building import root_key
 from safeconduct.core.errors import Refused
 from safeconduct.settings import parse
@@ -39,6 +39,29 @@ def test_the_key_is_made_once_even_by_several_at_once(tmp_path: Path) -> None:
     assert len(key) == 32
     assert root_key(tmp_path) == key
     assert [path.name for path in tmp_path.iterdir()] == ["master.key"]
+
+
+async def test_a_lost_key_stops_the_start_once_there_is_something_it_opened(tmp_path: Path) -> None:
+    text = "server: {data_dir: data}\nhosts: [{key: acme, origin: 'http://localhost:8420'}]"
+    settings = parse(text, base=tmp_path, environ={})
+    key = tmp_path / "data" / "master.key"
+    async with open_installation(settings):
+        first = key.read_bytes()
+    key.unlink()  # nothing is stored yet, so another one is as good
+    async with open_installation(settings) as parts:
+        assert key.read_bytes() != first
+        await Provisioner.of(parts).apply(settings)
+        whole = key.read_bytes()
+    key.unlink()
+
+    with pytest.raises(Refused, match=r"master\.key is missing.*Restore it from a backup"):
+        async with open_installation(settings):
+            pass
+
+    assert not key.exists()
+    key.write_bytes(whole)
+    async with open_installation(settings) as parts:
+        assert [host.key for host in parts.hosts.every()] == ["acme"]
 
 
 @pytest.mark.parametrize("left", [b"", b"k" * 31, b"k" * 33])

@@ -97,6 +97,53 @@ def test_apply_does_what_plan_showed(shell: Shell, upstream: Upstream) -> None:
     assert (imported["low"], imported["medium"], imported["high"]) == (1, 0, 1)
 
 
+def _files(directory: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        path.relative_to(directory).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_plan_changes_nothing_on_disk(shell: Shell, upstream: Upstream) -> None:
+    file = shell.directory / "safeconduct.yaml"
+    file.write_text(FILE.format(url=upstream.url))
+    shell("plan")
+    assert sorted(path.name for path in shell.directory.iterdir()) == ["safeconduct.yaml"]
+    shell("apply")
+    file.write_text(file.read_text().replace("name: Alice", "name: Alicia"))
+    before = _files(shell.directory)
+    listed = sorted(path.name for path in (shell.directory / "data").iterdir())
+
+    assert "Alicia" in shell("plan").out
+
+    assert _files(shell.directory) == before
+    assert sorted(path.name for path in (shell.directory / "data").iterdir()) == listed
+
+
+def test_a_plan_without_the_key_says_to_restore_it(shell: Shell, upstream: Upstream) -> None:
+    (shell.directory / "safeconduct.yaml").write_text(FILE.format(url=upstream.url))
+    shell("apply", "--no-crawl")
+    (shell.directory / "data" / "master.key").unlink()
+
+    for command in ("plan", "apply"):
+        ran = shell(command, code=1)
+        assert "data/master.key is missing" in ran.err
+        assert "Restore it from a backup" in ran.err
+    assert not (shell.directory / "data" / "master.key").exists()
+
+
+def test_the_doctor_makes_no_database_in_an_empty_directory(
+    shell: Shell, upstream: Upstream
+) -> None:
+    (shell.directory / "safeconduct.yaml").write_text(FILE.format(url=upstream.url))
+    (shell.directory / "data").mkdir(mode=0o700)
+
+    shell("doctor")
+
+    assert list((shell.directory / "data").iterdir()) == []
+
+
 @pytest.mark.requirement("S-12")
 async def test_apply_ends_sessions_that_lost_their_ceiling(
     shell: Shell, upstream: Upstream

@@ -596,6 +596,7 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("GET", "/mcp/.well-known/{rest:path}"): nothing("/mcp/.well-known/openid-configuration"),
     ("GET", "/mcp/{server}/.well-known/{rest:path}"): nothing("/mcp/ledger/.well-known/x"),
     ("GET", "/static/pages.css"): stylesheet,
+    ("GET", "/favicon.ico"): stylesheet,
     ("GET", "/"): home,
     ("GET", "/account"): account,
     ("POST", "/account/end"): account_end,

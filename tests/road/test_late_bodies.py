@@ -18,6 +18,7 @@ import pytest
 from safeconduct import hosts
 from safeconduct.app import Installation, open_installation
 from safeconduct.core.model import HostId
+from safeconduct.proxy import Background
 from tests.api.asking import SECRET, points
 from tests.road.world import (
     LEGACY,
@@ -182,3 +183,39 @@ async def test_what_enforcement_points_ask_is_judged_likewise(
     assert status == expected[0]
     if expected[1] is not None:
         assert json.loads(said)["active"] is expected[1]
+
+
+class Paused(Background):
+    """Runs what takes a while, and hands it over when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def run(self, owner: Any, work: Any, *args: Any, **kwargs: Any) -> Any:
+        found = await super().run(owner, work, *args, **kwargs)
+        self.done.set()
+        await self.go_on.wait()
+        return found
+
+
+@pytest.mark.parametrize(
+    ("change", "status"), [(None, 200), (end_session, 401)], ids=["nothing", "session"]
+)
+async def test_what_ends_while_a_large_message_is_read_is_ended(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: Any, status: int
+) -> None:
+    """Large messages are read beside the loop, which goes on meanwhile."""
+    tokens, paused = await known(world), Paused()
+    pipeline = world.gateway._answers.protocol.keywords["endpoint"]._pipeline  # type: ignore[attr-defined]
+    monkeypatch.setattr(pipeline, "_background", paused)
+    async with beside(world) as other:
+        calling = asyncio.create_task(world.call(tokens.access, arguments={"id": "x" * 200_000}))
+        await paused.done.wait()
+        if change is not None:
+            await change(other, tokens)
+        paused.go_on.set()
+        answer = await calling
+
+    assert answer.status_code == status
+    assert len(world.upstream.seen) == (status == 200)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import sys
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,9 +15,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from safeconduct.rehearsal import Trial, free_port, get
 from tests.rehearsal.processes import children_of, gone
 from tests.road.served import Served, served
-from tests.road.upstream import PATIENCE_SECONDS
+from tests.road.upstream import PATIENCE_SECONDS, Seen, Wire
 from tests.road.world import body_of, headers_of
 
 pytestmark = pytest.mark.slow
@@ -169,3 +172,130 @@ async def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) ->
         assert await gone(children)
         await site.restart()
         assert (await site.call(token)).status == 200
+
+
+async def test_the_living_go_on_when_a_file_broke_and_a_worker_died(tmp_path: Path) -> None:
+    """A replacement goes by what was accepted at the start, whatever the file says by now."""
+    async with served(tmp_path, workers=2) as site, AsyncExitStack() as stack:
+        token = await site.token()
+        await standing(site, stack, token)
+        site.trial.config.write_text("server: [", "utf-8")
+        for _ in range(2):
+            before = workers_of(site)
+            os.kill(max(before), signal.SIGKILL)
+            assert (await site.call(token)).status == 200
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while len(workers_of(site)) < 2 or max(before) in workers_of(site):
+                    assert site.gateway.process.returncode is None
+                    await asyncio.sleep(0.05)  # nothing announces a process of somebody else's
+            await both_answer_again(site, token)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_sighup_cuts_no_call(tmp_path: Path, workers: int) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(_seen: Seen, wire: Wire) -> None:
+        reached.set()
+        await go_on.wait()
+        await wire.answer({"jsonrpc": "2.0", "id": 1, "result": {"content": []}})
+
+    async with served(tmp_path, workers=workers) as site:
+        token = await site.token()
+        site.upstream.scripts["tools/call"] = wait
+        calling = asyncio.create_task(site.call(token))
+        await reached.wait()
+        for pid in {site.gateway.pid, *(workers_of(site) if workers > 1 else ())}:
+            os.kill(pid, signal.SIGHUP)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while "SIGHUP changes nothing" not in site.gateway.log.read_text("utf-8"):
+                await asyncio.sleep(0.05)  # a log offers nothing to wait for
+        go_on.set()
+
+        assert (await calling).status == 200
+        assert (await site.call(token)).status == 200
+
+
+async def test_workers_share_new_connections(tmp_path: Path) -> None:
+    """100 connections fall to two like coins: fewer than 25 on one side is five deviations off."""
+    async with served(tmp_path, workers=2) as site, AsyncExitStack() as stack:
+        token = await site.token()
+        clients = [await stack.enter_async_context(httpx2.AsyncClient()) for _ in range(100)]
+
+        for client in clients:
+            assert await call(site, client, token) == 200
+
+        shares = answering(site)
+        assert sum(shares.values()) == 100
+        assert len(shares) == 2
+        assert min(shares.values()) >= 25
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_second_gateway_on_the_same_data_is_refused_by_name(
+    tmp_path: Path, workers: int
+) -> None:
+    """It would take the hosts of the first to other addresses."""
+    async with served(tmp_path, workers=workers) as site:
+        token = await site.token()
+        config = site.trial.config.read_text("utf-8")
+        port = free_port()
+        other = site.trial.directory / "other.yaml"
+        other.write_text(config.replace(str(site.trial.port), str(port)), "utf-8")
+
+        for file in (other, site.trial.config):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "safeconduct", "serve", "-c", str(file)),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            async with asyncio.timeout(60):
+                said, errors = await process.communicate()
+            assert process.returncode == 1
+            assert said == b""
+            assert f"process {site.gateway.pid} on 127.0.0.1:{site.trial.port}" in errors.decode()
+        assert (await site.call(token)).status == 200
+
+        site.gateway.process.kill()
+        await site.gateway.process.wait()
+        await site.restart()
+        assert (await site.call(token)).status == 200
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_that_it_serves_is_said_when_it_does(tmp_path: Path, workers: int) -> None:
+    trial = Trial(tmp_path, port=free_port())
+    trial.write(server={"workers": workers, "listen": "127.0.0.1:0"}, host={"key": "acme"})
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "safeconduct", "serve", "-c", str(trial.config)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            greeting = (await process.stdout.readline()).decode()
+        port = int(greeting.split()[2].rpartition(":")[2])
+        assert greeting.startswith(f"Serving on 127.0.0.1:{port} for {trial.origin}; ")
+        answer = await asyncio.to_thread(get, f"http://127.0.0.1:{port}/healthz")
+        assert answer.status == 200
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_it_is_not_said_where_it_never_does(tmp_path: Path) -> None:
+    trial = Trial(tmp_path, port=free_port())
+    trial.write(server={}, host={"key": "acme"})
+    with socket.create_server(("127.0.0.1", trial.port)):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "safeconduct", "serve", "-c", str(trial.config)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            said, errors = await process.communicate()
+
+    assert process.returncode == 1
+    assert said == b""
+    assert b"cannot be listened on" in errors

@@ -369,5 +369,15 @@ async def test_the_stylesheet_is_named_by_its_content_and_cached_for_ever(world:
     assert "@layer tokens" in sheet.text
 
 
+async def test_there_is_an_icon_where_browsers_look_for_one(world: World) -> None:
+    async with world.browser() as browser:
+        icon = await browser.get("/favicon.ico")
+
+    assert icon.status_code == 200
+    assert icon.headers["content-type"] == "image/svg+xml"
+    assert icon.text.startswith("<svg ")
+    assert "max-age" in icon.headers["cache-control"]
+
+
 def test_every_refusal_has_an_answer() -> None:
     assert set(Code) == STATUS.keys()

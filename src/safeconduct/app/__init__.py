@@ -5,6 +5,8 @@ from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.declaring import declared
 from safeconduct.app.importing import Importer
 from safeconduct.app.judging import Judging, judges_of
+from safeconduct.app.looking import look_at_installation
+from safeconduct.app.occupancy import sole_server
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.repositories import Repositories
@@ -31,10 +33,12 @@ __all__ = [
     "declared",
     "gateway",
     "judges_of",
+    "look_at_installation",
     "offered",
     "open_installation",
     "own_failures",
     "public_url",
     "read_rules",
     "serve",
+    "sole_server",
 ]

@@ -23,6 +23,7 @@ from safeconduct.core.errors import Code, Refused
 from safeconduct.egress import Fetcher, Transport
 from safeconduct.egress import Limits as TransportLimits
 from safeconduct.hosts import Host, Hosts
+from safeconduct.hosts import every as hosts_of
 from safeconduct.oauth import Clients, Revocations
 from safeconduct.people import People
 from safeconduct.policy import OpaServers, Shelf, Signer
@@ -31,9 +32,10 @@ from safeconduct.relations import Backend, Ceilings, Editor, Relations
 from safeconduct.sessions import Sessions
 from safeconduct.settings import OpaSettings, ServerSettings, Settings
 from safeconduct.signin import Passwords
-from safeconduct.storage import Database, Epoch, Feed, Lease, Read, migrate
+from safeconduct.storage import Database, Epoch, Feed, Lease, Read, check_schema, migrate
 from safeconduct.upstreams import Catalogue, Crawler, Credentials
 
+DATABASE_FILE, KEY_FILE = "safeconduct.db", "master.key"
 _KEY_BYTES = 32
 _MOST_WRITERS = 320  # as many workers as may be configured, and commands beside them
 
@@ -84,6 +86,8 @@ async def open_installation(
     clock: Clock | None = None,
     writer: str | None = None,
     fetcher: Fetcher | None = None,
+    key_dir: Path | None = None,
+    upgrade: bool = True,
 ) -> AsyncIterator[Installation]:
     """Open the store, bring it up to date, take a slot in the audit trail.
 
@@ -92,6 +96,8 @@ async def open_installation(
         clock: Tells the time; the machine's by default.
         writer: The audit trail's slot, or None for the first that is free.
         fetcher: Gets client metadata documents; guarded, from the internet, by default.
+        key_dir: Where to say that the key belongs, if not in the data directory itself.
+        upgrade: Whether a database that others may use is brought up to date, or has to be.
     """
     clock = clock or SystemClock()
     server = settings.server
@@ -102,9 +108,9 @@ async def open_installation(
         feed = Feed(epoch)
         database = Database(_url(server), feed=feed, clock=clock)
         stack.push_async_callback(database.close)
-        await migrate(database)
+        await (migrate if upgrade or not database.shared else check_schema)(database)
         await feed.start(database)
-        root = root_key(server.data_dir)
+        root = await _root_key(server.data_dir, key_dir or server.data_dir, database)
         trail = _trail(server, clock, writer, root)
         stack.callback(trail.close)
         transport = Transport(
@@ -171,13 +177,32 @@ def _filling(shelf: Shelf) -> Callable[[Read, list[Host]], Awaitable[None]]:
     return fill
 
 
+async def _root_key(data_dir: Path, key_dir: Path, database: Database) -> bytes:
+    """Return the installation's key, unless it is lost: data that it sealed cannot have a new one.
+
+    Raises:
+        Refused: If the database holds an installation and the key is not there.
+    """
+    if not (data_dir / KEY_FILE).exists():
+        async with database.read() as tx:
+            in_use = bool(await hosts_of(tx))
+        if in_use:
+            raise Refused(
+                Code.CONFLICT,
+                f"{key_dir / KEY_FILE} is missing, and the database holds what was sealed and "
+                "signed with it. Restore it from a backup, or copy it from another node. Where it "
+                "is lost for good, begin with an empty database: a new key would open nothing.",
+            )
+    return root_key(data_dir)
+
+
 def root_key(data_dir: Path) -> bytes:
     """Return the installation's key, making it the first time; only its owner may read it.
 
     Raises:
         Refused: If the file does not hold exactly 32 bytes.
     """
-    path = data_dir / "master.key"
+    path = data_dir / KEY_FILE
     if not path.exists():
         _make_key(path)
     key = path.read_bytes()
@@ -213,7 +238,7 @@ def _opa(said: OpaSettings | None) -> OpaServers | None:
 
 def _url(server: ServerSettings) -> str:
     if server.database is None:
-        path = server.data_dir / "safeconduct.db"
+        path = server.data_dir / DATABASE_FILE
         # Made for its owner alone, whatever the directory's mode; SQLite's other files follow.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return f"sqlite+aiosqlite:///{path}"

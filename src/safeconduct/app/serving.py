@@ -21,6 +21,7 @@ from safeconduct.app.answering import Answering, answering
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.expiring import Expiring
 from safeconduct.app.provision import Provisioner
+from safeconduct.app.readiness import readiness_of
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import GatewayError
 from safeconduct.egress import Fetcher
@@ -39,6 +40,11 @@ _DRAIN_SECONDS = 20
 _COLLECT_AFTER = (20_000, 20, 20)  # a call makes few cycles, so looking for them can wait
 _KEEP_ALIVE_SECONDS = 75
 _log = logging.getLogger(__name__)
+
+NOT_RELOADED = (
+    "SIGHUP changes nothing and ends nothing. What the file says of hosts takes effect by: "
+    "safeconduct apply. What it says of the server takes effect when serve is started again."
+)
 
 
 class Gateway:
@@ -86,7 +92,9 @@ async def gateway(
             await Provisioner.of(parts).apply(settings)
         await stack.enter_async_context(_following(parts))
         await _prepared(parts)
-        answers = answering(parts, ready=_readiness(parts))
+        ready = readiness_of(parts)
+        stack.push_async_callback(ready.close)
+        answers = answering(parts, ready=ready)
         stack.push_async_callback(answers.watch.close)
         stack.push_async_callback(answers.repositories.close)
         stack.push_async_callback(answers.recovery.aclose)
@@ -161,57 +169,68 @@ def _every(
     return stop
 
 
-def _readiness(parts: Installation) -> Callable[[], Awaitable[dict[str, str]]]:
-    async def ready() -> dict[str, str]:
-        problems = {}
-        if reason := parts.trail.problem():
-            problems["audit"] = f"the trail cannot be written: {reason}"
-        if parts.lease.lapsed:
-            problems["database"] = "it does not answer; requests are refused until it does"
-            return problems
-        try:
-            await parts.database.catch_up()
-        except (OSError, StorageError):
-            problems["database"] = "the database does not answer"
-        else:
-            if reason := parts.database.problem():
-                problems["database"] = f"nothing can be written: {reason}"
-        return problems
-
-    return ready
-
-
 class _Server(uvicorn.Server):
-    """uvicorn's server, telling us first when it stops."""
+    """uvicorn's server, telling us when it listens, and before it stops."""
 
-    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        listening: Callable[[str], None],
+        stopping: Callable[[], None],
+    ) -> None:
         super().__init__(config)
+        self._listening = listening
         self._stopping = stopping
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._listening(spelled(self.servers[0].sockets[0]))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping()
         await super().shutdown(sockets)
 
 
-def work(settings: Settings, *, sockets: list[socket.socket] | None = None) -> int:
-    """Be the only worker, or one of several that were given their sockets."""
+def spelled(listening: socket.socket) -> str:
+    """Return a socket's address as the configuration writes it."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def work(
+    settings: Settings,
+    *,
+    sockets: list[socket.socket] | None = None,
+    listening: Callable[[str], None] = lambda _address: None,
+) -> int:
+    """Be the only worker, or one of several that were given their sockets.
+
+    Args:
+        settings: The configuration file, read.
+        sockets: Where to listen; without, where the settings say, after applying them.
+        listening: Told the address as soon as requests are answered there.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_work(settings, sockets))
+        return runner.run(_work(settings, sockets, listening))
 
 
-async def _work(settings: Settings, sockets: list[socket.socket] | None) -> int:
+async def _work(
+    settings: Settings, sockets: list[socket.socket] | None, listening: Callable[[str], None]
+) -> int:
     async with gateway(settings, apply=sockets is None) as running:
         # What start-up made stays; looking through it again and again only costs time.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_COLLECT_AFTER)
-        server = _Server(configured(running, settings), running.stop)
-        _stop_by_signals(server)
+        server = _Server(configured(running, settings), listening=listening, stopping=running.stop)
+        _heed_signals(server)
         await server.serve(sockets)
         return 0 if server.started else 2
 
 
-def _stop_by_signals(server: uvicorn.Server) -> None:
+def _heed_signals(server: uvicorn.Server) -> None:
     """Let a signal, or the death of the parent of a worker, stop the server and do no more.
 
     uvicorn raises a signal again once it has stopped. Left to its default, that would end the
@@ -223,6 +242,7 @@ def _stop_by_signals(server: uvicorn.Server) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _log.info, NOT_RELOADED)
     parent = multiprocessing.parent_process()
     if parent is not None:
         asyncio.get_running_loop().add_reader(parent.sentinel, stop)

@@ -2,10 +2,11 @@
 
 from safeconduct.storage.changes import Change, Epoch, Feed
 from safeconduct.storage.columns import UtcTime, host_column, metadata
+from safeconduct.storage.copying import copy_sqlite
 from safeconduct.storage.database import Database, Read, StorageError, Write
 from safeconduct.storage.lease import LEASE_SECONDS, Lease
 from safeconduct.storage.membership import Membership
-from safeconduct.storage.migrating import DatabaseIsNewer, migrate
+from safeconduct.storage.migrating import DatabaseIsNewer, DatabaseIsOlder, check_schema, migrate
 from safeconduct.storage.unavailable import StoreUnavailable
 from safeconduct.storage.views import View
 
@@ -14,6 +15,7 @@ __all__ = [
     "Change",
     "Database",
     "DatabaseIsNewer",
+    "DatabaseIsOlder",
     "Epoch",
     "Feed",
     "Lease",
@@ -24,6 +26,8 @@ __all__ = [
     "UtcTime",
     "View",
     "Write",
+    "check_schema",
+    "copy_sqlite",
     "host_column",
     "metadata",
     "migrate",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from safeconduct.app import Installation, Plan, Provisioner, Repositories
+from safeconduct.app import Installation, Plan, Provisioner, Repositories, look_at_installation
 from safeconduct.cli.output import Out, warn
 from safeconduct.cli.work.asking import settings_of, user
 from safeconduct.cli.work.installations import opened, run
@@ -33,7 +33,7 @@ def apply(config: Path, *, prune: bool, crawl: bool, as_json: bool) -> None:
 
 
 async def _planned(settings: Settings, *, prune: bool) -> Plan:
-    async with opened(settings) as parts:
+    async with look_at_installation(settings) as parts:
         return await Provisioner.of(parts).plan(settings, prune=prune)
 
 

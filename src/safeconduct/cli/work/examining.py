@@ -251,7 +251,7 @@ async def _mail(mail: MailSettings) -> Finding:
 
 async def _installation(settings: Settings, told: Callable[[str], None]) -> AsyncIterator[Finding]:
     server = settings.server
-    if server.database is None and not server.data_dir.exists():
+    if server.database is None and not (server.data_dir / "safeconduct.db").exists():
         return
     try:
         async with opened(settings) as parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from safeconduct.app import serve as serve_installation
+from safeconduct.app import sole_server
 from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.output import Out
 from safeconduct.cli.work.asking import settings_of
@@ -15,23 +16,24 @@ from safeconduct.storage import StorageError, StoreUnavailable
 def serve(config: Path, *, as_json: bool) -> int:
     """Serve until told to stop; returns the exit code."""
     settings = settings_of(config)
-    server = settings.server
-    if reason := unusable(server.listen_host, server.listen_port):
-        raise Failed(
-            f"{server.listen} cannot be listened on: {reason.lower()}. "
-            "End what listens there, or choose another server.listen."
-        )
+    server, out = settings.server, Out(as_json=as_json)
     addresses = [host.origin for host in settings.hosts]
-    out = Out(as_json=as_json)
     with_hosts = f" for {', '.join(addresses)}" if addresses else ""
-    out.sentence(
-        f"Serving on {server.listen}{with_hosts}; Ctrl-C ends it.",
-        listen=server.listen,
-        origins=addresses,
-    )
-    out.flush()
+
+    def listening(address: str) -> None:
+        out.sentence(
+            f"Serving on {address}{with_hosts}; Ctrl-C ends it.", listen=address, origins=addresses
+        )
+        out.flush()
+
     try:
-        return serve_installation(settings, path=config)
+        with sole_server(server.data_dir, listen=server.listen):
+            if reason := unusable(server.listen_host, server.listen_port):
+                raise Failed(
+                    f"{server.listen} cannot be listened on: {reason.lower()}. "
+                    "End what listens there, or choose another server.listen."
+                )
+            return serve_installation(settings, listening=listening)
     except StoreUnavailable:
         raise  # it has a sentence of its own
     except StorageError as error:

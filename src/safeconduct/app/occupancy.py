@@ -1,0 +1,45 @@
+"""One gateway for each data directory: who serves from it holds a lock that says who it is.
+
+A second one would apply its own file to the same database, and take hosts off the addresses of
+the first in silence. The system lets go of the lock when its holder ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from safeconduct.core.errors import Code, Refused
+
+_FILE = "serving.lock"
+_LONGEST = 200
+
+
+@contextlib.contextmanager
+def sole_server(data_dir: Path, *, listen: str) -> Iterator[None]:
+    """Hold the data directory while serving from it; other commands work beside that.
+
+    Raises:
+        Refused: If another process serves from it; the message names it.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(data_dir / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(lock, _LONGEST).decode("utf-8", "replace").strip() or "another process"
+            raise Refused(
+                Code.CONFLICT,
+                f"{data_dir} is served already, by {holder}. End that one first, or give this one "
+                "a server.data_dir of its own. To bring the running one to what a file says: "
+                "safeconduct apply",
+            ) from None
+        os.ftruncate(lock, 0)
+        os.write(lock, f"process {os.getpid()} on {listen}\n".encode())
+        yield
+    finally:
+        os.close(lock)
