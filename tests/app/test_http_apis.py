@@ -16,10 +16,12 @@ from safeconduct.upstreams import (
     CHANGED,
     NEW,
     PINNED,
+    TOOL,
     Credentials,
     Server,
     Tool,
-    accept,
+    decide_review,
+    find_review,
 )
 from tests.app.worlds import ACME, BASE, World, a_world
 
@@ -135,7 +137,10 @@ async def test_another_request_waits_for_review(world: World) -> None:
     assert waiting.http.request.path == "/issues/{id}"
     assert [record["resource"] for record in world.records("tool.changed")] == ["get_issue"]
     async with world.database.write() as tx:
-        assert await accept(tx, ACME, API, "get_issue")
+        review = await find_review(tx, ACME, API, TOOL, "get_issue")
+        assert review is not None
+        digest = review.digest
+        await decide_review(tx, ACME, API, TOOL, "get_issue", digest=digest, accept=True)
     accepted = await tool(world)
     assert (accepted.state, accepted.offered) == (PINNED, True)
     assert accepted.http is not None
@@ -262,7 +267,7 @@ async def test_what_is_stored_needs_no_document(world: World, document: Path) ->
 @pytest.mark.parametrize(
     ("tools", "more", "said"),
     [
-        ((), "", r"openapi.json: GET /odd \(get_odd\): it requires the header 'X-Odd'"),
+        ((), "", r"openapi.json: 1 of 2 operations.* GET /odd \(get_odd\): it requires the header 'X-Odd'"),
         ((), ", import: [list_item]", "import names 'list_item', which nothing declares"),
         ((), ", tools: {get_od: {level: high}}", "tools names 'get_od', which nothing declares"),
         ((), ", tools: {get_odd: {level: low}}", r"GET /odd \(get_odd\): it requires"),
@@ -274,7 +279,7 @@ async def test_a_document_that_cannot_be_used_is_refused_whole(
 ) -> None:
     text = configured(*tools, http="openapi: openapi.json", more=more)
 
-    with pytest.raises(Refused, match=f"Server api of host acme cannot be used: .*{said}"):
+    with pytest.raises(Refused, match=f"(?s)Server api of host acme cannot be used: .*{said}"):
         await world.provisioner.plan(world.settings(text))
     with pytest.raises(Refused):
         await world.provisioner.apply(world.settings(text))
@@ -296,3 +301,121 @@ async def test_a_document_that_is_no_document_says_where(world: World, document:
 
     with pytest.raises(Refused, match=r"openapi.json:2:1: the key 'openapi' stands already"):
         await world.provisioner.plan(world.settings(configured(http="openapi: openapi.json")))
+
+
+def _described(world: World, text: str, name: str = "api.yaml") -> str:
+    (world.directory / name).write_text(text)
+    return f"openapi: {name}"
+
+
+BODIES = """
+openapi: 3.0.3
+info: {title: Bodies, version: "1"}
+paths:
+  /messages:
+    post:
+      operationId: send_text
+      requestBody:
+        content:
+          application/x-www-form-urlencoded:
+            schema: {type: object, properties: {to: {type: string}}, required: [to]}
+  /columns:
+    put:
+      operationId: set_columns
+      requestBody: {content: {multipart/form-data: {schema: {type: object}}}}
+  /at:
+    get:
+      operationId: get_at
+      parameters: [{name: place, in: query, required: true, style: deepObject, schema: {}}]
+  /charges:
+    get:
+      operationId: list_charges
+      parameters:
+        - {name: limit, in: query, schema: {type: integer}}
+        - {name: created, in: query, style: deepObject, schema: {type: object}}
+  /x: {get: {operationId: twin}, put: {operationId: twin}}
+  /y: {$ref: "#/nowhere"}
+  /ping: {get: {operationId: ping}}
+"""
+
+
+@pytest.mark.parametrize("imports", ["", ", import: all", ", import: strict"])
+async def test_a_plan_names_everything_that_cannot_be_a_tool_at_once(
+    world: World, imports: str
+) -> None:
+    text = configured(http=_described(world, BODIES), more=imports)
+
+    with pytest.raises(Refused) as refused:
+        await world.provisioner.plan(world.settings(text))
+
+    said = refused.value.public
+    assert "api.yaml: 4 of 7 operations cannot be tools:" in said
+    for reason in (
+        "PUT /columns (set_columns): its body is 'multipart/form-data', which cannot be sent",
+        "GET /at (get_at): the parameter 'place' is written in a way",
+        "GET /x and PUT /x would both be the tool 'twin'",
+        "the reference '#/nowhere' leads nowhere",
+    ):
+        assert reason in said
+    assert said.endswith(
+        "  get_at: {enabled: false}\n  set_columns: {enabled: false}\n  twin: {enabled: false}"
+    )
+
+
+async def test_what_cannot_be_a_tool_is_left_out_by_choice_and_said_at_every_look(
+    world: World,
+) -> None:
+    text = configured(http=_described(world, BODIES), more=", import: usable")
+
+    done = await world.provisioner.apply(world.settings(text))
+
+    assert set((await server(world)).tools) == {"send_text", "list_charges", "ping"}
+    told = "\n".join(done.warnings)
+    assert "acme: server api: no tool: PUT /columns (set_columns)" in told
+    assert "GET /charges (list_charges) goes without the optional query parameter" in told
+    assert "'created'" in told
+    again = await world.provisioner.plan(world.settings(text))
+    assert (again.steps, set(again.warnings)) == ((), {w for w in done.warnings if "api" in w})
+
+
+async def test_what_is_switched_off_or_not_named_need_not_be_a_tool(world: World) -> None:
+    """The names of a refusal can be pasted; what has none leaves with `usable` alone."""
+    text = BODIES.replace('  /y: {$ref: "#/nowhere"}\n', "")
+    off = "tools: {get_at: {enabled: false}, set_columns: {enabled: false}, twin: {enabled: false}}"
+    http = _described(world, text)
+
+    await world.provisioner.apply(world.settings(configured(http=http, more=f", {off}")))
+    assert set((await server(world)).tools) == {"send_text", "list_charges", "ping"}
+
+    named = configured(http=http, more=", import: [ping, get_at]")
+    with pytest.raises(Refused, match=r"1 of 6 operations(?s:.*)get_at") as refused:
+        await world.provisioner.plan(world.settings(named))
+    assert "set_columns" not in refused.value.public
+
+
+async def test_a_document_may_be_large_and_in_several_files(world: World) -> None:
+    (world.directory / "parts.yaml").write_text("Id: {type: string, maxLength: 9}\n")
+    paths = "".join(
+        f"  /things/{number}/{{id}}:\n    get:\n      operationId: get_{number}\n"
+        f"      description: {'x' * 900}\n"
+        "      parameters:\n"
+        "        - {name: id, in: path, required: true, schema: {$ref: 'parts.yaml#/Id'}}\n"
+        for number in range(1500)
+    )
+    text = f"openapi: 3.1.0\ninfo: {{title: t, version: '1'}}\npaths:\n{paths}"
+    assert len(text) > 1024 * 1024
+
+    await world.provisioner.apply(world.settings(configured(http=_described(world, text))))
+
+    tools = (await server(world)).tools
+    assert len(tools) == 1500
+    assert tools["get_7"].http is not None
+    schema = tools["get_7"].http.definition["inputSchema"]
+    assert schema["properties"]["id"] == {"type": "string", "maxLength": 9}
+
+
+async def test_a_name_that_nothing_has_is_told_the_nearest(world: World) -> None:
+    text = configured(http=_described(world, BODIES), more=", import: [pong]")
+
+    with pytest.raises(Refused, match="import names 'pong', which nothing declares; did you mean"):
+        await world.provisioner.plan(world.settings(text))

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from safeconduct.core.canonical import fingerprint
 from safeconduct.core.http_request import HttpRequest
 from safeconduct.core.model import Level
-from safeconduct.upstreams import HttpApi, HttpTool, classify, declare, pin
+from safeconduct.upstreams import HttpApi, HttpTool, declare, pin
+from safeconduct.upstreams.descriptions import guess_of
 from safeconduct.upstreams.http_tools import Unsendable, kept, written
 
 ISSUE = HttpRequest(method="GET", path="/issues/{id}/x", required=("id",))
@@ -202,7 +204,7 @@ def test_the_method_raises_a_level_and_never_lowers_it(
 ) -> None:
     tool = declare(name, HttpRequest(method=method, path="/x"), {"type": "object"})
 
-    assert classify(name, tool.definition["annotations"]).level is level
+    assert guess_of(name, tool.definition, is_http=True).level is level
 
 
 def made(**more: Any) -> HttpTool:
@@ -224,3 +226,50 @@ def test_what_is_kept_comes_back_and_its_request_is_not_shown() -> None:
     assert kept(json.loads(json.dumps(stored))) == made()
     assert "/i/{id}" not in json.dumps(made().definition)
     assert kept({"name": "x"}) is None
+
+
+FORM = HttpRequest(
+    method="POST",
+    path="/m",
+    body=("to", "tags", "n"),
+    bodied=True,
+    media="application/x-www-form-urlencoded",
+    required=("to",),
+)
+
+
+def test_a_form_is_written_field_by_field() -> None:
+    """WHATWG URL, application/x-www-form-urlencoded; no value makes a field of another."""
+    arguments = {"to": "a&b=c+d é", "tags": ["x", "y"], "n": 1.5}
+
+    body = written(FORM, arguments).body
+
+    assert body is not None
+    assert parse_qsl(body.decode()) == [
+        ("to", "a&b=c+d é"), ("tags", "x"), ("tags", "y"), ("n", "1.5")
+    ]  # fmt: skip
+    with pytest.raises(Unsendable, match="neither text, number"):
+        written(FORM, {"to": {"a": 1}})
+    with pytest.raises(Unsendable, match="missing"):
+        written(FORM, {"to": None})
+
+
+def test_a_text_is_sent_as_it_is() -> None:
+    request = HttpRequest(method="POST", path="/n", whole="body", media="text/plain")
+
+    assert written(request, {"body": "half é"}).body == "half é".encode()
+    assert written(request, {}).body is None
+    with pytest.raises(Unsendable, match="is no text"):
+        written(request, {"body": 7})
+
+
+def test_another_kind_of_body_is_another_tool_and_json_is_the_one_it_was() -> None:
+    """A tool that was pinned before there were other kinds stays the one that was reviewed."""
+    json_tool = declare("m", MAKE, SCHEMA)
+    form = declare("m", HttpRequest(method="POST", path="/i", body=("a", "b"), bodied=True,
+                                    media="application/x-www-form-urlencoded"), SCHEMA)  # fmt: skip
+
+    assert pin(json_tool.definition) != pin(form.definition)
+    spelled = {"method": "POST", "path": "/i", "query": [], "joined": [], "body": ["a", "b"],
+               "whole": "", "bodied": True, "required": []}  # fmt: skip
+    assert json_tool.definition["_meta"] == {"safeconduct/request": fingerprint(spelled)}

@@ -10,10 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeconduct.core.http_request import HttpRequest
-from safeconduct.upstreams import BadOperation, HttpTool, operations
+from safeconduct.upstreams import BadOperation, HttpTool, Operation, list_operations
 
 TEXT = {"type": "string"}
 OK = {"200": {"description": "ok"}}
+
+
+def operations(root: Any) -> list[Operation]:
+    """Return all operations of a document, or refuse it for the first that is none."""
+    found = list_operations(root)
+    for refusal in found.refused:
+        raise BadOperation(refusal.reason)
+    return found.found
 
 
 def document(paths: Any, **more: Any) -> dict[str, Any]:
@@ -24,9 +32,13 @@ def parameter(name: str, place: str = "query", **more: Any) -> dict[str, Any]:
     return {"name": name, "in": place, "schema": TEXT} | more
 
 
+def _needed(name: str, **more: Any) -> dict[str, Any]:
+    return parameter(name, required=True, **more)
+
+
 def one(said: dict[str, Any], *, method: str = "get", path: str = "/a", **more: Any) -> HttpTool:
     (operation,) = operations(document({path: {method: said}}, **more))
-    return operation.tool()
+    return operation.read().tool
 
 
 def bodied(schema: Any, *, required: bool = True, kind: str = "application/json") -> dict[str, Any]:
@@ -78,7 +90,7 @@ ISSUES = document(
 
 
 def test_operations_become_tools() -> None:
-    get, update = (operation.tool() for operation in operations(ISSUES))
+    get, update = (operation.read().tool for operation in operations(ISSUES))
 
     assert get.name == "issues_get"
     assert get.definition["description"] == "Get an issue\n\nAll of it."
@@ -98,13 +110,13 @@ def test_operations_become_tools() -> None:
 
 
 def test_a_schema_that_contains_itself_is_cut() -> None:
-    update = operations(ISSUES)[1].tool()
+    update = operations(ISSUES)[1].read().tool
 
     assert update.definition["inputSchema"]["properties"]["parent"] == {}
 
 
 def test_what_stands_in_answers_alone_is_not_an_argument() -> None:
-    assert "id" not in operations(ISSUES)[1].tool().definition["inputSchema"]["properties"]
+    assert "id" not in operations(ISSUES)[1].read().tool.definition["inputSchema"]["properties"]
 
 
 def test_an_operation_without_an_id_is_named_by_what_it_does() -> None:
@@ -121,8 +133,8 @@ def test_the_operations_parameter_replaces_the_paths() -> None:
 
     (operation,) = operations(document({"/a": item}))
 
-    assert operation.tool().request.required == ()
-    assert operation.tool().request.query == ("q", "r")
+    assert operation.read().tool.request.required == ()
+    assert operation.read().tool.request.query == ("q", "r")
 
 
 @pytest.mark.parametrize(
@@ -156,10 +168,120 @@ def test_an_optional_body_requires_nothing() -> None:
     assert tool.definition["inputSchema"]["required"] == []
 
 
-def test_a_body_we_cannot_write_is_left_out_where_it_may_be() -> None:
-    tool = one(bodied(TEXT, required=False, kind="text/plain"), method="post")
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data", "application/xml", "application/octet-stream", "image/*", "a"]
+)
+def test_a_body_that_cannot_be_sent_refuses_the_operation(kind: str, required: bool) -> None:
+    """Also an optional one: a tool without it would send less than is described."""
+    with pytest.raises(BadOperation, match="which cannot be sent: only JSON, forms and text"):
+        one(bodied(TEXT, required=required, kind=kind), method="post")
 
-    assert tool.request == HttpRequest(method="POST", path="/a")
+
+@pytest.mark.parametrize(
+    ("kinds", "media"),
+    [
+        (["application/merge-patch+json"], "application/merge-patch+json"),
+        (["application/json-patch+json", "application/merge-patch+json"],
+         "application/merge-patch+json"),
+        (["application/vnd.api+json; charset=utf-8"], "application/vnd.api+json"),
+        (["*/*"], "application/json"),
+        (["application/*"], "application/json"),
+        (["application/x-www-form-urlencoded", "Application/JSON"], "application/json"),
+        (["multipart/form-data", "application/x-www-form-urlencoded"],
+         "application/x-www-form-urlencoded"),
+        (["text/plain", "application/xml"], "text/plain"),
+    ],
+)  # fmt: skip
+def test_a_body_is_sent_as_one_of_the_kinds_it_may_have(kinds: list[str], media: str) -> None:
+    schema = {"type": "object", "properties": {"a": TEXT}}
+    content = {kind: {"schema": schema} for kind in kinds}
+
+    tool = one({"requestBody": {"content": content}}, method="post")
+
+    assert tool.request.media == media
+    assert tool.request.body == ((*["a"],) if media != "text/plain" else ())
+    assert tool.request.whole == ("body" if media == "text/plain" else "")
+
+
+def test_fields_of_a_form_that_are_no_text_are_left_out_and_said_so() -> None:
+    properties = {"to": TEXT, "tags": {"type": "array", "items": TEXT}, "meta": {"type": "object"}}
+    schema = {"type": "object", "properties": properties, "required": ["to"]}
+    said = bodied(schema, kind="application/x-www-form-urlencoded")
+    (operation,) = operations(document({"/a": {"post": said}}))
+
+    tool, left_out = operation.read()
+
+    assert tool.request.body == ("to", "tags")
+    assert tool.request.required == ("to",)
+    assert "meta" not in tool.definition["inputSchema"]["properties"]
+    (sentence,) = left_out
+    assert "'meta' of its form" in sentence
+
+    with pytest.raises(BadOperation, match="its form requires 'meta'"):
+        one(bodied({**schema, "required": ["meta"]}, kind="application/x-www-form-urlencoded"),
+            method="post")  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", [{"type": "array"}, {"oneOf": [TEXT]}, TEXT])
+def test_a_form_that_has_no_fields_described_refuses_the_operation(schema: Any) -> None:
+    with pytest.raises(BadOperation, match="not described field by field"):
+        one(bodied(schema, kind="application/x-www-form-urlencoded"), method="post")
+
+
+def test_an_optional_parameter_that_cannot_be_carried_is_left_out_and_said_so() -> None:
+    parameters = [
+        parameter("limit"),
+        parameter("created", style="deepObject"),
+        parameter("x", "cookie"),
+        parameter("y", content={}),
+        parameter("z", schema={"$ref": "#/nowhere"}),
+        parameter("X-Sent", "header"),
+    ]
+    (operation,) = operations(document({"/a": {"get": {"parameters": parameters}}}))
+
+    tool, left_out = operation.read(frozenset({"x-sent"}))
+
+    assert tool.request.query == ("limit",)
+    assert [sentence.split("'")[1] for sentence in left_out] == ["created", "x", "y", "z"]
+
+
+def test_a_reference_leads_into_files_beside_the_document_and_no_further() -> None:
+    files = {
+        "parts/all.yaml": {"schemas": {"Id": {"$ref": "../ids.yaml#/Id"}, "Own": {"$ref": "#/x"}},
+                           "x": {"type": "integer"}},
+        "ids.yaml": {"Id": TEXT},
+        "path.yaml": {"get": {"operationId": "far", "parameters": [parameter("q")]}},
+    }  # fmt: skip
+    asked: list[str] = []
+
+    def read(name: str) -> Any:
+        asked.append(name)
+        return files[name]
+
+    def schema(reference: str) -> dict[str, Any]:
+        return {"parameters": [parameter("q", required=True, schema={"$ref": reference})]}
+
+    paths = {
+        "/a": {"get": schema("parts/all.yaml#/schemas/Id")},
+        "/b": {"get": schema("./parts/all.yaml#/schemas/Own")},
+        "/c": {"$ref": "path.yaml"},
+        "/d": {"get": schema("../out.yaml#/x")},
+        "/e": {"get": schema("https://a.test/x.yaml#/x")},
+        "/f": {"get": schema("/etc/passwd")},
+        "/g": {"get": schema("parts/%2e%2e/%2e%2e/out.yaml#/x")},
+        "/h": {"get": schema("parts\\out.yaml")},
+    }
+    found = list_operations(document(paths), read).found
+
+    tools = [operation.read().tool for operation in found[:3]]
+
+    schemas = [tool.definition["inputSchema"]["properties"]["q"] for tool in tools]
+    assert schemas == [TEXT, {"type": "integer"}, TEXT]
+    for operation in found[3:]:
+        with pytest.raises(BadOperation, match="leads out of the document"):
+            operation.read()
+    assert asked == ["path.yaml", "parts/all.yaml", "ids.yaml"]
 
 
 def test_a_get_has_no_body_and_needs_none() -> None:
@@ -215,18 +337,18 @@ def test_a_required_header_that_is_sent_anyway_is_no_hindrance() -> None:
     said = {"parameters": [parameter("X-Api-Version", "header", required=True)]}
     (operation,) = operations(document({"/a": {"get": said}}))
 
-    assert operation.tool(frozenset({"x-api-version"})).request.query == ()
+    assert operation.read(frozenset({"x-api-version"})).tool.request.query == ()
     with pytest.raises(BadOperation, match=r"GET /a \(get_a\): it requires the header"):
-        operation.tool()
+        operation.read()
 
 
 @pytest.mark.parametrize(
     ("said", "message"),
     [
         ({"parameters": [parameter("c", "cookie", required=True)]}, "requires the cookie 'c'"),
-        ({"parameters": [parameter("q", schema={"type": "object"})]}, "neither text, number"),
-        ({"parameters": [parameter("q", style="deepObject")]}, "not supported"),
-        ({"parameters": [parameter("q", content={})]}, "not supported"),
+        ({"parameters": [_needed("q", schema={"type": "object"})]}, "neither text, number"),
+        ({"parameters": [_needed("q", style="deepObject")]}, "not supported"),
+        ({"parameters": [_needed("q", content={})]}, "not supported"),
         ({"parameters": [parameter("id", "path", required=True)]}, "not its parameters in path"),
         ({"parameters": [{"in": "query"}]}, "has no name"),
         ({"parameters": [parameter("q", "body")]}, "in no known place"),
@@ -235,11 +357,10 @@ def test_a_required_header_that_is_sent_anyway_is_no_hindrance() -> None:
         ({"parameters": [{"$ref": "#/nowhere"}]}, "'#/nowhere' leads nowhere"),
         ({"parameters": [{"$ref": "other.yaml#/x"}]}, "leads out of the document"),
         ({"parameters": [{"$ref": "#/paths/~1a/get/parameters/0"}]}, "without end"),
-        ({"parameters": [parameter("q", schema={"$ref": "http://a.test/s"})]}, "out of the doc"),
-        ({"parameters": [parameter("q", schema="x")]}, "is no object"),
-        ({"parameters": [parameter("q\n")]}, "cannot be the name"),
-        (bodied(TEXT), "or has a GET"),
-        (bodied(TEXT, kind="application/xml"), "no application/json"),
+        ({"parameters": [_needed("q", schema={"$ref": "http://a.test/s"})]}, "out of the doc"),
+        ({"parameters": [_needed("q", schema="x")]}, "is no object"),
+        ({"parameters": [_needed("q\n")]}, "cannot be the name"),
+        (bodied(TEXT), "and a GET has none"),
         ({"requestBody": 1}, "its body is no object"),
     ],
 )

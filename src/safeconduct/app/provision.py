@@ -209,7 +209,13 @@ class Provisioner:
             fresh=tuple(fresh),
             warnings=tuple(
                 f"{host.key}: {each}"
-                for each in (*warnings, rules.warning, switched_off(target), by_api(rules.target))
+                for each in (
+                    *target.left_out,
+                    *warnings,
+                    rules.warning,
+                    switched_off(target),
+                    by_api(rules.target),
+                )
                 if each
             ),
         )

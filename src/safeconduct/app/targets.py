@@ -80,6 +80,7 @@ class Target(Value, frozen=True):
         offer: The rules of its directory, or none; None while a repository or requests say which.
         off: The files of either that do not count.
         credentials: Header values that plain HTTP APIs want, by header.
+        left_out: What of its HTTP APIs cannot be a tool, or goes without a part, and why.
     """
 
     host: Host
@@ -91,6 +92,7 @@ class Target(Value, frozen=True):
     offer: Offer | None = None
     off: tuple[str, ...] = ()
     credentials: dict[ServerKey, dict[str, Secret]] = {}
+    left_out: tuple[str, ...] = ()
 
 
 def target_of(said: HostSettings, offer: Offer | None, apis: Declared) -> Target:
@@ -111,6 +113,7 @@ def target_of(said: HostSettings, offer: Offer | None, apis: Declared) -> Target
             for each in said.servers
             if each.http is not None
         },
+        left_out=apis.left_out,
     )
 
 
@@ -178,7 +181,7 @@ def _server(said: UpstreamSettings, apis: Declared) -> Wanted:
         name=said.name,
         url=said.http.base if said.http is not None else str(said.url),
         description=said.description,
-        tools=None if said.imports == "all" else said.imports,
+        tools=None if isinstance(said.imports, str) else said.imports,
         overrides={
             name: Override(
                 level=tool.level,
@@ -188,7 +191,7 @@ def _server(said: UpstreamSettings, apis: Declared) -> Wanted:
             for name, tool in said.tools.items()
         },
         resources=tuple(map(_uri_binding, said.resources)),
-        http=apis.get(ServerKey(said.key)),
+        http=apis.of.get(ServerKey(said.key)),
         arguments=said.arguments,
         results=said.results,
     )

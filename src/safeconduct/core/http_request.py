@@ -16,6 +16,7 @@ from safeconduct.core.model import Value
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _WITHOUT_BODY = frozenset({"GET"})
+JSON, FORM, TEXT = "application/json", "application/x-www-form-urlencoded", "text/plain"
 _MOST_ARGUMENTS = 200
 _LONGEST_PATH, _LONGEST_NAME = 1024, 128
 _VARIABLE = re.compile(r"\{([^{}/?#\s]{1,128})\}")
@@ -33,9 +34,10 @@ class HttpRequest(Value, frozen=True):
         path: Follows the API's base; `{owner}` stands for an argument.
         query: Arguments of the query, each under its own name.
         joined: Those whose items make one value, with commas; others repeat their name.
-        body: Arguments that are the members of a JSON object, the body.
-        whole: The argument that is the JSON body itself, instead.
+        body: Arguments that are the members of an object, the body; of a form, its fields.
+        whole: The argument that is the body itself, instead.
         bodied: Whether there is a body even if no argument is for it: `{}`.
+        media: What the body is: JSON, or something made of it, a form or a text.
         required: Arguments that must be there.
     """
 
@@ -46,6 +48,7 @@ class HttpRequest(Value, frozen=True):
     body: tuple[str, ...] = ()
     whole: str = ""
     bodied: bool = False
+    media: str = JSON
     required: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:

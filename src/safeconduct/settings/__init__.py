@@ -8,7 +8,7 @@ from safeconduct.settings.loading import load, parse
 from safeconduct.settings.model import (
     Settings,
 )
-from safeconduct.settings.problems import Problem, SettingsError
+from safeconduct.settings.problems import Problem, SettingsError, suggestion
 from safeconduct.settings.process import (
     Limits,
     MailSettings,
@@ -71,4 +71,5 @@ __all__ = [
     "load",
     "parse",
     "read_document",
+    "suggestion",
 ]

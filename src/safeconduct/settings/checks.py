@@ -123,7 +123,10 @@ class Checks:
         else:
             said = "must have url (an MCP endpoint) or http (a plain HTTP API), and not both"
             self._add(path, said)
-        imports = () if upstream.imports == "all" else upstream.imports
+        imports = () if isinstance(upstream.imports, str) else upstream.imports
+        if upstream.imports == "strict" and (upstream.http is None or not upstream.http.openapi):
+            said = "strict is for http.openapi; what of an MCP server cannot be read is left out"
+            self._add(f"{path}.import", f"{said}, and named by servers show")
         if upstream.http is not None and upstream.http.openapi is None:
             declared = [tool.name for tool in upstream.http.tools]
             for member, names in (("import", imports), ("tools", upstream.tools)):
@@ -131,7 +134,7 @@ class Checks:
                     self._known(f"{path}.{member}", name, declared, f"{path}.http.tools")
         for index, resource in enumerate(upstream.resources):
             self._resource(f"{path}.resources[{index}]", resource)
-        if upstream.imports != "all":
+        if not isinstance(upstream.imports, str):
             self._distinct(path + ".import[{}]", list(upstream.imports))
             for tool in upstream.tools:
                 self._known(f"{path}.tools", tool, upstream.imports, f"{path}.import")

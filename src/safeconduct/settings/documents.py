@@ -1,7 +1,6 @@
 """Documents beside the configuration file: JSON or YAML in, plain values out.
 
-YAML is read as the configuration itself is, with the same limits; JSON, which is quicker to
-read, may be larger.
+YAML is read as the configuration itself is, but may be as large and as deep as JSON.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ from typing import Any
 from safeconduct.core.canonical import StrictJSONError
 from safeconduct.core.canonical import parse as parse_json
 from safeconduct.settings.problems import Mark, Problems
-from safeconduct.settings.reader import Reader
-from safeconduct.settings.references import References
-from safeconduct.settings.source import Unreadable, compose
+from safeconduct.settings.reader import plain
+from safeconduct.settings.source import DOCUMENT, Unreadable, compose
 
-_MOST_JSON_BYTES = 16 * 1024 * 1024
+_MOST_BYTES = 16 * 1024 * 1024
 _WHOLE = Mark(line=0, column=0)
 
 
@@ -43,17 +41,16 @@ def read_document(path: Path) -> Any:
 
 def _value(raw: bytes, problems: Problems) -> Any:
     if raw.lstrip().startswith(b"{"):
-        if len(raw) > _MOST_JSON_BYTES:
+        if len(raw) > _MOST_BYTES:
             raise StrictJSONError("the document is larger than 16 MiB")
         return parse_json(raw)
-    reader = Reader(problems=problems, references=References(base=Path(), environ={}), base=Path())
-    return reader.read(compose(raw.decode("utf-8-sig"), problems), Any, "")
+    return plain(compose(raw.decode("utf-8-sig"), problems, DOCUMENT))
 
 
 def _read(path: Path, problems: Problems) -> bytes:
     try:
         with path.open("rb") as stream:
-            return stream.read(_MOST_JSON_BYTES + 1)
+            return stream.read(_MOST_BYTES + 1)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "unreadable"
         problems.add("", _WHOLE, f"the file cannot be read: {reason}")

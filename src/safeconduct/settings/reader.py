@@ -252,6 +252,17 @@ def _completed(values: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def plain(node: Node) -> Any:
+    """Return a node whose type nobody prescribed."""
+    match node:
+        case Sequence():
+            return [plain(each) for each in node.items]
+        case Mapping():
+            return {key.text: plain(each) for key, each in node.entries}
+        case Scalar():
+            return _scalar(node)
+
+
 def _scalar(node: Scalar) -> Any:
     """Read a scalar whose type nobody prescribed, by YAML 1.2's core schema."""
     if not node.plain:

@@ -16,14 +16,28 @@ from safeconduct.core.model import Value
 from safeconduct.settings.problems import Mark, Problems, join, quoted
 
 MOST_BYTES = 1024 * 1024
-_MOST_NODES = 100_000
-_DEEPEST = 32
+_MIB = 1024 * 1024
+
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 # Parser messages quote pieces of the text; single characters and token names such as
 # '<block end>' may stay.
 _QUOTED = re.compile(r"""'([^']*)(?:'|$)|"([^"]*)(?:"|$)""")
 _TAB = "found character '\\t'"
+
+
+class Limits(Value, frozen=True):
+    """How large a text may be; aliases count as what they stand for."""
+
+    most_bytes: int
+    most_nodes: int
+    deepest: int
+
+
+CONFIGURATION = Limits(most_bytes=MOST_BYTES, most_nodes=100_000, deepest=32)
+DOCUMENT = Limits(most_bytes=16 * _MIB, most_nodes=1_000_000, deepest=64)
+# In C where that was built: documents of some size take seconds instead of minutes.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Scalar(Value, frozen=True):
@@ -55,17 +69,19 @@ class Unreadable(Exception):
     """The text stops making sense here; the problem has been noted."""
 
 
-def compose(text: str, problems: Problems) -> Node:
+def compose(text: str, problems: Problems, limits: Limits = CONFIGURATION) -> Node:
     """Read one YAML document.
 
     Raises:
         Unreadable: If the text is no YAML, too large, or uses what is not supported.
     """
-    builder = _Builder(problems)
-    if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
-        raise builder.stop(Mark(line=1, column=1), "the file is larger than 1 MiB")
+    builder = _Builder(problems, limits)
+    if len(text.encode("utf-8", "surrogatepass")) > limits.most_bytes:
+        large = f"the file is larger than {limits.most_bytes // _MIB} MiB"
+        raise builder.stop(Mark(line=1, column=1), large)
+    loader = yaml.SafeLoader if limits is CONFIGURATION else _Loader
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=loader):
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         place = _mark(error.problem_mark or error.context_mark)
@@ -114,8 +130,9 @@ class _Frame:
 
 
 class _Builder:
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, limits: Limits) -> None:
         self._problems = problems
+        self._limits = limits
         self._frames: list[_Frame] = []
         self._anchors: dict[str, tuple[Node, int, int]] = {}
         self._root: Node | None = None
@@ -151,7 +168,7 @@ class _Builder:
         if has_control(event.value):
             raise self.stop(mark, "this text holds a control character")
         self._count(1, mark)
-        plain = event.style is None
+        plain = not event.style  # the parser in C says "" for None
         self._place(Scalar(mark=mark, text=event.value, plain=plain), event.anchor, 1, 1)
 
     def _alias(self, event: yaml.AliasEvent, mark: Mark) -> None:
@@ -160,21 +177,21 @@ class _Builder:
             raise self.stop(mark, "no anchor of this name stands above; quote a text with '*'")
         node, nodes, height = self._anchors[event.anchor]
         self._count(nodes, mark)
-        if len(self._frames) + height > _DEEPEST:
-            raise self.stop(mark, f"the file is nested deeper than {_DEEPEST} levels")
+        if len(self._frames) + height > self._limits.deepest:
+            raise self.stop(mark, f"the file is nested deeper than {self._limits.deepest} levels")
         self._place(node, None, nodes, height)
 
     def _open(self, event: yaml.CollectionStartEvent, mark: Mark) -> None:
         self._count(1, mark)
-        if len(self._frames) >= _DEEPEST:
-            raise self.stop(mark, f"the file is nested deeper than {_DEEPEST} levels")
+        if len(self._frames) >= self._limits.deepest:
+            raise self.stop(mark, f"the file is nested deeper than {self._limits.deepest} levels")
         mapping = isinstance(event, yaml.MappingStartEvent)
         self._frames.append(_Frame(mark, event.anchor, mapping=mapping))
 
     def _count(self, nodes: int, mark: Mark) -> None:
         self._nodes += nodes
-        if self._nodes > _MOST_NODES:
-            raise self.stop(mark, f"the file holds more than {_MOST_NODES} values")
+        if self._nodes > self._limits.most_nodes:
+            raise self.stop(mark, f"the file holds more than {self._limits.most_nodes} values")
 
     def _place(self, node: Node, anchor: str | None, nodes: int, height: int) -> None:
         if anchor is not None:

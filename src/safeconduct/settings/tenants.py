@@ -145,8 +145,11 @@ class UpstreamSettings(Value, frozen=True):
     name: Annotated[Name, About(text="Name on pages.", same_as="key")] = ""
     description: Annotated[str, About(text="One sentence for the server choice.")] = ""
     imports: Annotated[
-        Literal["all"] | tuple[Name, ...],
-        About(text="Tools to take over: `all`, or a list of names."),
+        Literal["all", "strict", "usable"] | tuple[Name, ...],
+        About(
+            text="Tools to take over: `all`, or a list of names. Of an OpenAPI document, `strict`"
+            " (as `all`) refuses it if an operation cannot be a tool, `usable` leaves that one out."
+        ),
     ] = field(default="all", name="import")
     tools: Annotated[
         dict[str, ToolSettings], About(text="Decisions about single tools, by their name.")

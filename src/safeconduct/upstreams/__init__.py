@@ -29,7 +29,13 @@ from safeconduct.upstreams.http_tools import HttpApi, HttpTool, declare
 from safeconduct.upstreams.items import Item, NoList, Omission, items_of, named
 from safeconduct.upstreams.legibility import legible
 from safeconduct.upstreams.observing import Observed, Waiting, observe
-from safeconduct.upstreams.openapi import BadOperation, Operation, operations
+from safeconduct.upstreams.openapi import (
+    BadOperation,
+    Operation,
+    Operations,
+    Refusal,
+    list_operations,
+)
 from safeconduct.upstreams.pages import CrawlFailed
 from safeconduct.upstreams.pins import is_pinned, pin
 from safeconduct.upstreams.reviews import (
@@ -106,7 +112,9 @@ __all__ = [
     "Offer",
     "Omission",
     "Operation",
+    "Operations",
     "Override",
+    "Refusal",
     "Review",
     "Server",
     "Sighting",
@@ -128,11 +136,11 @@ __all__ = [
     "is_pinned",
     "items_of",
     "legible",
+    "list_operations",
     "list_reviews",
     "lower_level",
     "named",
     "observe",
-    "operations",
     "pin",
     "remove",
     "save",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from safeconduct.core.http_request import TEXT
 from safeconduct.egress import Transport
 from safeconduct.upstreams.catalogue import Server
 from safeconduct.upstreams.credentials import Credentials
@@ -15,7 +16,7 @@ from safeconduct.upstreams.http_answers import read_answer, refusal
 from safeconduct.upstreams.http_tools import HttpTool, Unsendable, written
 
 _ACCEPT = (b"accept", b"application/json, text/*;q=0.5")
-_JSON = (b"content-type", b"application/json")
+_CONTENT = b"content-type"
 
 
 class Called(NamedTuple):
@@ -44,10 +45,15 @@ class HttpCalls:
             return Called(refusal(f"{error} Nothing was sent to {server.name}."), None)
         own = self._credentials.opened(server)
         accepts = any(name == _ACCEPT[0] for name, _ in own)
-        headers = [*(() if accepts else (_ACCEPT,)), *(() if body is None else (_JSON,)), *own]
+        kind = () if body is None else ((_CONTENT, _content_type(tool.request.media)),)
+        headers = [*(() if accepts else (_ACCEPT,)), *kind, *own]
         reply = await self._transport.exchange(
             server.url, method=tool.request.method, headers=headers, body=body or b"", rest=below
         )
         secrets = [value for name, value in own if name != _ACCEPT[0]]
         result = await read_answer(reply, name=server.name, secrets=secrets)
         return Called(result, reply.status)
+
+
+def _content_type(media: str) -> bytes:
+    return (f"{TEXT}; charset=utf-8" if media == TEXT else media).encode("ascii")

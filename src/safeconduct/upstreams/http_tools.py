@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from safeconduct.core.canonical import canonical_bytes, fingerprint
-from safeconduct.core.http_request import HttpRequest, misleads, pieces
+from safeconduct.core.http_request import FORM, JSON, TEXT, HttpRequest, misleads, pieces
 from safeconduct.core.model import Value
 
 META_REQUEST = "safeconduct/request"
@@ -73,10 +73,18 @@ def declare(
         "description": about or None,
         "inputSchema": schema,
         "annotations": dict(_HINTS[request.method]),
-        "_meta": {META_REQUEST: fingerprint(msgspec.to_builtins(request))},
+        "_meta": {META_REQUEST: fingerprint(_spelled(request))},
     }
     shown = {member: value for member, value in definition.items() if value is not None}
     return HttpTool(definition=shown, request=request)
+
+
+def _spelled(request: HttpRequest) -> dict[str, Any]:
+    """Return a request as it is hashed; what was not known at first is left out where it can be."""
+    spelled: dict[str, Any] = msgspec.to_builtins(request)
+    if request.media == JSON:
+        del spelled["media"]
+    return spelled
 
 
 def kept(definition: dict[str, Any]) -> HttpTool | None:
@@ -97,7 +105,7 @@ class Written(NamedTuple):
 
     Attributes:
         below: What follows the API's base: path and query, ready to send.
-        body: JSON, or None for no body.
+        body: As its media type wants it, or None for no body.
     """
 
     below: bytes
@@ -148,18 +156,23 @@ def _segment(template: str, arguments: dict[str, Any]) -> str:
 
 def _query(request: HttpRequest, arguments: dict[str, Any]) -> Iterator[str]:
     for name in request.query:
-        value = arguments.get(name)
-        if value is None:  # as good as not there
-            if name in request.required:
-                raise Unsendable(f"The argument {name!r} is missing.")
-            continue
-        items = value if isinstance(value, list) else [value]
-        if len(items) > _MOST_ITEMS:
-            raise Unsendable(f"The argument {name!r} has more than {_MOST_ITEMS} items.")
-        texts = [quote(_scalar(name, each), safe="") for each in items]
+        texts = _texts(request, name, arguments)
         if name in request.joined:
             texts = [",".join(texts)] if texts else []
         yield from (f"{quote(name, safe='')}={text}" for text in texts)
+
+
+def _texts(request: HttpRequest, name: str, arguments: dict[str, Any]) -> list[str]:
+    """Return the values of an argument that is text, percent-encoded."""
+    value = arguments.get(name)
+    if value is None:  # as good as not there
+        if name in request.required:
+            raise Unsendable(f"The argument {name!r} is missing.")
+        return []
+    items = value if isinstance(value, list) else [value]
+    if len(items) > _MOST_ITEMS:
+        raise Unsendable(f"The argument {name!r} has more than {_MOST_ITEMS} items.")
+    return [quote(_scalar(name, each), safe="") for each in items]
 
 
 def _scalar(name: str, value: Any) -> str:
@@ -175,8 +188,28 @@ def _scalar(name: str, value: Any) -> str:
 
 
 def _body(request: HttpRequest, arguments: dict[str, Any]) -> bytes | None:
+    if request.media == FORM:
+        return _form(request, arguments)
     if request.whole:
-        given = request.whole in arguments
-        return canonical_bytes(arguments[request.whole]) if given else None
+        return _whole(request, arguments) if request.whole in arguments else None
     members = {name: arguments[name] for name in request.body if name in arguments}
     return canonical_bytes(members) if members or request.bodied else None
+
+
+def _whole(request: HttpRequest, arguments: dict[str, Any]) -> bytes:
+    value = arguments[request.whole]
+    if request.media != TEXT:
+        return canonical_bytes(value)
+    if not isinstance(value, str):
+        raise Unsendable(f"The argument {request.whole!r} is no text.")
+    return value.encode()
+
+
+def _form(request: HttpRequest, arguments: dict[str, Any]) -> bytes | None:
+    """Write the fields of a form (WHATWG URL, application/x-www-form-urlencoded)."""
+    fields = [
+        f"{quote(name, safe='')}={text}"
+        for name in request.body
+        for text in _texts(request, name, arguments)
+    ]
+    return "&".join(fields).encode("ascii") if fields or request.bodied else None

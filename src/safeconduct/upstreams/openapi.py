@@ -1,7 +1,9 @@
 """Tools out of an OpenAPI document (3.0 and 3.1): each operation is a request.
 
-Only what can be sent is read: path, query and a JSON body. The document's own `servers` and
-security schemes are not: where an API is and what it is shown, the configuration says.
+Only what can be sent is read: path, query, and a body that is JSON, a form or a text. What an
+operation works without is left out and said so; what it needs and cannot be sent refuses the
+operation alone. The document's own `servers` and security schemes are not read: where an API is
+and what it is shown, the configuration says.
 """
 
 from __future__ import annotations
@@ -11,10 +13,19 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from safeconduct.core.headers import media_of
-from safeconduct.core.http_request import METHODS, HttpRequest, check_path, faults, variables
+from safeconduct.core.http_request import (
+    FORM,
+    JSON,
+    METHODS,
+    TEXT,
+    HttpRequest,
+    check_path,
+    faults,
+    variables,
+)
 from safeconduct.core.model import Value
 from safeconduct.upstreams.http_tools import HttpTool, declare
-from safeconduct.upstreams.schemas import BadReference, Document
+from safeconduct.upstreams.schemas import BadReference, Document, ReadFile
 
 _MOST_OPERATIONS = 2_000
 _LONGEST_NAME = 128
@@ -22,11 +33,44 @@ _LONGEST_TEXT = 4_000
 _BODY = "body"
 _PLACES = ("path", "query", "header", "cookie")
 # OpenAPI says so: these headers are described elsewhere.
+_MADE_OF_JSON = re.compile(r"[a-z0-9!#$&^_.-]{1,60}/[a-z0-9!#$&^_.-]{1,100}\+json")
+_PREFERRED = frozenset({"application/merge-patch+json"})
+_NO_FIELD = "which is no text, number, true, false or list of those, or has a name that is taken"
+_MOST_NAMED = 5
 _NOT_PARAMETERS = frozenset({"accept", "authorization", "content-type"})
+
+
+_Media = tuple[str, dict[str, Any]]
 
 
 class BadOperation(ValueError):
     """An operation, or a whole document, that cannot be offered as a tool; says why."""
+
+
+class Refusal(NamedTuple):
+    """What of a document cannot be a tool.
+
+    Attributes:
+        name: Of the tool it would be, or "" where nothing can be switched off by a name.
+        reason: Which operation, and why.
+    """
+
+    name: str
+    reason: str
+
+
+class Reading(NamedTuple):
+    """A tool, and what of its operation it leaves out."""
+
+    tool: HttpTool
+    left_out: tuple[str, ...]
+
+
+class Operations(NamedTuple):
+    """The operations of a document, and what of it cannot even be one."""
+
+    found: list[Operation]
+    refused: list[Refusal]
 
 
 class Operation(NamedTuple):
@@ -46,8 +90,8 @@ class Operation(NamedTuple):
     said: dict[str, Any]
     document: Document
 
-    def tool(self, sent: frozenset[str] = frozenset()) -> HttpTool:
-        """Return the tool.
+    def read(self, sent: frozenset[str] = frozenset()) -> Reading:
+        """Return the tool, and what of the operation it leaves out.
 
         Args:
             sent: Headers that go with every request, in lower case.
@@ -56,10 +100,14 @@ class Operation(NamedTuple):
             BadOperation: If it cannot be one.
         """
         try:
-            return _tool(self, sent)
+            return _reading(self, sent)
         except (BadReference, ValueError) as error:
-            place = f"{self.method} {self.path[:200]} ({self.name})"
-            raise BadOperation(f"{place}: {error}") from error
+            raise BadOperation(f"{self.place}: {error}") from error
+
+    @property
+    def place(self) -> str:
+        """Which operation it is, for people."""
+        return f"{self.method} {self.path[:200]} ({self.name})"
 
 
 class _Argument(Value, frozen=True):
@@ -72,53 +120,74 @@ class _Argument(Value, frozen=True):
 
 
 class _Body(Value, frozen=True):
-    """The body: members of a JSON object, or any other JSON as one argument."""
+    """The body: members of an object, or anything else as one argument."""
 
     members: tuple[_Argument, ...] = ()
     whole: _Argument | None = None
     required: bool = False
+    media: str = JSON
 
 
-def operations(root: Any) -> list[Operation]:
+def list_operations(root: Any, read_file: ReadFile | None = None) -> Operations:
     """Return the operations of a document, each with its own name, in its order.
 
     Methods that have no body of an answer or change nothing (HEAD, OPTIONS, TRACE) are left out.
 
+    Args:
+        root: What the document holds.
+        read_file: Reads the files beside it that it refers to.
+
     Raises:
-        BadOperation: If it is no such document, has too many, or two of the same name.
+        BadOperation: If it is no such document, has too many operations, or none.
     """
     version = root.get("openapi") if isinstance(root, dict) else None
     if not re.fullmatch(r"3\.[01](\.[0-9]+)?", str(version)):
         raise BadOperation("it is no OpenAPI document of version 3.0 or 3.1")
-    found: dict[str, Operation] = {}
-    for operation in _listed(Document(root), root.get("paths")):
-        twin = found.get(operation.name)
-        if twin is not None:
-            raise BadOperation(
-                f"{twin.method} {twin.path} and {operation.method} {operation.path} would both be "
-                f"the tool {operation.name!r}; give each an operationId of its own"
-            )
-        if len(found) >= _MOST_OPERATIONS:
+    refused: list[Refusal] = []
+    named: dict[str, list[Operation]] = {}
+    for number, each in enumerate(_listed(Document(root, read_file), root.get("paths"))):
+        if number >= _MOST_OPERATIONS:
             raise BadOperation(f"it has more than {_MOST_OPERATIONS} operations")
-        found[operation.name] = operation
-    if not found:
+        if isinstance(each, Refusal):
+            refused.append(each)
+        else:
+            named.setdefault(each.name, []).append(each)
+    if not named and not refused:
         raise BadOperation("it has no operations")
-    return list(found.values())
+    refused += [_twins(name, those) for name, those in named.items() if len(those) > 1]
+    return Operations([those[0] for those in named.values() if len(those) == 1], refused)
 
 
-def _listed(document: Document, paths: Any) -> Iterator[Operation]:
+def _twins(name: str, those: list[Operation]) -> Refusal:
+    places = " and ".join(f"{each.method} {each.path[:200]}" for each in those[:_MOST_NAMED])
+    both = "both" if len(those) == 2 else f"all {len(those)}"
+    reason = f"{places} would {both} be the tool {name!r}; give each an operationId of its own"
+    return Refusal(name, reason)
+
+
+def _listed(document: Document, paths: Any) -> Iterator[Operation | Refusal]:
     for path, value in (paths if isinstance(paths, dict) else {}).items():
         if path.startswith("x-"):
             continue
         try:
             item = document.part(value, f"the path {path[:200]!r}")
-            for method in METHODS:
-                if method.lower() in item:
-                    said = document.part(item[method.lower()], f"{method} {path[:200]}")
-                    name = _name(said.get("operationId"), method, path)
-                    yield Operation(name, method, path, item.get("parameters"), said, document)
         except BadReference as error:
-            raise BadOperation(str(error)) from error
+            yield Refusal("", str(error))
+            continue
+        for method in METHODS:
+            if method.lower() in item:
+                yield _operation(document, method, path, item)
+
+
+def _operation(
+    document: Document, method: str, path: str, item: dict[str, Any]
+) -> Operation | Refusal:
+    try:
+        said = document.part(item[method.lower()], f"{method} {path[:200]}")
+    except BadReference as error:
+        return Refusal(_name(None, method, path), str(error))
+    name = _name(said.get("operationId"), method, path)
+    return Operation(name, method, path, item.get("parameters"), said, document)
 
 
 def _name(identity: Any, method: str, path: str) -> str:
@@ -127,14 +196,15 @@ def _name(identity: Any, method: str, path: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", said).strip("_")[:_LONGEST_NAME] or "_"
 
 
-def _tool(operation: Operation, sent: frozenset[str]) -> HttpTool:
+def _reading(operation: Operation, sent: frozenset[str]) -> Reading:
     check_path(operation.path)
     named = variables(operation.path)
-    parameters = _parameters(operation, sent)
+    left_out: list[str] = []
+    parameters = _parameters(operation, sent, left_out)
     in_path, query = parameters["path"], parameters["query"]
     if {each.name for each in in_path} != {*named}:
         raise BadOperation("the path's {parts} are not its parameters in path")
-    body = _body(operation, {each.name for each in (*in_path, *query)})
+    body = _body(operation, {each.name for each in (*in_path, *query)}, left_out)
     whole = () if body.whole is None else (body.whole,)
     everything = (*in_path, *query, *body.members, *whole)
     request = HttpRequest(
@@ -145,6 +215,7 @@ def _tool(operation: Operation, sent: frozenset[str]) -> HttpTool:
         body=tuple(each.name for each in body.members),
         whole="" if body.whole is None else body.whole.name,
         bodied=body.required and body.whole is None,
+        media=body.media,
         required=tuple(each.name for each in everything if each.required),
     )
     schema = {
@@ -155,13 +226,37 @@ def _tool(operation: Operation, sent: frozenset[str]) -> HttpTool:
     }
     for fault in faults(request, schema):
         raise BadOperation(f"its {fault.member} {fault.sentence}")
+    tool = declare(operation.name, request, schema, about=_about(operation))
+    return Reading(tool, tuple(left_out))
+
+
+def _about(operation: Operation) -> str:
     texts = [operation.said.get(member) for member in ("summary", "description")]
     about = "\n\n".join(text.strip() for text in texts if isinstance(text, str) and text.strip())
-    return declare(operation.name, request, schema, about=about[:_LONGEST_TEXT])
+    return about[:_LONGEST_TEXT]
 
 
-def _parameters(operation: Operation, sent: frozenset[str]) -> dict[str, list[_Argument]]:
-    """Return the parameters by where they are; those of the operation replace the path's."""
+def _parameters(
+    operation: Operation, sent: frozenset[str], left_out: list[str]
+) -> dict[str, list[_Argument]]:
+    """Return the parameters by where they are."""
+    found: dict[str, list[_Argument]] = {"path": [], "query": []}
+    for (name, place), said in _said_parameters(operation).items():
+        if place == "header" and name.lower() in sent:
+            continue
+        try:
+            argument = _parameter(operation.document, name, place, said)
+        except (BadOperation, BadReference) as error:
+            if place == "path" or said.get("required") is True:
+                raise
+            left_out.append(f"the optional {place} parameter {name[:_LONGEST_NAME]!r}: {error}")
+        else:
+            found[place].append(argument)
+    return found
+
+
+def _said_parameters(operation: Operation) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the parameters by name and place; those of the operation replace the path's."""
     merged: dict[tuple[str, str], dict[str, Any]] = {}
     for listed in (operation.shared, operation.said.get("parameters")):
         if listed is not None and not isinstance(listed, list):
@@ -173,63 +268,114 @@ def _parameters(operation: Operation, sent: frozenset[str]) -> dict[str, list[_A
                 raise BadOperation("a parameter has no name, or is in no known place")
             if place != "header" or name.lower() not in _NOT_PARAMETERS:
                 merged[name, str(place)] = said
-    found: dict[str, list[_Argument]] = {"path": [], "query": []}
-    for (name, place), said in merged.items():
-        if place in found:
-            found[place].append(_parameter(operation.document, name, place, said))
-        elif said.get("required") is True and not (place == "header" and name.lower() in sent):
-            raise BadOperation(f"it requires the {place} {name!r}, which no argument can be")
-    return found
+    return merged
 
 
 def _parameter(document: Document, name: str, place: str, said: dict[str, Any]) -> _Argument:
+    required = place == "path" or said.get("required") is True
+    if place not in ("path", "query"):
+        needs = "it requires the" if required else "the"
+        raise BadOperation(f"{needs} {place} {name!r}, which no argument can be")
     style, explode = said.get("style"), said.get("explode", True)
     if style not in (None, "simple" if place == "path" else "form") or "content" in said:
         raise BadOperation(f"the parameter {name!r} is written in a way that is not supported")
+    if not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+        raise BadOperation("a parameter's name holds what cannot be the name of an argument")
     schema = document.schema(said.get("schema", {}), f"the schema of {name!r}")
-    kinds = schema.get("type")
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    if "object" in kinds or (place == "path" and "array" in kinds):
+    if not _is_text(schema, lists=place != "path"):
         raise BadOperation(f"the parameter {name!r} is neither text, number, true nor false")
     if isinstance(said.get("description"), str) and "description" not in schema:
         schema["description"] = said["description"][:_LONGEST_TEXT]
-    return _Argument(
-        name=name,
-        schema=schema,
-        required=place == "path" or said.get("required") is True,
-        joined=explode is False,
-    )
+    return _Argument(name=name, schema=schema, required=required, joined=explode is False)
 
 
-def _body(operation: Operation, taken: set[str]) -> _Body:
-    """Return the body: as members where it is a plain object whose names are still free."""
-    if "requestBody" not in operation.said:
+def _is_text(schema: dict[str, Any], *, lists: bool) -> bool:
+    """Say whether a value can be written without JSON: as a text, or as several."""
+    kinds = schema.get("type")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if "object" in kinds or (not lists and "array" in kinds):
+        return False
+    items = schema.get("items")
+    return "array" not in kinds or not isinstance(items, dict) or _is_text(items, lists=False)
+
+
+def _body(operation: Operation, taken: set[str], left_out: list[str]) -> _Body:
+    """Return the body: as members where it is a plain object whose names are still free.
+
+    Args:
+        taken: Names of arguments that there are already.
+        left_out: Takes what of it the tool goes without.
+
+    Raises:
+        BadOperation: If there is one that cannot be sent.
+    """
+    if operation.said.get("requestBody") is None:
         return _Body()
     said = operation.document.part(operation.said["requestBody"], "its body")
     required, content = said.get("required") is True, said.get("content")
-    media = next(
-        (
-            value
-            for kind, value in (content if isinstance(content, dict) else {}).items()
-            if media_of(kind).type == "application/json"
-        ),
-        None,
-    )
-    if media is None or operation.method == "GET":
+    content = content if isinstance(content, dict) else {}
+    if operation.method == "GET":
         if required:
-            raise BadOperation("it requires a body that is no application/json, or has a GET")
+            raise BadOperation("it requires a body, and a GET has none")
+        left_out.append("the optional body, since a GET has none")
         return _Body()
+    media, described = _media(content)
     schema = operation.document.schema(
-        operation.document.part(media, "its body").get("schema", {}), "the schema of its body"
+        operation.document.part(described, "its body").get("schema", {}), "the schema of its body"
     )
-    if _is_plain(schema) and taken.isdisjoint(schema["properties"]):
-        needed = schema.get("required", []) if required else []
-        members = tuple(
-            _Argument(name=name, schema=member, required=name in needed)
-            for name, member in schema["properties"].items()
-        )
-        return _Body(members=members, required=required)
-    return _Body(whole=_Argument(name=_BODY, schema=schema, required=required), required=required)
+    if media == FORM:
+        return _form(schema, taken, required=required, left_out=left_out)
+    if media != TEXT and _is_plain(schema) and taken.isdisjoint(schema["properties"]):
+        members = _members(schema, required=required)
+        return _Body(members=members, required=required, media=media)
+    if media == TEXT and not schema.get("type"):
+        schema = {**schema, "type": "string"}
+    whole = _Argument(name=_BODY, schema=schema, required=required)
+    return _Body(whole=whole, required=required, media=media)
+
+
+def _media(content: dict[str, Any]) -> _Media:
+    """Choose the media type that is sent, of those a body may have.
+
+    Raises:
+        BadOperation: If none can be.
+    """
+    known = {media_of(kind).type: described for kind, described in content.items()}
+    for kind in (JSON, "*/*", "application/*"):
+        if kind in known:
+            return JSON, known[kind]
+    made_of_json = sorted(filter(_MADE_OF_JSON.fullmatch, known), key=_PREFERRED.__contains__)
+    for kind in (*reversed(made_of_json), FORM, TEXT):
+        if kind in known:
+            return kind, known[kind]
+    named = ", ".join(repr(kind[:100]) for kind in content) or "nothing"
+    raise BadOperation(f"its body is {named}, which cannot be sent: only JSON, forms and text can")
+
+
+def _members(schema: dict[str, Any], *, required: bool) -> tuple[_Argument, ...]:
+    needed = schema.get("required", []) if required else []
+    return tuple(
+        _Argument(name=name, schema=member, required=name in needed)
+        for name, member in schema["properties"].items()
+    )
+
+
+def _form(schema: dict[str, Any], taken: set[str], *, required: bool, left_out: list[str]) -> _Body:
+    """Return the fields of a form; those that are no text are left out where they may be."""
+    if schema.keys().isdisjoint({"properties", "required"}) and _is_closed(schema):
+        return _Body(required=required, media=FORM)  # a form without fields
+    if not _is_plain(schema):
+        raise BadOperation("its form is not described field by field, so it cannot be sent")
+    fields = []
+    for field in _members(schema, required=required):
+        if field.name not in taken and _is_text(field.schema, lists=True):
+            fields.append(field)
+        elif field.name in schema.get("required", []):
+            raise BadOperation(f"its form requires {field.name[:_LONGEST_NAME]!r}, {_NO_FIELD}")
+        else:
+            name = field.name[:_LONGEST_NAME]
+            left_out.append(f"the optional field {name!r} of its form, {_NO_FIELD}")
+    return _Body(members=tuple(fields), required=required, media=FORM)
 
 
 def _is_plain(schema: dict[str, Any]) -> bool:
@@ -239,6 +385,15 @@ def _is_plain(schema: dict[str, Any]) -> bool:
         and bool(schema.get("properties"))
         and isinstance(schema["properties"], dict)
         and isinstance(schema.get("required", []), list)
+        and _is_closed(schema)
+    )
+
+
+def _is_closed(schema: dict[str, Any]) -> bool:
+    """Say whether a schema describes no members beside its properties."""
+    more = {"allOf", "anyOf", "oneOf", "not", "patternProperties"}
+    return (
+        schema.get("type") in (None, "object")
         and not schema.get("additionalProperties")
-        and schema.keys().isdisjoint({"allOf", "anyOf", "oneOf", "not", "patternProperties"})
+        and schema.keys().isdisjoint(more)
     )

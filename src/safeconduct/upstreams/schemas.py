@@ -1,17 +1,21 @@
 """JSON schemas out of an OpenAPI document: references put in place, and made fit for a tool.
 
 What is shown to a model need not say everything: where a schema contains itself it is cut, and
-what only OpenAPI knows is left out. References lead nowhere but into the document.
+what only OpenAPI knows is left out. References lead into the document, and into files beside it
+where somebody reads those: never up and out of their directory, and never over the network.
 """
 
 from __future__ import annotations
 
+import posixpath
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
 _DEEPEST = 24
 _MOST_NODES = 5_000
 _LONGEST_CHAIN = 16
+_MOST_FILES = 64
 _LONGEST_TEXT = 2_000
 # Of OpenAPI's own, or told in other words elsewhere; `x-` members are dropped too.
 _DROPPED = frozenset(
@@ -30,11 +34,22 @@ class BadReference(ValueError):
     """A part of the document cannot be read; says which, in words of the document."""
 
 
-class Document:
-    """A document whose parts refer to each other."""
+# Returns what a file beside the document holds, by its path from there with slashes.
+ReadFile = Callable[[str], Any]
 
-    def __init__(self, root: dict[str, Any]) -> None:
-        self._root = root
+
+class Document:
+    """A document whose parts refer to each other, over several files."""
+
+    def __init__(self, root: dict[str, Any], read_file: ReadFile | None = None) -> None:
+        """Take the document.
+
+        Args:
+            root: What it holds.
+            read_file: Reads a file beside it, and raises ValueError for one that cannot be read.
+        """
+        self._files: dict[str, Any] = {"": root}
+        self._read_file = read_file
 
     def part(self, value: Any, what: str) -> dict[str, Any]:
         """Return an object of the document, whether it stands here or is referred to.
@@ -59,10 +74,11 @@ class Document:
         return _Expansion(self, what).expanded(value, ())
 
     def _at(self, reference: object) -> Any:
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            raise BadReference("a reference leads out of the document")
-        value: Any = self._root
-        for part in unquote(reference[1:]).split("/")[1:]:
+        if not isinstance(reference, str):
+            raise BadReference("a reference is no text")
+        file, _, fragment = reference.partition("#")
+        value = self._file(unquote(file))
+        for part in unquote(fragment).split("/")[1:]:
             name = part.replace("~1", "/").replace("~0", "~")
             if isinstance(value, dict) and name in value:
                 value = value[name]
@@ -71,6 +87,46 @@ class Document:
             else:
                 raise BadReference(f"the reference {reference[:200]!r} leads nowhere")
         return value
+
+    def _file(self, name: str) -> Any:
+        """Return a file's content, with its references spelled from where the document is."""
+        if name and (self._read_file is None or not _is_beside(name)):
+            raise BadReference(
+                f"the reference to {name[:200]!r} leads out of the document; only files in its "
+                "directory are read"
+            )
+        name = posixpath.normpath(name) if name else ""
+        if name not in self._files and self._read_file is not None:
+            if len(self._files) > _MOST_FILES:
+                raise BadReference(f"the document has more than {_MOST_FILES} files")
+            try:
+                self._files[name] = _moved(self._read_file(name), name)
+            except ValueError as error:
+                raise BadReference(f"{name[:200]!r}: {error}") from error
+        return self._files[name]
+
+
+def _is_beside(name: str) -> bool:
+    """Say whether a path stays in the directory it starts from."""
+    path = posixpath.normpath(name)
+    return not (
+        path.startswith(("/", "..")) or ":" in path or "\\" in path or not path.isprintable()
+    )
+
+
+def _moved(value: Any, file: str) -> Any:
+    """Return a file's content with each reference spelled from the document's directory."""
+    match value:
+        case {"$ref": str(reference)} if not reference.startswith(("http:", "https:")):
+            other, hash_, fragment = reference.partition("#")
+            there = posixpath.join(posixpath.dirname(file), other) if other else file
+            return {**value, "$ref": f"{posixpath.normpath(there)}{hash_}{fragment}"}
+        case dict():
+            return {name: _moved(member, file) for name, member in value.items()}
+        case list():
+            return [_moved(each, file) for each in value]
+        case _:
+            return value
 
 
 class _Expansion:

@@ -211,10 +211,16 @@ async def _declared(host: HostSettings) -> AsyncIterator[Finding]:
     try:
         apis = await declared(host)
     except GatewayError as error:
-        fix = "Correct the declaration, or import less of it."
-        yield Finding(check=f"HTTP APIs of {host.key}", state="fail", message=error.public, fix=fix)
+        fix = "See safeconduct plan; correct the declaration, or import less of it."
+        message = error.public.partition("\n")[0]
+        yield Finding(check=f"HTTP APIs of {host.key}", state="fail", message=message, fix=fix)
         return
-    for key, api in apis.items():
+    if apis.left_out:
+        more = len(apis.left_out) - 1
+        message = apis.left_out[0] + (f"; and {more} more" if more else "")
+        fix = "See safeconduct plan, which names all of them."
+        yield Finding(check=f"HTTP APIs of {host.key}", state="warn", message=message, fix=fix)
+    for key, api in apis.of.items():
         message = f"{len(api.tools)} tools declared; only calls ask the API itself"
         message += _partly(tool.definition for tool in api.tools.values())
         yield Finding(check=f"server {key}", state="ok", message=message)
