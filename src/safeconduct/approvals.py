@@ -3,7 +3,8 @@
 A request is for one exact call: host, person, client, server, and a fingerprint over what the
 message asks for. It is decided once and used once; both are a single compare-and-set, so that
 neither two operators nor two nodes can both do it. Its window closes at `expires_at`, decided or
-not. Each step is written down before it counts. Argument values are not kept, only their shape.
+not. Each step is written down before it counts. Of the arguments their shape is kept, and
+the call itself sealed (`core.sealed_calls`); who looks into it is on record first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
+    Text,
     delete,
     func,
     insert,
@@ -72,6 +74,9 @@ _approvals = Table(
     Column("decided_by", String(200)),
     Column("decided_at", UtcTime),
     Column("reason", String(MOST_REASON)),
+    Column("purpose", String(200)),
+    Column("workflow", String(100)),
+    Column("sealed", Text),
     Index("ix_approvals_host_fingerprint", "host", "fingerprint"),
     Index("ix_approvals_host_state", "host", "state"),
     Index("ix_approvals_state_expires_at", "state", "expires_at"),
@@ -90,6 +95,9 @@ class Approval(Value, frozen=True):
         decision_id: The decision that obliged to ask.
         expires_at: From then on nothing can be decided, nor a yes be used.
         decided_by: The operator who said yes or no, or None.
+        purpose: What the agent declared the call to be for, or None.
+        workflow: The undertaking it declared the call to be a part of, or None.
+        sealed: The call as it was asked about, or None if it was too large to be kept.
     """
 
     host: HostId
@@ -111,6 +119,9 @@ class Approval(Value, frozen=True):
     decided_by: str | None = None
     decided_at: datetime | None = None
     reason: str | None = None
+    purpose: str | None = None
+    workflow: str | None = None
+    sealed: str | None = None
 
 
 class ApprovalQueue:
@@ -210,6 +221,14 @@ class ApprovalQueue:
         """Drop the rows of requests whose window closed so long ago; the trail keeps them."""
         async with self._database.write() as tx:
             await tx.execute(delete(_approvals).where(_approvals.c.expires_at < before))
+
+    def read(self, approval: Approval, *, by: str) -> None:
+        """Write down that somebody looks into the call; when this returns, they may.
+
+        Raises:
+            AuditUnavailable: If it cannot be written; then nothing may be shown.
+        """
+        self._record("approval.read", approval, by=by)
 
     async def _tell(self, tx: Write, host: HostId, approval: str, *, by: str | None = None) -> None:
         """Write down what a request has become, and wake who waits once that is so."""

@@ -8,6 +8,7 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from safeconduct import consent as consents
@@ -24,6 +25,7 @@ from safeconduct.core.model import (
     SessionId,
     SubjectId,
 )
+from safeconduct.core.sealed_calls import AskedCall, SealedCalls
 from safeconduct.settings import load
 from safeconduct.storage import Database, Epoch, Feed
 from tests.cli.conftest import FILE, SECRETS, Shell
@@ -421,6 +423,18 @@ async def test_a_request_is_decided_once_and_shows_as_what_it_has_become(
 
     table = await asyncio.to_thread(shell, "approvals", "list")
     assert "apr_yes" in table.out
+    assert "spring cleaning" in table.out
+    assert 'id="T-7", force=true' in table.out
+    whole = await asyncio.to_thread(shell, "approvals", "show", "apr_yes")
+    assert '"id": "T-7"' in whole.out
+    assert '"example.test/tenant": "blue"' in whole.out
+    as_json = (await asyncio.to_thread(shell, "approvals", "show", "apr_no", "--json")).json
+    assert as_json["call"] == msgspec.to_builtins(SAID)
+    looks = await asyncio.to_thread(shell, "audit", "export", "--kind", "approval.read")
+    found = [json.loads(line) for line in looks.out.splitlines()]
+    assert [each["approval"] for each in found] == ["apr_yes", "apr_no", "apr_yes", "apr_no"]
+    assert {each["detail"]["by"] for each in found} == {shell.user}
+    assert "T-7" not in looks.out
     assert "delete\ufffd[31m_issue" in table.out  # what would colour the line does not
     yes = await asyncio.to_thread(shell, "approvals", "approve", "apr_yes", "--reason", "ok")
     assert yes.out.startswith("Approved. The call goes through once;")
@@ -446,6 +460,12 @@ async def test_a_request_is_decided_once_and_shows_as_what_it_has_become(
     assert {each["decided_by"] for each in history} == {shell.user}
 
 
+SAID = AskedCall(
+    params={"name": "delete_issue", "arguments": {"id": "T-7", "force": True}},
+    meta={"example.test/tenant": "blue"},
+)
+
+
 async def ask(directory: Path, name: str) -> None:
     """Ask for an approval, as a held call would."""
     settings = load(directory / "safeconduct.yaml", SECRETS)
@@ -468,5 +488,7 @@ async def ask(directory: Path, name: str) -> None:
                 decision_id="dec_1",
                 asked_at=now,
                 expires_at=now + timedelta(minutes=5),
+                purpose="spring cleaning",
+                sealed=SealedCalls(parts.root_key).seal(ACME, name, SAID),
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -733,3 +734,57 @@ async def held_call(site: Served, token: str, number: int) -> dict[str, Any]:
 def event(chunk: bytes) -> dict[str, Any]:
     said: dict[str, Any] = json.loads(chunk.decode().partition("data: ")[2])
     return said
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OWN = {"progressToken": 7, "traceparent": TRACE, "tracestate": "a=b"}
+
+
+def _sent_meta(seen: Seen) -> dict[str, Any]:
+    """Return what of `_meta` is not said of every request of the revision."""
+    said: dict[str, Any] = seen.message["params"].get("_meta", {})
+    return {name: value for name, value in said.items() if name not in META}
+
+
+@pytest.mark.requirement("H-12", "P-15")
+@pytest.mark.parametrize("version", [MODERN, LEGACY])
+async def test_an_approved_call_sends_its_own_meta_and_what_was_asked_about_only(
+    ruled: World, agent: Tokens, version: str
+) -> None:
+    asked = {"example.test/tenant": "blue", "baggage": "user=alice"}
+    await given(ruled, agent, version=version, meta=asked | OWN)
+    later = asked | {"example.test/tenant": "red", "example.test/dry": False, "Tenant": "red"}
+    later |= {"progressToken": "p-2", "traceparent": "x=1"}
+
+    said = (await ruled.call(agent.access, arguments=HOLD, version=version, meta=later)).json()
+
+    assert "result" in said
+    (seen,) = ruled.upstream.calls()
+    assert _sent_meta(seen) == asked | {"progressToken": "p-2"}
+    assert seen.message["params"]["arguments"] == HOLD
+    resumed = ruled.events("call.resumed")[-1]
+    assert resumed["body_sha256"] == hashlib.sha256(seen.body).hexdigest()
+
+
+@pytest.mark.requirement("H-12")
+async def test_what_was_asked_about_with_nothing_is_sent_with_nothing(
+    ruled: World, agent: Tokens
+) -> None:
+    await given(ruled, agent)
+
+    await ruled.call(agent.access, arguments=HOLD, meta={"example.test/as": "root"} | OWN)
+
+    (seen,) = ruled.upstream.calls()
+    assert _sent_meta(seen) == OWN
+
+
+@pytest.mark.requirement("H-12")
+async def test_a_call_that_needs_no_approval_is_sent_as_it_came(
+    ruled: World, agent: Tokens
+) -> None:
+    meta = {"example.test/tenant": "blue"}
+
+    await ruled.call(agent.access, meta=meta)
+
+    (seen,) = ruled.upstream.calls()
+    assert _sent_meta(seen) == meta

@@ -23,6 +23,7 @@ from safeconduct.app.protocol import McpProtocol, Shared
 from safeconduct.app.repositories import Repositories
 from safeconduct.app.watching import CatalogueWatch
 from safeconduct.audit import SealedArguments, Trail
+from safeconduct.core.sealed_calls import SealedCalls
 from safeconduct.egress import Mailer
 from safeconduct.oauth import (
     Asking,
@@ -234,6 +235,7 @@ def _held(parts: Installation, gate: Gate, notices: Notices, metrics: Metrics) -
         notices=notices,
         metrics=metrics,
         clock=parts.clock,
+        sealed=SealedCalls(parts.root_key),
     )
 
 

@@ -19,6 +19,7 @@ def commands() -> typer.Typer:
         no_args_is_help=True, help="Calls that wait for a yes.", rich_markup_mode=None
     )
     group.command("list")(list_approvals)
+    group.command("show")(show)
     group.command("approve")(approve)
     group.command("refuse")(refuse)
     return group
@@ -33,12 +34,29 @@ def list_approvals(
     host: HostKey = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the requests of a host that wait, the most urgent first."""
+    """List the requests of a host that wait, the most urgent first.
+
+    What the calls say is shown to who may decide about them, and that is on record.
+    """
     from safeconduct.cli.work import approvals
     from safeconduct.cli.work.asking import Asked
 
     asked = Asked(config=config, as_json=as_json, host=host)
     approvals.list_approvals(asked, everything=everything)
+
+
+def show(
+    approval: _Id,
+    *,
+    config: Config = DEFAULT_FILE,
+    host: HostKey = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a request with everything the call says; that is on record."""
+    from safeconduct.cli.work import approvals
+    from safeconduct.cli.work.asking import Asked
+
+    approvals.show(Asked(config=config, as_json=as_json, host=host), approval)
 
 
 def approve(

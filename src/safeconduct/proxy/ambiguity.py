@@ -23,7 +23,7 @@ from safeconduct.upstreams import Server
 URI_FORM = "uri.form"
 _LONGEST_PROBLEM = 300
 # Reasons that may come of the arguments; what is wrong with those is the better answer.
-_OF_ARGUMENTS = ("policy.", "relation.")
+_OF_ARGUMENTS = ("policy.", "relation.", "engine.failed")
 _abnormality, _misspelling = (lru_cache(maxsize=1024)(each) for each in (abnormality, misspelling))
 
 

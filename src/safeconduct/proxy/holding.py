@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from safeconduct.approvals import Approval, ApprovalQueue
@@ -24,6 +25,9 @@ from safeconduct.core.clock import Clock
 from safeconduct.core.decision import Decision, RequireApproval
 from safeconduct.core.errors import Code
 from safeconduct.core.ids import Series
+from safeconduct.core.model import Intent
+from safeconduct.core.sealed_calls import SealedCalls
+from safeconduct.proxy.asked_calls import as_approved, asked_call
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.gate import Gate, Unauthenticated
 from safeconduct.proxy.notices import Notices
@@ -47,6 +51,7 @@ class HeldCalls:
         notices: Notices,
         metrics: Metrics,
         clock: Clock,
+        sealed: SealedCalls,
         told_seconds: float = _TOLD_SECONDS,
         untold_seconds: float = _UNTOLD_SECONDS,
     ) -> None:
@@ -59,6 +64,7 @@ class HeldCalls:
             notices: Tell a client why it waits.
             metrics: Show how many calls are held.
             clock: Says when a request's window closes.
+            sealed: Keeps what a call says until it is decided about.
             told_seconds: How long a call is held whose client hears that it waits.
             untold_seconds: How long any other is.
         """
@@ -68,6 +74,7 @@ class HeldCalls:
         self._notices = notices
         self._metrics = metrics
         self._clock = clock
+        self._sealed = sealed
         self._told_seconds = told_seconds
         self._untold_seconds = untold_seconds
         self._next_id = Series("apr")
@@ -101,11 +108,17 @@ class HeldCalls:
             if await self._queue.use(approval):
                 return approval
 
+    def as_approved(self, call: Call, approval: Approval) -> Call:
+        """Return a call as it was asked about: with no other `_meta` than was sealed then."""
+        asked = self._sealed.open(approval.host, approval.id, approval.sealed)
+        return replace(call, message=as_approved(call.message, asked))
+
     def _wanted(self, call: Call, decision: Decision, obligation: RequireApproval) -> Approval:
         now, message, caller = self._clock.now(), call.message, call.caller
+        name, intent = self._next_id(), message.intent or Intent()
         return Approval(
             host=caller.host,
-            id=self._next_id(),
+            id=name,
             subject=caller.subject,
             client=caller.client,
             session=caller.session,
@@ -119,6 +132,9 @@ class HeldCalls:
             decision_id=decision.id,
             asked_at=now,
             expires_at=now + timedelta(seconds=obligation.within_seconds),
+            purpose=None if intent.purpose is UNSET else intent.purpose,
+            workflow=None if intent.workflow is UNSET else intent.workflow,
+            sealed=self._sealed.seal(caller.host, name, asked_call(message)),
         )
 
     @contextmanager

@@ -82,6 +82,9 @@ class Approvals(Protocol):
             Denied: If it was refused, or nobody answered in time.
         """
 
+    def as_approved(self, call: Call, approval: Approval) -> Call:
+        """Return a call as somebody said yes to it."""
+
 
 class Obligations:
     """Discharges obligations."""
@@ -128,6 +131,7 @@ class Obligations:
         asked = strictest(decision)
         while asked is not None:  # last: nobody is asked about a call that is refused anyway
             approval = await self._approvals.wait(call, decision, asked)
+            call = self._approvals.as_approved(call, approval)
             before = decision.obligations
             call, decision = await self._again(call)
             await self._discharge(call, decision, _due(decision, before))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -11,17 +12,44 @@ from safeconduct.cli.failures import Failed
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
 from safeconduct.core.model import SubjectId
+from safeconduct.core.sealed_calls import SealedCalls
+
+_LONGEST_VALUE = 60
+_LIST = "safeconduct approvals list"
 
 
 def list_approvals(asked: Asked, *, everything: bool) -> None:
-    """Print the requests."""
-    columns = ("id", "person", "agent", "server", "name", "level", "role", "arguments")
+    """Print the requests, those that wait with what they say; that is on record first."""
+    columns = ("id", "person", "agent", "server", "name", "level", "role", "purpose", "says")
     more = ("state", "decided_by", "reason") if everything else ("expires",)
     asked.out.rows(
         run(lambda: _listed(asked, everything=everything)),
         *(*columns, *more),
         nothing="Nothing was asked yet." if everything else "No call waits for an approval.",
     )
+
+
+def show(asked: Asked, approval: str) -> None:
+    """Print one request with everything the call says; that is on record first.
+
+    Raises:
+        Failed: If there is no such request.
+    """
+    row = run(lambda: _shown(asked, approval))
+    if asked.as_json:
+        asked.out.value(row)
+        return
+    for name, value in row.items():
+        if name not in {"arguments", "says", "call"}:
+            asked.out.line(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
+    asked.out.line("the call:")
+    if row["call"] is None:
+        asked.out.line("  It was too large to be kept. What there is of it:")
+        for each in row["arguments"]:
+            asked.out.line(f"  {each}")
+        return
+    for line in json.dumps(row["call"], indent=2, ensure_ascii=False).splitlines():
+        asked.out.line(f"  {line}")
 
 
 def decide(asked: Asked, approval: str, *, approve: bool, reason: str | None) -> None:
@@ -49,7 +77,7 @@ async def _decided(asked: Asked, name: str, *, approve: bool, reason: str | None
         done = await queue.decide(host, name, approve=approve, by=desk.by, reason=reason)
         found = await queue.get(host, name)
         if found is None:
-            raise Failed(f"Host {host} has no such request. See: safeconduct approvals list")
+            raise Failed(f"Host {host} has no such request. See: {_LIST}")
         if not done:
             state = _state(found, desk.parts.clock.now())
             by = "" if found.decided_by is None else f" (decided by {found.decided_by})"
@@ -67,7 +95,41 @@ async def _listed(asked: Asked, *, everything: bool) -> list[dict[str, Any]]:
                 else await approvals.waiting(tx, host, at=now)
             )
         emails = await _emails(desk)
-        return [_row(each, emails, now) for each in found]
+        return [
+            _row(each, emails, now) | _content(desk, each, look=_state(each, now) == "pending")
+            for each in found
+        ]
+
+
+async def _shown(asked: Asked, name: str) -> dict[str, Any]:
+    async with at_desk(asked) as desk:
+        found = await desk.parts.approvals.get(desk.host.key, name)
+        if found is None:
+            raise Failed(f"Host {desk.host.key} has no such request. See: {_LIST}")
+        emails, now = await _emails(desk), desk.parts.clock.now()
+        return _row(found, emails, now) | _content(desk, found, look=True)
+
+
+def _content(desk: Desk, approval: Approval, *, look: bool) -> dict[str, Any]:
+    """Return what the call of a request says, once it is on record that somebody looks."""
+    if not look:
+        return {"call": None, "says": None}
+    desk.parts.approvals.read(approval, by=desk.by)
+    sealed = SealedCalls(desk.parts.root_key)
+    call = sealed.open(approval.host, approval.id, approval.sealed)
+    if call is None:
+        return {"call": None, "says": [f"{name}: {it}" for name, it in approval.arguments.items()]}
+    arguments = call.params.get("arguments")
+    spoken = arguments if isinstance(arguments, dict) else call.params
+    return {
+        "call": {"params": call.params, "meta": call.meta},
+        "says": [f"{name}={_brief(value)}" for name, value in spoken.items()],
+    }
+
+
+def _brief(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 async def _emails(desk: Desk) -> dict[SubjectId, str]:
@@ -85,6 +147,8 @@ def _row(approval: Approval, emails: dict[SubjectId, str], now: datetime) -> dic
         "name": approval.name,
         "level": None if approval.level is None else approval.level.word,
         "role": approval.role,
+        "purpose": approval.purpose,
+        "workflow": approval.workflow,
         "arguments": [f"{name}: {shape}" for name, shape in approval.arguments.items()],
         "session": approval.session,
         "decision_id": approval.decision_id,
