@@ -34,6 +34,7 @@ from safeconduct.oauth import (
     Authorizations,
     ClientAuthentication,
     Clients,
+    Forecasts,
     Housekeeping,
     OAuthEndpoints,
     Registrations,
@@ -123,6 +124,7 @@ class World:
             catalogue=self.catalogue,
             ceilings=self.ceilings,
             consents=self.consents,
+            forecasts=Forecasts(sources=self._sources(), pdp=Pdp(self.policy), clock=self.clock),
             trail=self.trail,
             clock=self.clock,
         )
@@ -323,17 +325,20 @@ class World:
     def policy(self, _host: HostId) -> HostPolicy:
         return HostPolicy(engine=self.engine, bundle=self.bundle.digest)
 
+    def _sources(self) -> FactSources:
+        return FactSources(
+            people=self.people,
+            consents=self.consents,
+            ceilings=self.ceilings,
+            relationships=NoRelations(),
+            policies=self.policy,
+            clock=self.clock,
+        )
+
     def _endpoints(self) -> OAuthEndpoints:
         standings = Standings(
             self.database,
-            sources=FactSources(
-                people=self.people,
-                consents=self.consents,
-                ceilings=self.ceilings,
-                relationships=NoRelations(),
-                policies=self.policy,
-                clock=self.clock,
-            ),
+            sources=self._sources(),
             pdp=Pdp(self.policy),
             consents=self.consents,
             sessions=self.sessions,

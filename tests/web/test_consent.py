@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -698,3 +699,107 @@ async def test_the_choice_says_which_server_was_silent(world: World) -> None:
     assert "did not answer" not in first
     assert "It did not answer when it was last asked." in wiki
     assert "10.0.0.1" not in text
+
+
+_RULES = """package safeconduct.host
+
+import rego.v1
+
+deny contains {"reason": "no_agents", "message": "Agents may not write tickets this week."} if {
+	input.phase == "token"
+	input.consent.level == "medium"
+}
+
+deny contains {"reason": "no_lists", "message": "Projects are nobody's business."} if {
+	input.resource.name == "list_projects"
+}
+
+obligations contains {"type": "require_approval", "role": "approver"} if {
+	input.resource.name == "search_issues"
+}
+"""
+_NOBODY = """package safeconduct.host
+
+import rego.v1
+
+deny contains {"reason": "no_agents", "message": "Claude Code is not let in before the audit."} if {
+	input.client.name == "Claude Code"
+}
+"""
+
+
+def tool_of(page: Page, name: str) -> str:
+    """Return what the page says of a tool, hidden or not."""
+    return page.raw.partition(f'data-tool="{name}"')[2].partition("</li>")[0]
+
+
+def shown(piece: str) -> str:
+    """Return a piece of the page without what is hidden at the level it is drawn for."""
+    return re.sub(r'<(span|strong) class="[^"]*" hidden>.*?</\1>', "", piece, flags=re.DOTALL)
+
+
+async def test_the_page_says_what_the_rules_of_the_host_say_before_anything_is_allowed(
+    world: World,
+) -> None:
+    world.rules.add(_RULES)
+    async with world.browser() as browser:
+        await sign_in(browser)
+        page = await on_tickets(world, browser)
+
+        assert "refuse this.</strong> Agents may not write tickets this week." in page.raw
+        assert 'value="medium" aria-labelledby="n-medium" aria-describedby="d-medium" disabled' in (
+            page.raw
+        )
+        assert 'value="low" aria-labelledby="n-low" aria-describedby="d-low" checked' in page.raw
+        assert "2 allowed, 7 not allowed" in page.text
+        refused, held, free = (
+            shown(tool_of(page, name)) for name in ("list_projects", "search_issues", "get_issue")
+        )
+        assert "Not allowed" in refused
+        assert "The rules of Acme refuse it: Projects are nobody&#39;s business." in refused
+        assert ">Allowed<" in held
+        assert "An approver is asked each time." in held
+        assert ">Allowed<" in free
+        assert "approver" not in free
+
+        answer = await allow(browser, page, level="medium")
+        assert answer.status_code == 403
+        assert "Agents may not write tickets this week." in answer.text
+        assert await consented(world) == []
+        assert (await allow(browser, page, level="low")).status_code == 303
+        assert [each.level for each in await consented(world)] == [Level.LOW]
+
+
+async def test_what_the_rules_refuse_altogether_cannot_be_allowed(world: World) -> None:
+    world.rules.add(_NOBODY)
+    async with world.browser() as browser:
+        await sign_in(browser)
+        page = await on_tickets(world, browser)
+
+        assert "Claude Code is not let in before the audit." in page.text
+        assert 'name="do" value="allow" disabled>Allow</button>' in page.raw
+        assert page.named() == ["not you?", "Show tools at this level", "Deny", "Allow"]
+        answer = await allow(browser, page)
+        assert answer.status_code == 403
+        assert "Claude Code is not let in before the audit." in answer.text
+        assert await consented(world) == []
+        answer = await browser.post("/consent", data={**page.fields["/consent"], "do": "deny"})
+        assert query_of(answer.headers["location"])["error"] == "access_denied"
+
+
+async def test_an_earlier_consent_is_not_resumed_against_the_rules(world: World) -> None:
+    async with world.browser() as browser:
+        await sign_in(browser)
+        client = await world.register(redirect_uri=WEB_CALLBACK)
+        path = await come_to_consent(
+            world, browser, client, resource="/mcp/tickets", redirect_uri=WEB_CALLBACK
+        )
+        page = Page((await browser.get(path)).text)
+        assert (await allow(browser, page)).status_code == 303
+        world.rules.add(_NOBODY)
+
+        link = world.authorize(client, resource="/mcp/tickets", redirect_uri=WEB_CALLBACK)
+        again = await browser.get((await browser.get(link)).headers["location"])
+
+        assert again.status_code == 200
+        assert "Claude Code is not let in before the audit." in again.text

@@ -25,11 +25,20 @@ from safeconduct.consent import Consents
 from safeconduct.core.model import HostId, Level, ServerKey
 from safeconduct.egress import Fetcher
 from safeconduct.hosts import Host, SignInPolicy
-from safeconduct.oauth import Asking, Authorizations, Clients, Registrations, Revocations
+from safeconduct.oauth import (
+    Asking,
+    Authorizations,
+    Clients,
+    Forecasts,
+    Registrations,
+    Revocations,
+)
 from safeconduct.people import People
+from safeconduct.policy import Bundle, Embedded, FactSources, HostPolicy, Pdp
 from safeconduct.relations import Ceilings
 from safeconduct.upstreams import Catalogue, Override, Wanted
 from safeconduct.web import Drawing, ErrorPages, PeoplePages, Stylesheet
+from tests.oauth.world import NoRelations
 from tests.signin.place import PASSWORD, Place, open_place
 
 CALLBACK = "http://localhost:33418/callback"
@@ -62,6 +71,34 @@ class Outer:
         await self._app(scope, receive, send)
 
 
+class Rules:
+    """What decides: the built-in rules, and those a test adds."""
+
+    def __init__(self) -> None:
+        self._bundle = Bundle.shipped()
+        self._engine = Embedded(self._bundle)
+
+    def add(self, rego: str) -> None:
+        """Let the host's own rules be these from here on."""
+        self._bundle = Bundle.shipped().with_files({"own.rego": rego.encode()})
+        self._engine = Embedded(self._bundle)
+
+    def of(self, _host: HostId) -> HostPolicy:
+        return HostPolicy(engine=self._engine, bundle=self._bundle.digest)
+
+
+def _forecasts(place: Place, consents: Consents, ceilings: Ceilings, rules: Rules) -> Forecasts:
+    sources = FactSources(
+        people=People(place.database, place.feed),
+        consents=consents,
+        ceilings=ceilings,
+        relationships=NoRelations(),
+        policies=rules.of,
+        clock=place.clock,
+    )
+    return Forecasts(sources=sources, pdp=Pdp(rules.of), clock=place.clock)
+
+
 @dataclass
 class World:
     """The place, and everything its pages show."""
@@ -73,6 +110,7 @@ class World:
     revocations: Revocations
     registrations: Registrations
     catalogue: Catalogue
+    rules: Rules
     ip: str = "203.0.113.7"
     silent: set[str] = field(default_factory=set)  # servers that do not answer
 
@@ -141,6 +179,7 @@ def _build(place: Place, fetcher: Fetcher) -> World:
     drawing = Drawing(stylesheet)
     errors = ErrorPages(drawing)
     silent: set[str] = set()
+    rules = Rules()
 
     async def reach(_host: HostId, server: ServerKey) -> bool:
         return server not in silent
@@ -158,6 +197,7 @@ def _build(place: Place, fetcher: Fetcher) -> World:
             catalogue=catalogue,
             ceilings=ceilings,
             consents=consents,
+            forecasts=_forecasts(place, consents, ceilings, rules),
             trail=trail,
             clock=clock,
         ),
@@ -200,6 +240,7 @@ def _build(place: Place, fetcher: Fetcher) -> World:
         revocations=revocations,
         registrations=Registrations(database, trail=trail, clock=clock),
         catalogue=catalogue,
+        rules=rules,
         silent=silent,
     )
     world.app = Outer(app, world)
@@ -247,6 +288,7 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.raw = text
         self.fields: dict[str, dict[str, str]] = {}
         self.buttons: list[tuple[str, dict[str, str]]] = []
         self.tags: list[tuple[str, dict[str, str]]] = []

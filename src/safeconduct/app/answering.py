@@ -30,6 +30,7 @@ from safeconduct.oauth import (
     Assertions,
     Authorizations,
     ClientAuthentication,
+    Forecasts,
     Housekeeping,
     OAuthEndpoints,
     Registrations,
@@ -95,7 +96,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
     returns, held, endpoint = _road(parts, judges, metrics, arguments, watch, door)
     doors = _sign_in(parts)
     errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
-    pages = _pages(parts, watch, recovery, doors, errors)
+    pages = _pages(parts, judges, watch, recovery, doors, errors)
     oauth = _oauth(parts, judges, doors.browsers, errors)
     hook = PolicyHook(repositories.secrets, repositories.soon)
     server = parts.settings.server
@@ -290,6 +291,7 @@ def _oauth(
 
 def _pages(
     parts: Installation,
+    judges: Judging,
     watch: CatalogueWatch,
     recovery: Recovery,
     doors: _SignIn,
@@ -302,7 +304,7 @@ def _pages(
         catalogue=parts.catalogue,
         consents=parts.consents,
         clients=parts.clients,
-        authorizations=_authorizations(parts),
+        authorizations=_authorizations(parts, judges),
         revocations=parts.revocations,
         browsers=doors.browsers,
         local=Local(
@@ -323,13 +325,14 @@ def _pages(
     return list(pages.routes())
 
 
-def _authorizations(parts: Installation) -> Authorizations:
+def _authorizations(parts: Installation, judges: Judging) -> Authorizations:
     return Authorizations(
         parts.database,
         clients=parts.clients,
         catalogue=parts.catalogue,
         ceilings=parts.ceilings,
         consents=parts.consents,
+        forecasts=Forecasts(sources=judges.sources, pdp=judges.quiet, clock=parts.clock),
         trail=parts.trail,
         clock=parts.clock,
     )

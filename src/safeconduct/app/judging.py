@@ -20,11 +20,13 @@ class Judging(NamedTuple):
     """The PDP and those who ask it, where its facts come from, what answers about relations.
 
     Attributes:
+        quiet: The same, telling nobody: for questions about what is not so yet.
         policies: Finds a host's policy, and none once the lease has run out.
         flips: What the rules of shadows would have decided otherwise.
     """
 
     pdp: Pdp
+    quiet: Pdp
     sources: FactSources
     relations: RelationAnswers
     decider: Decider
@@ -49,6 +51,7 @@ def judges_of(parts: Installation) -> Judging:
     pdp = Pdp(leased, told=flips.note)
     return Judging(
         pdp=pdp,
+        quiet=Pdp(leased),
         sources=sources,
         relations=relations,
         decider=Decider(

@@ -6,6 +6,7 @@ from safeconduct.oauth.authentication import ClientAuthentication
 from safeconduct.oauth.authorizations import Authorizations
 from safeconduct.oauth.authorize import Asking
 from safeconduct.oauth.clients import Clients
+from safeconduct.oauth.forecasts import Forecast, Forecasts, ToolForecast
 from safeconduct.oauth.housekeeping import Housekeeping
 from safeconduct.oauth.metadata import INTROSPECT
 from safeconduct.oauth.names import shown as shown_name
@@ -32,6 +33,8 @@ __all__ = [
     "ClientAuthentication",
     "Clients",
     "ErrorPage",
+    "Forecast",
+    "Forecasts",
     "Housekeeping",
     "OAuthEndpoints",
     "Registrations",
@@ -39,6 +42,7 @@ __all__ = [
     "Revocations",
     "Standings",
     "TokenRequests",
+    "ToolForecast",
     "Verifier",
     "access_digest",
     "asked",

@@ -8,6 +8,7 @@ written down.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -27,11 +28,12 @@ from safeconduct.oauth import asks, registry, store
 from safeconduct.oauth.asks import Ask
 from safeconduct.oauth.authorize import answered
 from safeconduct.oauth.clients import Clients
+from safeconduct.oauth.forecasts import Forecast, Forecasts
 from safeconduct.people import Person
 from safeconduct.relations import Ceilings
 from safeconduct.sessions import Session
 from safeconduct.storage import Database, Write
-from safeconduct.upstreams import Catalogue
+from safeconduct.upstreams import Catalogue, Server
 
 CODE_LIVES = timedelta(seconds=60)
 _GONE = "This request has expired. Start again from the program that sent you here."
@@ -52,6 +54,7 @@ class Authorizations:
         catalogue: Catalogue,
         ceilings: Ceilings,
         consents: Consents,
+        forecasts: Forecasts,
         trail: Trail,
         clock: Clock,
     ) -> None:
@@ -60,6 +63,7 @@ class Authorizations:
         self._catalogue = catalogue
         self._ceilings = ceilings
         self._consents = consents
+        self._forecasts = forecasts
         self._trail = trail
         self._clock = clock
 
@@ -100,6 +104,12 @@ class Authorizations:
             expires_at=found.expires_at,
         )
 
+    async def foresee(
+        self, host: Host, ask: Ask, person: Person, server: Server, ip: str | None
+    ) -> Mapping[Level, Forecast]:
+        """Return what the host's rules will say of this person and agent, for every level."""
+        return await self._forecasts.levels(host, ask.client, person, server, ip or "")
+
     async def release(self, host: Host, ask_id: str, *, browser: str, subject: SubjectId) -> None:
         """Give an ask back before signing out, so that another person can answer it."""
         async with self._database.write() as tx:
@@ -121,11 +131,14 @@ class Authorizations:
         """Grant what the person chose and return where to send the browser.
 
         Raises:
-            Refused: FORBIDDEN above the ceiling, INVALID_PARAMS for a duration or a server
-                that cannot be chosen, CONFLICT when the ask cannot be answered any more.
+            Refused: FORBIDDEN above the ceiling and where the host's rules would let the agent
+                have no token, INVALID_PARAMS for a duration or a server that cannot be chosen,
+                CONFLICT when the ask cannot be answered any more.
         """
         self._check_expiry(host, expires_at)
         await self._check_level(host, ask, person, server, level)
+        if refused := await self._refusal(host, ask, person, server, level, ip):
+            raise Refused(Code.FORBIDDEN, refused)
         await self._check_client(host, ask)
         now = self._clock.now()
         consent = Consent(
@@ -168,6 +181,8 @@ class Authorizations:
         consent = await self.reusable(host, ask, person)
         if consent is None:
             return None
+        if await self._refusal(host, ask, person, consent.server, consent.level, ip):
+            return None  # the page says why, instead of a session that could have no token
         await self._check_client(host, ask)
         session = _session(host, consent, self._clock.now())
         event = _event("session.opened", ask, person, ip, user_agent)
@@ -217,6 +232,21 @@ class Authorizations:
         if await self._ceiling(host, person, server) is None:
             return None
         return consent if await self._has_live_session(host.key, consent) else None
+
+    async def _refusal(
+        self,
+        host: Host,
+        ask: Ask,
+        person: Person,
+        server: ServerKey,
+        level: Level,
+        ip: str | None,
+    ) -> str:
+        """Say why the rules would refuse what is about to be granted, or ""."""
+        found = await self._catalogue.get(host.key, server)
+        if found is None:
+            return "This server is not here any more."
+        return await self._forecasts.refusal(host, ask.client, person, found, level, ip or "")
 
     async def _has_live_session(self, host: HostId, consent: Consent) -> bool:
         async with self._database.read() as tx:

@@ -67,6 +67,7 @@ from safeconduct.policy.own_reads import (
     host_reads,
 )
 from safeconduct.policy.pdp import (
+    FAILED,
     HostPolicy,
     Pdp,
     public_reason,
@@ -131,6 +132,7 @@ from safeconduct.policy.trial import (
 )
 
 __all__ = [
+    "FAILED",
     "MAX_READ_BYTES",
     "MAX_READ_FILES",
     "PENDING",

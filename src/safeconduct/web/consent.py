@@ -31,7 +31,15 @@ from safeconduct.web.drawing import see_other
 from safeconduct.web.login import LoginPages, login_path
 from safeconduct.web.names import cleaned
 from safeconduct.web.refusals import STATUS, DeadEnd
-from safeconduct.web.screen import Agent, agent, choice, screen, starting_level
+from safeconduct.web.screen import (
+    Agent,
+    agent,
+    choice,
+    chosen_level,
+    refusals_of,
+    screen,
+    starting_level,
+)
 
 # Reads a server's tools now; says whether it answered.
 Reach = Callable[[HostId, ServerKey], Awaitable[bool]]
@@ -106,7 +114,8 @@ class ConsentPages:
         if not await self._reach(visit.host.key, server.key):
             return self._draw_silent(visit, server)
         # What has just been read may say more than what we held.
-        return await self._draw(visit, await self._server(visit, server.key) or server)
+        known = await self._server(visit, server.key) or server
+        return await self._draw(request, visit, known)
 
     async def decide(self, request: Request) -> Response:
         fields = await read_form(request)
@@ -145,7 +154,7 @@ class ConsentPages:
         policy = visit.host.policies.consent
         entered = _entered(fields, default=durations.default(policy))
         if fields.get("do") != "allow":  # `preview`, and whatever else: show, never grant
-            return await self._draw(visit, server, entered=entered)
+            return await self._draw(request, visit, server, entered=entered)
         now = self._clock.now()
         try:
             level = _level(fields)
@@ -154,7 +163,7 @@ class ConsentPages:
         except GatewayError as error:
             if error.code not in (Code.FORBIDDEN, Code.INVALID_PARAMS):
                 raise
-            return await self._draw(visit, server, entered=entered, error=error)
+            return await self._draw(request, visit, server, entered=entered, error=error)
         return see_other(url)
 
     async def _approve(
@@ -257,6 +266,7 @@ class ConsentPages:
 
     async def _draw(
         self,
+        request: Request,
         visit: Visit,
         server: Server,
         *,
@@ -269,6 +279,10 @@ class ConsentPages:
         before = await self._consents.get(
             visit.host.key, person.id, visit.ask.client.id, server.key
         )
+        foreseen = await self._authorizations.foresee(
+            visit.host, visit.ask, person, server, visitor_of(request).ip
+        )
+        shown = screen(server, ceiling, before=before, forecasts=foreseen)
         if entered is None:
             entered = Entered(
                 level=starting_level(ceiling, before, start=policy.start),
@@ -278,8 +292,10 @@ class ConsentPages:
             visit,
             "consent.html",
             status=200 if error is None else STATUS[error.code],
-            screen=screen(server, ceiling, before=before),
-            level=entered.level if entered.level <= ceiling else Level.LOW,
+            screen=shown,
+            level=chosen_level(shown, entered.level),
+            refusals=refusals_of(shown),
+            can_allow=any(step.open for step in shown.steps),
             duration=entered.duration,
             until=entered.until,
             durations=durations.offered(policy),

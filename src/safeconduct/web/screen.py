@@ -6,16 +6,20 @@ reviewed, the ceiling of this moment. Pure functions; the page decides nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from safeconduct.consent import Consent
 from safeconduct.core.model import Level, Value
 from safeconduct.hosts import Host
+from safeconduct.oauth import Forecast, ToolForecast
 from safeconduct.upstreams import Server, Tool
 from safeconduct.web.names import Way, cleaned, cut, warning_about, way_back
 
 _DESCRIPTION_CHARACTERS = 160
+_REASON_CHARACTERS = 300
 _TOOLS_NAMED = 4
+_NOT_ALLOWED = ToolForecast(allowed=False)
 
 _WORDS = {
     Level.LOW: ("Low", "Look.", "Reads what you can read. Changes nothing."),
@@ -47,6 +51,20 @@ class Agent(Value, frozen=True):
     warning: str | None
 
 
+class Mark(Value, frozen=True):
+    """What becomes of a tool at some of the levels.
+
+    Attributes:
+        why: The host's own reason for a no, where its level alone does not say it.
+        approver: Whether an approver is asked each time.
+    """
+
+    levels: tuple[Level, ...]
+    allowed: bool
+    why: str
+    approver: bool
+
+
 class Row(Value, frozen=True):
     """One tool. `waiting` tools are allowed at no level until an admin has reviewed them."""
 
@@ -55,6 +73,7 @@ class Row(Value, frozen=True):
     level: Level
     because: str
     waiting: bool
+    marks: tuple[Mark, ...]
 
 
 class Group(Value, frozen=True):
@@ -66,7 +85,11 @@ class Group(Value, frozen=True):
 
 
 class Step(Value, frozen=True):
-    """One level as it can be chosen, or not."""
+    """One level as it can be chosen, or not.
+
+    Attributes:
+        refused: Why the host's rules refuse this agent at this level, or "".
+    """
 
     level: Level
     name: str
@@ -74,6 +97,7 @@ class Step(Value, frozen=True):
     consequence: str
     allowed: int
     open: bool
+    refused: str = ""
 
 
 class Choice(Value, frozen=True):
@@ -144,8 +168,14 @@ def choice(server: Server, ceiling: Level) -> Choice:
     )
 
 
-def screen(server: Server, ceiling: Level, *, before: Consent | None) -> Screen:
-    """Describe what each level would mean on a server."""
+def screen(
+    server: Server,
+    ceiling: Level,
+    *,
+    before: Consent | None,
+    forecasts: Mapping[Level, Forecast],
+) -> Screen:
+    """Describe what each level would mean on a server, by the host's rules of this moment."""
     listed = _listed(server)
     return Screen(
         server=server.key,
@@ -153,8 +183,8 @@ def screen(server: Server, ceiling: Level, *, before: Consent | None) -> Screen:
         place=_place(server),
         ceiling=ceiling,
         ceiling_name=_WORDS[ceiling][0],
-        steps=tuple(_step(level, listed, ceiling) for level in Level),
-        groups=tuple(_group(level, listed) for level in Level),
+        steps=tuple(_step(level, listed, ceiling, forecasts[level]) for level in Level),
+        groups=tuple(_group(level, listed, forecasts) for level in Level),
         total=len(listed),
         before=before,
     )
@@ -170,6 +200,19 @@ def starting_level(ceiling: Level, before: Consent | None, *, start: Level) -> L
     return before.level
 
 
+def chosen_level(shown: Screen, wanted: Level) -> Level:
+    """Return the level that is marked: the wanted one, or the first that can be chosen."""
+    can = [step.level for step in shown.steps if step.open]
+    if wanted in can:
+        return wanted
+    return can[0] if can else Level.LOW
+
+
+def refusals_of(shown: Screen) -> tuple[str, ...]:
+    """Return the reasons why levels within the ceiling are refused, each once."""
+    return tuple(dict.fromkeys(step.refused for step in shown.steps if step.refused))
+
+
 def level_name(level: Level) -> str:
     return _WORDS[level][0]
 
@@ -180,31 +223,55 @@ def _listed(server: Server) -> list[Tool]:
     return sorted(enabled, key=lambda tool: (tool.level, tool.name))
 
 
-def _step(level: Level, listed: list[Tool], ceiling: Level) -> Step:
+def _step(level: Level, listed: list[Tool], ceiling: Level, forecast: Forecast) -> Step:
     name, does, consequence = _WORDS[level]
-    is_open = level <= ceiling
+    refused = cleaned(forecast.refused, longest=_REASON_CHARACTERS) if level <= ceiling else ""
+    is_open = level <= ceiling and not refused
+    closed = "Refused by the rules of this host." if refused else "Not open to you."
     return Step(
         level=level,
         name=name,
         does=does,
-        consequence=consequence if is_open else "Not open to you.",
-        allowed=sum(tool.offered and tool.level <= level for tool in listed),
+        consequence=consequence if is_open else closed,
+        allowed=sum(tool.offered and _foreseen(tool, forecast).allowed for tool in listed),
         open=is_open,
+        refused=refused,
     )
 
 
-def _group(level: Level, listed: list[Tool]) -> Group:
-    rows = tuple(_row(tool) for tool in listed if tool.level is level)
+def _foreseen(tool: Tool, forecast: Forecast) -> ToolForecast:
+    return forecast.tools.get(tool.name, _NOT_ALLOWED)
+
+
+def _marks(tool: Tool, forecasts: Mapping[Level, Forecast]) -> tuple[Mark, ...]:
+    """Say what becomes of a tool, once for all levels where it is the same."""
+    grouped: dict[ToolForecast, list[Level]] = {}
+    for level in Level:
+        grouped.setdefault(_foreseen(tool, forecasts[level]), []).append(level)
+    return tuple(
+        Mark(
+            levels=tuple(levels),
+            allowed=each.allowed,
+            why=cleaned(each.why, longest=_REASON_CHARACTERS),
+            approver=each.approver,
+        )
+        for each, levels in grouped.items()
+    )
+
+
+def _group(level: Level, listed: list[Tool], forecasts: Mapping[Level, Forecast]) -> Group:
+    rows = tuple(_row(tool, forecasts) for tool in listed if tool.level is level)
     return Group(level=level, title=_GROUPS[level], rows=rows)
 
 
-def _row(tool: Tool) -> Row:
+def _row(tool: Tool, forecasts: Mapping[Level, Forecast]) -> Row:
     return Row(
         name=cleaned(tool.name),
         description=cleaned(tool.description or tool.title, longest=_DESCRIPTION_CHARACTERS),
         level=tool.level,
         because=cleaned(tool.because),
         waiting=not tool.offered,
+        marks=_marks(tool, forecasts),
     )
 
 
