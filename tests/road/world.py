@@ -24,7 +24,7 @@ import uvicorn
 import yaml
 
 from safeconduct import hosts, people, relations, settings
-from safeconduct.app import Gateway, Installation, gateway
+from safeconduct.app import Gateway, Installation, gateway, judges_of
 from safeconduct.app.serving import configured
 from safeconduct.core.clock import ManualClock
 from safeconduct.core.model import (
@@ -37,7 +37,7 @@ from safeconduct.core.model import (
     SubjectId,
 )
 from safeconduct.hosts import Host
-from safeconduct.oauth import Authorizations
+from safeconduct.oauth import Authorizations, Forecasts
 from safeconduct.people import Person
 from safeconduct.policy import OwnRules, keep
 from safeconduct.relations import Ceilings
@@ -420,13 +420,14 @@ class World:
         )
 
     def _authorizations(self) -> Authorizations:
-        parts = self.parts
+        parts, judges = self.parts, judges_of(self.parts)
         return Authorizations(
             parts.database,
             clients=parts.clients,
             catalogue=parts.catalogue,
             ceilings=Ceilings(parts.database, parts.feed),
             consents=parts.consents,
+            forecasts=Forecasts(sources=judges.sources, pdp=judges.quiet, clock=parts.clock),
             trail=parts.trail,
             clock=parts.clock,
         )

@@ -40,11 +40,14 @@ def claim_of(headers: Headers) -> Claim:
     if header is None:
         said = "Sign in first: this server needs a token."
         return Claim(origin, one_origin, None, said, presented=False)
+    text = header.decode("latin-1")
     try:
-        sent = credentials_of([header.decode("latin-1")])
+        sent = credentials_of([text])
     except ValueError:
         sent = None
-    if sent is None or sent.scheme != "bearer":
-        said = "The Authorization header holds no bearer token."
-        return Claim(origin, one_origin, None, said, presented=False)
-    return Claim(origin, one_origin, access_digest(sent.value))
+    if sent is not None and sent.scheme == "bearer":
+        return Claim(origin, one_origin, access_digest(sent.value))
+    if text.lower().startswith("bearer ") and text[7:].strip():
+        return Claim(origin, one_origin, None)  # one was sent, and it cannot be ours
+    said = "The Authorization header holds no bearer token."
+    return Claim(origin, one_origin, None, said, presented=False)

@@ -233,10 +233,17 @@ def _step(level: Level, listed: list[Tool], ceiling: Level, forecast: Forecast) 
         name=name,
         does=does,
         consequence=consequence if is_open else closed,
-        allowed=sum(tool.offered and _foreseen(tool, forecast).allowed for tool in listed),
+        allowed=sum(_counts(tool, level, ceiling, forecast) for tool in listed),
         open=is_open,
         refused=refused,
     )
+
+
+def _counts(tool: Tool, level: Level, ceiling: Level, forecast: Forecast) -> bool:
+    """Say whether a tool is allowed; above the ceiling, what the level would be for."""
+    if level > ceiling:
+        return tool.offered and tool.level <= level
+    return tool.offered and _foreseen(tool, forecast).allowed
 
 
 def _foreseen(tool: Tool, forecast: Forecast) -> ToolForecast:
