@@ -91,12 +91,14 @@ class EnforcementPoint(Value, frozen=True):
     Attributes:
         relations: What it may do with the host's relations; `write` includes reading.
         policy: What it may do with the host's rules, likewise.
+        tools: What it may do with the review of what servers offer, likewise.
     """
 
     id: str
     secret_digest: str
     relations: May = "none"
     policy: May = "none"
+    tools: May = "none"
 
 
 class Policies(Value, frozen=True):

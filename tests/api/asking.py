@@ -35,6 +35,7 @@ def points(
     *,
     relations: dict[str, str] | None = None,
     policy: dict[str, str] | None = None,
+    tools: dict[str, str] | None = None,
     **secrets: str,
 ) -> dict[str, Any]:
     """Configure enforcement points of a host, each with its secret in a file.
@@ -42,6 +43,7 @@ def points(
     Args:
         relations: What some of them may do with relations, by their names.
         policy: What some of them may do with rules, likewise.
+        tools: What some of them may do with what servers offer, likewise.
     """
     listed = []
     for name, secret in secrets.items():
@@ -51,6 +53,7 @@ def points(
         may = {
             "relations": (relations or {}).get(name, "none"),
             "policy": (policy or {}).get(name, "none"),
+            "tools": (tools or {}).get(name, "none"),
         }
         listed.append({"id": name, "secret": {"file": str(path)}, **may})
     return {"enforcement_points": listed}

@@ -31,7 +31,7 @@ from safeconduct.sessions import Session
 from safeconduct.settings import Settings, parse
 from safeconduct.signin import Passwords
 from safeconduct.storage import Database, Epoch, Feed
-from safeconduct.upstreams import Catalogue, CrawlFailed, Credentials, Findings
+from safeconduct.upstreams import Catalogue, CrawlFailed, Credentials, Findings, Manner
 from tests.fixtures.keys import ROOT_KEY
 from tests.fixtures.tables import with_tables
 
@@ -91,7 +91,7 @@ class Upstreams:
         }
         self.read: list[str] = []
 
-    async def crawl(self, url: str) -> Findings:
+    async def crawl(self, url: str, _manner: Manner | None = None) -> Findings:
         self.read.append(url)
         if url not in self.tools:
             raise CrawlFailed("it does not answer")

@@ -18,6 +18,7 @@ from safeconduct.egress import Reply, UpstreamFailed
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.eras import META_CAPABILITIES, Revision
 from safeconduct.proxy.exchange import STREAM_HEADERS
+from safeconduct.proxy.greetings import GREETINGS
 from safeconduct.proxy.messages import METHODS, MODERN, Message
 from safeconduct.proxy.obligations import Obligations
 from safeconduct.proxy.refusals import JSON_HEADERS
@@ -33,6 +34,7 @@ CALLER = Caller(
     session=SessionId("n"),
     server=ServerKey("k"),
 )
+LOOKED_AT = GREETINGS | {name for name, row in METHODS.items() if row.listing}
 CAN_ASK = {META_CAPABILITIES: {"elicitation": {}}}
 ASKED = {"q": {"method": "elicitation/create", "params": {}}}
 RESULTS = st.fixed_dictionaries(
@@ -75,6 +77,8 @@ def returns() -> Returns:
             clock=clock,
             background=NOBODY,
         ),
+        sightings=NOBODY,
+        manners=NOBODY,
         changed=NOBODY,
     )
 
@@ -108,7 +112,7 @@ def call_of(method: str, duties: tuple[Obligation, ...] | None) -> Call:
 
 
 @given(
-    method=st.sampled_from(sorted(name for name, row in METHODS.items() if row.listing is None)),
+    method=st.sampled_from(sorted({*METHODS} - LOOKED_AT)),
     duties=st.lists(st.sampled_from(DUTIES), max_size=2).map(tuple) | st.none(),
     answer=st.one_of(
         RESULTS.map(lambda result: {"result": result}), ERRORS.map(lambda error: {"error": error})
@@ -136,8 +140,8 @@ def test_a_plain_answer_passes_unlooked_at(method: str) -> None:
     assert _passes(call, read(b'{"jsonrpc":"2.0","id":1,"result":{"content":[]}}', call.message))
 
 
-@pytest.mark.parametrize("method", sorted(name for name, row in METHODS.items() if row.listing))
-def test_a_list_never_does(method: str) -> None:
+@pytest.mark.parametrize("method", sorted(LOOKED_AT))
+def test_a_list_or_a_greeting_never_does(method: str) -> None:
     call = call_of(method, ())
 
     assert not _passes(call, read(b'{"jsonrpc":"2.0","id":1,"result":{}}', call.message))

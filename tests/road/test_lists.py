@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from safeconduct.core.model import HostId, Level, ServerKey
+from safeconduct.proxy.messages import METHODS
 from safeconduct.upstreams import Override
 from tests.road.upstream import Seen, Wire, tool
 from tests.road.world import LEGACY, MODERN, VERSIONS, Tokens, World, world_at
@@ -249,6 +250,11 @@ async def test_lists_of_resources_and_prompts_are_governed(
         await wire.answer({"jsonrpc": "2.0", "id": 1, "result": result})
 
     world.upstream.scripts[method] = play
+    listing = METHODS[method].listing
+    kind = listing.pinned_as if listing else ""
+    if kind:  # it came after the server was reviewed
+        assert (await world.send(low.access, method)).json()["result"][member] == []
+        assert await world.accept(next(iter(item.values())), kind=kind)
 
     shown = (await world.send(low.access, method)).json()["result"]
     assert shown[member] == [item]

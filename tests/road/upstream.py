@@ -150,6 +150,7 @@ class Upstream:
     older_tools: list[dict[str, Any]] | None = (
         None  # for the older era, if it spells them otherwise
     )
+    hello: dict[str, Any] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     scripts: dict[str, Script] = field(default_factory=dict)
     failures: list[BaseException] = field(default_factory=list)
@@ -158,6 +159,7 @@ class Upstream:
     def reset(self) -> None:
         self.tools = list(TOOLS)
         self.older_tools = None
+        self.hello = {}
         self.eras = ("modern", "legacy")
         self.seen.clear()
         self.scripts.clear()
@@ -211,14 +213,14 @@ class Upstream:
                     "protocolVersion": message["params"]["protocolVersion"],
                     "capabilities": {"tools": {"listChanged": True}},
                     "serverInfo": {"name": "raw", "version": "1"},
-                }
+                } | self.hello
             case "server/discover":
                 result = {
                     "supportedVersions": [MODERN_VERSION],
                     "capabilities": {"tools": {}},
                     "ttlMs": 0,
                     "cacheScope": "public",
-                }
+                } | self.hello
             case "tools/list":
                 result = {
                     "tools": self.tools

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -381,6 +381,7 @@ class World:
                 eras=found.eras,
                 spellings=found.spellings,
                 omissions=found.omissions,
+                others=found.others,
                 at=self.clock.now(),
             )
             return observed.quarantined
@@ -564,10 +565,19 @@ async def world_at(
     server: dict[str, Any] | None = None,
     acme: dict[str, Any] | None = None,
     other: dict[str, Any] | None = None,
+    upkeep: bool = False,
+    before: Callable[[Upstream], None] | None = None,
 ) -> AsyncIterator[World]:
-    """Start an installation with two hosts, reached over a socket or as an ASGI application."""
+    """Start an installation with two hosts, reached over a socket or as an ASGI application.
+
+    Args:
+        upkeep: Whether servers are read and listened to unasked; most tests count what is sent.
+        before: Prepares the upstream for its first reading.
+    """
     clock = ManualClock()
     async with upstream() as behind:
+        if before is not None:
+            before(behind)
         text = yaml.safe_dump(
             {
                 "server": {
@@ -584,7 +594,7 @@ async def world_at(
             }
         )
         said = settings.parse(text, base=directory, environ={})
-        async with gateway(said, clock=clock) as running, AsyncExitStack() as stack:
+        async with gateway(said, clock=clock, upkeep=upkeep) as running, AsyncExitStack() as stack:
             behind.seen.clear()
             parts = running._parts
             await parts.hosts.refresh()

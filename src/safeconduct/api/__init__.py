@@ -10,6 +10,7 @@ from safeconduct.api.offers import Outcome, Overtaken, Wish
 from safeconduct.api.policies import PolicyEndpoints
 from safeconduct.api.records import Checks
 from safeconduct.api.relations import RelationEndpoints
+from safeconduct.api.reviews import ReviewEndpoints
 from safeconduct.api.routes import AuthzenEndpoints
 from safeconduct.api.searching import Searches
 from safeconduct.api.tuples import resolved, shown, subject_of
@@ -28,6 +29,7 @@ __all__ = [
     "PolicyEndpoints",
     "RelationEndpoints",
     "Relations",
+    "ReviewEndpoints",
     "Searches",
     "Wish",
     "resolved",

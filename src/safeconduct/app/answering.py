@@ -41,6 +41,7 @@ from safeconduct.oauth import (
 )
 from safeconduct.proxy import (
     Again,
+    Call,
     EventIds,
     Flights,
     Gate,
@@ -56,6 +57,7 @@ from safeconduct.proxy import (
     Share,
     ShareLimits,
     Shares,
+    Sightings,
     Throttles,
     TransportSessions,
 )
@@ -188,6 +190,10 @@ def _road(
     transports, event_ids = TransportSessions(parts.root_key), EventIds(parts.root_key)
     states = RequestStates(parts.root_key, clock=parts.clock)
     flights = Flights(metrics, shares=_shares(parts.settings.server.limits))
+
+    def changed(call: Call) -> None:
+        watch.soon(call.caller.host, call.server.key)
+
     returns = Returns(
         decider=decider,
         records=records,
@@ -197,7 +203,15 @@ def _road(
         sessions=parts.sessions,
         flights=flights,
         obligations=obligations,
-        changed=lambda call: watch.soon(call.caller.host, call.server.key),
+        sightings=Sightings(
+            parts.database,
+            catalogue=parts.catalogue,
+            trail=parts.trail,
+            clock=parts.clock,
+            changed=changed,
+        ),
+        manners=parts.manners,
+        changed=changed,
         most_bytes=parts.settings.server.limits.answer_bytes,
     )
     pipeline = Pipeline(

@@ -33,7 +33,7 @@ from safeconduct.sessions import Sessions
 from safeconduct.settings import OpaSettings, ServerSettings, Settings
 from safeconduct.signin import Passwords
 from safeconduct.storage import Database, Epoch, Feed, Lease, Read, check_schema, migrate
-from safeconduct.upstreams import Catalogue, Crawler, Credentials
+from safeconduct.upstreams import Catalogue, Crawler, Credentials, Manners
 
 DATABASE_FILE, KEY_FILE = "safeconduct.db", "master.key"
 _KEY_BYTES = 32
@@ -74,6 +74,7 @@ class Installation(NamedTuple):
     transport: Transport
     opa: OpaServers | None
     crawler: Crawler
+    manners: Manners
     credentials: Credentials
     revocations: Revocations
     background: Background
@@ -162,6 +163,7 @@ async def open_installation(
             transport=transport,
             opa=opa,
             crawler=Crawler(transport),
+            manners=Manners(),
             credentials=Credentials(root),
             revocations=Revocations(database, trail=trail, clock=clock),
             background=Background(),

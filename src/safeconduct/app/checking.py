@@ -15,12 +15,14 @@ from safeconduct.api import (
     Naming,
     PolicyEndpoints,
     RelationEndpoints,
+    ReviewEndpoints,
     Searches,
 )
 from safeconduct.app.building import Installation
 from safeconduct.app.judging import Judging
 from safeconduct.app.offering import PutRules
 from safeconduct.app.policies import bundle_of
+from safeconduct.app.reviewing import Reviews
 from safeconduct.audit import SealedArguments
 from safeconduct.oauth import Verifier
 from safeconduct.policy import Bundle
@@ -69,6 +71,7 @@ def enforcement_routes(
         *_bundles(parts).routes(),
         *_relations(parts).routes(),
         *_policies(parts).routes(),
+        *ReviewEndpoints(Reviews(parts.database, parts.trail)).routes(),
     ]
 
 

@@ -89,7 +89,7 @@ def _point_changes(present: Policies, wanted: Policies) -> Iterator[str]:
         if before[name].secret_digest != after[name].secret_digest:
             yield f"a new secret for the enforcement point {name}"
     for name in sorted(after):
-        for what in ("relations", "policy"):
+        for what in ("relations", "policy", "tools"):
             may = getattr(before[name], what) if name in before else "none"
             if may != getattr(after[name], what):
                 yield became(

@@ -10,6 +10,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from safeconduct.app.plan import Imported
 from safeconduct.audit import Event, Trail
 from safeconduct.core.clock import Clock
@@ -22,6 +24,8 @@ from safeconduct.upstreams import (
     Catalogue,
     Crawler,
     Findings,
+    Manner,
+    Manners,
     Observed,
     Server,
     Wanted,
@@ -35,6 +39,10 @@ if TYPE_CHECKING:
     from safeconduct.app.building import Installation
 
 _PATIENCE_SECONDS = 20.0
+_UNREADABLE = (
+    "server %s of host %s cannot be read: %s. Its calls fail and what it changes is not noticed "
+    "until it answers; see that it runs and can be reached, then: safeconduct servers check"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -49,12 +57,14 @@ class Importer:
         trail: Trail,
         crawler: Crawler,
         catalogue: Catalogue,
+        manners: Manners | None = None,
         patience_seconds: float = _PATIENCE_SECONDS,
     ) -> None:
         self._database = database
         self._clock = clock
         self._trail = trail
         self._crawler = crawler
+        self._manners = manners or Manners()
         self._catalogue = catalogue
         self._patience_seconds = patience_seconds
 
@@ -66,6 +76,7 @@ class Importer:
             clock=parts.clock,
             trail=parts.trail,
             crawler=parts.crawler,
+            manners=parts.manners,
             catalogue=parts.catalogue,
         )
 
@@ -79,29 +90,35 @@ class Importer:
             about = await wanted(tx, host, key)
         if about is None:
             return None
-        found = await self._found(about)
+        found = await self._found(about, self._manners.of(host, key))
         async with self._database.write() as tx:
             # It may have been changed or removed while it was talking to us.
             if await wanted(tx, host, key) != about:
                 return None
             if isinstance(found, str):
-                await unreachable(tx, host, key, problem=found, at=self._clock.now())
+                if await unreachable(tx, host, key, problem=found, at=self._clock.now()):
+                    _log.warning(_UNREADABLE, key, host, found)
                 return Imported(host=host, server=key, problem=found)
             before = self._catalogue.held(host, key)
             observed = await self._observed(tx, host, about, found)
         if found.omissions and (before is None or before.omissions != found.omissions):
             left = named(found.omissions)
             _log.warning("server %s of host %s: not taken over: %s", key, host, left)
+            if observed.recovered:
+                _log.warning("server %s of host %s answers again", key, host)
         server = await self._catalogue.get(host, key)
-        return None if server is None else _counted(server, tuple(observed.quarantined))
+        if server is None:
+            return None
+        counted = _counted(server, tuple(observed.quarantined))
+        return replace(counted, holds_seconds=found.holds_seconds)
 
-    async def _found(self, about: Wanted) -> Findings | str:
+    async def _found(self, about: Wanted, manner: Manner) -> Findings | str:
         """Return what a server offers, or one sentence about why it cannot be read."""
         if about.http is not None:  # what it offers has been said, and we speak for it
             return Findings(eras=(MODERN, LEGACY), spellings=[about.http.definitions()])
         try:
             async with asyncio.timeout(self._patience_seconds):
-                return await self._crawler.crawl(about.url)
+                return await self._crawler.crawl(about.url, manner)
         except GatewayError as error:
             return error.public
         except TimeoutError:
@@ -115,6 +132,7 @@ class Importer:
             eras=found.eras,
             spellings=found.spellings,
             omissions=found.omissions,
+            others=found.others,
             at=self._clock.now(),
         )
         for kind, those in (("changed", observed.waits), ("repinned", observed.extended)):

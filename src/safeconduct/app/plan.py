@@ -53,6 +53,7 @@ class Imported(Value, frozen=True):
         left_out: What of its lists was not taken over, each with its reason.
         levels: The level of each tool on offer and why, by its name.
         problem: Why it could not be read.
+        holds_seconds: How long its lists hold, as it says itself.
     """
 
     host: HostId
@@ -66,6 +67,7 @@ class Imported(Value, frozen=True):
     left_out: tuple[str, ...] = ()
     levels: dict[str, str] = {}
     problem: str | None = None
+    holds_seconds: float | None = None
 
     def __str__(self) -> str:
         name = f"{self.host}: server {self.server}"

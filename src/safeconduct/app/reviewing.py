@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from safeconduct.audit import Event, Trail
+from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import HostId, ServerKey
 from safeconduct.storage import Database
-from safeconduct.upstreams import Review, decide_review, find_review, list_reviews, lower_level
+from safeconduct.upstreams import (
+    Review,
+    decide_review,
+    find_review,
+    list_reviews,
+    lower_level,
+    wanted,
+)
 
 
 class Reviews:
@@ -18,8 +26,14 @@ class Reviews:
     async def every(
         self, host: HostId, server: ServerKey | None = None, *, waiting: bool = True
     ) -> list[Review]:
-        """Return what waits on a host or one of its servers, or everything that is pinned."""
+        """Return what waits on a host or one of its servers, or everything that is pinned.
+
+        Raises:
+            Refused: NOT_FOUND if the host has no such server.
+        """
         async with self._database.read() as tx:
+            if server is not None and await wanted(tx, host, server) is None:
+                raise Refused(Code.NOT_FOUND, "This host has no server of that key.")
             return await list_reviews(tx, host, server, everything=not waiting)
 
     async def one(self, host: HostId, server: ServerKey, kind: str, name: str) -> Review | None:

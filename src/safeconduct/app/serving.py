@@ -20,14 +20,18 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from safeconduct.app.answering import Answering, answering
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.expiring import Expiring
+from safeconduct.app.listening import Listening
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.readiness import readiness_of
+from safeconduct.app.sweeping import Sweeps
+from safeconduct.app.upkeep import Upkeep
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import GatewayError
 from safeconduct.egress import Fetcher
 from safeconduct.relations import forget_clusters
 from safeconduct.settings import Settings
-from safeconduct.storage import Lease, Membership, StorageError
+from safeconduct.storage import Leading, Lease, Membership, StorageError
+from safeconduct.upstreams import Listener
 
 _POLL_SECONDS = 1.0
 _FLUSH_SECONDS = 30.0
@@ -35,7 +39,7 @@ _CLEAN_SECONDS = 300.0
 _EXPIRE_SECONDS = 60.0
 _WITNESS_SECONDS = 10.0  # `audit verify` says this number
 _REPOSITORY_SECONDS = 2.0  # a host's own poll_seconds counts; this is how often we ask about them
-_CHECK_SECONDS = 600.0
+_UPKEEP_SECONDS = 1.0  # when each server is due is its own matter
 _DRAIN_SECONDS = 20
 _COLLECT_AFTER = (20_000, 20, 20)  # a call makes few cycles, so looking for them can wait
 _KEEP_ALIVE_SECONDS = 75
@@ -75,6 +79,7 @@ async def gateway(
     clock: Clock | None = None,
     apply: bool = True,
     fetcher: Fetcher | None = None,
+    upkeep: bool = True,
 ) -> AsyncIterator[Gateway]:
     """Open everything and keep it going; leaving closes it in reverse.
 
@@ -83,6 +88,7 @@ async def gateway(
         clock: Tells the time; the machine's by default.
         apply: Whether to bring the installation to what the file says first.
         fetcher: Gets client metadata documents; guarded, from the internet, by default.
+        upkeep: Whether to read servers and listen to them unasked, as a gateway that serves does.
     """
     async with contextlib.AsyncExitStack() as stack:
         parts = await stack.enter_async_context(
@@ -104,12 +110,37 @@ async def gateway(
             (answers.housekeeping.clean, _CLEAN_SECONDS),
             (_witness(parts), _WITNESS_SECONDS),
             (Expiring(parts).end_what_ran_out, _EXPIRE_SECONDS),
-            (answers.watch.check_all, _CHECK_SECONDS),
             (answers.repositories.look_around, _REPOSITORY_SECONDS),
         ):
             stack.push_async_callback(_every(seconds, work, lease=parts.lease))
         await answers.repositories.look_around()
+        if upkeep:
+            await stack.enter_async_context(_upkept(parts, answers))
         yield Gateway(parts, answers)
+
+
+@contextlib.asynccontextmanager
+async def _upkept(parts: Installation, answers: Answering) -> AsyncIterator[None]:
+    """Read servers when they are due and listen to them, wherever this process is to do so."""
+    upkeep = Upkeep(
+        Leading(parts.database, parts.settings.server.data_dir / "upkeep.lock"),
+        sweeps=Sweeps(parts.database, parts.feed, watch=answers.watch),
+        listening=Listening(
+            parts.database,
+            parts.feed,
+            listener=Listener(parts.transport),
+            catalogue=parts.catalogue,
+            manners=parts.manners,
+            watch=answers.watch,
+        ),
+    )
+    stop = _every(_UPKEEP_SECONDS, upkeep.look_around, lease=parts.lease)
+    try:
+        await upkeep.look_around()
+        yield
+    finally:
+        await stop()
+        await upkeep.close()
 
 
 async def _prepared(parts: Installation) -> None:

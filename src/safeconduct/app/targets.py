@@ -147,6 +147,7 @@ def _policies(said: HostSettings) -> Policies:
                 secret_digest=digest(each.secret.reveal()),
                 relations=each.relations,
                 policy=each.policy,
+                tools=each.tools,
             )
             for each in said.enforcement_points
         ),

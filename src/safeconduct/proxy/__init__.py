@@ -20,6 +20,7 @@ from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.returns import Returns
 from safeconduct.proxy.routes import STRANGERS_BYTES, McpEndpoint, read_head
 from safeconduct.proxy.shares import Share, ShareLimits, Shares
+from safeconduct.proxy.sightings import Sightings
 from safeconduct.proxy.throttling import Throttles
 from safeconduct.proxy.transport_sessions import TransportSessions
 
@@ -49,6 +50,7 @@ __all__ = [
     "Share",
     "ShareLimits",
     "Shares",
+    "Sightings",
     "Throttles",
     "TransportSessions",
     "methods_of",

@@ -26,6 +26,7 @@ from safeconduct.sessions import Session, Sessions
 from safeconduct.upstreams import PINNED, Server, Tool
 
 _ALWAYS = ToolFacts(known=True, enabled=True, state="pinned", level=Level.LOW)
+_CHANGED = replace(_ALWAYS, state="changed")
 _LONGEST = 200
 _NEVER = ToolFacts(known=False, enabled=False, state="new", level=Level.HIGH)
 _CODES = {
@@ -150,7 +151,8 @@ class Decider:
     def _tool_facts(self, server: Server, kind: str, name: str, level: Level) -> ToolFacts:
         """Describe what is asked for; only a tool has a level of its own."""
         if kind != "tool":
-            return _ALWAYS if level is Level.LOW else replace(_ALWAYS, level=level)
+            facts = _CHANGED if server.awaits_review(kind, name) else _ALWAYS
+            return facts if level is Level.LOW else replace(facts, level=level)
         tool = server.tools.get(name)
         return _NEVER if tool is None else self._tool(tool)
 

@@ -1,8 +1,8 @@
 """Lists as this caller may see them: each item is decided like a call of it.
 
-A definition that differs from its pin is not shown either, and whoever watches the
-catalogue is told. An item that cannot be read is left out alone, by the rule of the import. A
-list that was cut for one caller is never anybody else's to cache.
+A definition that differs from its pin is not shown either, and is named, so that it is kept and
+its calls end. An item that cannot be read is left out alone, by the rule of the import. A list
+that was cut for one caller is never anybody else's to cache.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from safeconduct.core.canonical import disguised
 from safeconduct.egress import UpstreamFailed
 from safeconduct.proxy.messages import ENVELOPE, METHODS, MODERN, Era, Listing
 from safeconduct.proxy.results import members
-from safeconduct.upstreams import Item, NoList, Omission, Server, items_of, named, pin
+from safeconduct.upstreams import (
+    Item,
+    NoList,
+    Omission,
+    Server,
+    Sighting,
+    is_pinned,
+    items_of,
+    named,
+    pin,
+    unreadable,
+)
 
 _LISTINGS = tuple(row.listing for row in METHODS.values() if row.listing is not None)
 _MOST_REMEMBERED = 1_000
@@ -68,24 +79,25 @@ def held_in(raw: bytes) -> Listing | None:
 
 def narrowed(
     page: Page, listing: Listing, *, era: Era, server: Server, visible: list[bool]
-) -> tuple[bytes, bool]:
-    """Return a list answer with only what may be shown, and whether a tool has changed.
+) -> tuple[bytes, list[Sighting]]:
+    """Return a list answer with only what may be shown, and what of it nobody reviewed.
 
     Args:
         page: The server's answer.
         visible: For each item, in order, whether the caller may see it.
     """
-    pinned = [_as_reviewed(listing, item, server) for item in page.items]
+    unreviewed = [_unreviewed(listing, item, server) for item in page.items]
     result = dict(page.result)
     result[listing.member] = [
         item.raw
-        for item, reviewed, may in zip(page.items, pinned, visible, strict=True)
-        if reviewed and may
+        for item, sighting, may in zip(page.items, unreviewed, visible, strict=True)
+        if sighting is None and may
     ]
     if era == MODERN:
         result["cacheScope"] = "private"
-    changed = not all(pinned) or _lost(page, listing, server)
-    return msgspec.json.encode({**page.whole, "result": result}), changed
+    seen = [each for each in unreviewed if each is not None]
+    seen += [unreadable(listing.pinned_as, each) for each in _lost(page, listing, server)]
+    return msgspec.json.encode({**page.whole, "result": result}), seen
 
 
 class OmissionLog:
@@ -106,16 +118,18 @@ class OmissionLog:
         _log.warning("server %s of host %s: not taken over: %s", server.key, server.host, left)
 
 
-def _as_reviewed(listing: Listing, item: Item, server: Server) -> bool:
-    if listing.kind != "tool":
-        return True
-    tool = server.tools.get(item.name)
-    return tool is not None and pin(item.value) in tool.pins
+def _unreviewed(listing: Listing, item: Item, server: Server) -> Sighting | None:
+    """Return an item that is not as it was reviewed, None for one that is."""
+    if not listing.pinned_as:
+        return None
+    known, made = server.offer(listing.pinned_as, item.name), pin(item.value)
+    if known is not None and is_pinned(item.value, made, known.pins):
+        return None
+    return Sighting(listing.pinned_as, item.name, item.value, made)
 
 
-def _lost(page: Page, listing: Listing, server: Server) -> bool:
-    """Say whether a tool that is on offer came in a form in which it cannot be shown."""
-    return listing.kind == "tool" and any(
-        (tool := server.tools.get(each.item)) is not None and tool.offered
-        for each in page.omissions
-    )
+def _lost(page: Page, listing: Listing, server: Server) -> list[Omission]:
+    """Return what was reviewed and came in a form in which it cannot be shown."""
+    if not listing.pinned_as:
+        return []
+    return [each for each in page.omissions if server.offer(listing.pinned_as, each.item)]

@@ -48,12 +48,14 @@ class Listing(Value, frozen=True):
         name: The member of an item that names it.
         kind: What the items are.
         used_by: The method that uses an item; who may not use it is not shown it.
+        pinned_as: What the items are reviewed as; "" for what nobody reviews.
     """
 
     member: str
     name: str
     kind: str
     used_by: str
+    pinned_as: str = ""
 
 
 class Method(Value, frozen=True):
@@ -82,7 +84,9 @@ METHODS: dict[str, Method] = {
     "logging/setLevel": Method(eras=(LEGACY,)),
     "server/discover": Method(eras=(MODERN,)),
     "tools/list": Method(
-        listing=Listing(member="tools", name="name", kind="tool", used_by="tools/call")
+        listing=Listing(
+            member="tools", name="name", kind="tool", used_by="tools/call", pinned_as="tool"
+        )
     ),
     "tools/call": Method(kind="tool", names="name", recorded=True, pauses=True),
     "resources/list": Method(
@@ -94,13 +98,20 @@ METHODS: dict[str, Method] = {
             name="uriTemplate",
             kind="resource",
             used_by="resources/read",
+            pinned_as="template",
         )
     ),
     "resources/read": Method(kind="resource", names="uri", recorded=True, pauses=True),
     "resources/subscribe": Method(kind="resource", names="uri", eras=(LEGACY,), recorded=True),
     "resources/unsubscribe": Method(kind="resource", names="uri", eras=(LEGACY,)),
     "prompts/list": Method(
-        listing=Listing(member="prompts", name="name", kind="prompt", used_by="prompts/get")
+        listing=Listing(
+            member="prompts",
+            name="name",
+            kind="prompt",
+            used_by="prompts/get",
+            pinned_as="prompt",
+        )
     ),
     "prompts/get": Method(kind="prompt", names="name", recorded=True, pauses=True),
     "completion/complete": Method(),

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from safeconduct.core.decision import Decision
 from safeconduct.core.errors import RETRY_SECONDS, Code, GatewayError
 from safeconduct.core.model import Level
-from safeconduct.egress import Reply
+from safeconduct.egress import Reply, UpstreamFailed
 from safeconduct.oauth import granted
 from safeconduct.proxy import refusals, subscriptions
 from safeconduct.proxy.background import Background
@@ -35,6 +35,7 @@ from safeconduct.proxy.refusals import Denied
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.returns import Returns
 from safeconduct.proxy.transport_sessions import TransportSessions
+from safeconduct.proxy.unanswered import named
 from safeconduct.upstreams import Forwarder
 
 _ACCEPTED = Answer(202, ())
@@ -142,6 +143,10 @@ class Pipeline:
                     self._flights.shares.give_back(held)
             finally:
                 self._flights.end(flight)  # a stream goes on counting by itself
+        except UpstreamFailed as error:
+            self._records.outcome(call, record, error.code.value)
+            self._returns.failed(call)
+            raise named(call, error) from error
         except GatewayError as error:
             self._records.outcome(call, record, error.code.value)
             raise

@@ -30,15 +30,28 @@ from safeconduct.proxy.messages import MODERN, Listing
 from safeconduct.proxy.obligations import Obligations, longest_seconds, quiet
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.results import RequestStates
+from safeconduct.proxy.sightings import Sightings
 from safeconduct.proxy.transport_sessions import TransportSessions
+from safeconduct.proxy.unanswered import named
 from safeconduct.sessions import Sessions
-from safeconduct.upstreams import EventTooLarge, Splitter, data_of, legible, with_data
+from safeconduct.upstreams import (
+    EventTooLarge,
+    Manners,
+    Splitter,
+    data_of,
+    legible,
+    manner_of_hello,
+    manner_of_meta,
+    with_data,
+)
 
 _MOST_BYTES = 32 * 1024 * 1024
 _BESIDE_BYTES = 64 * 1024  # of an event, for what stands beside its data
 _KEEP_ALIVE = b": still here\n\n"
 Pairs = tuple[tuple[bytes, bytes], ...]
-_TOOLS_CHANGED = "notifications/tools/list_changed"
+_CHANGES = frozenset(
+    f"notifications/{each}/list_changed" for each in ("tools", "prompts", "resources")
+)
 _RESUMED = Refused(
     Code.FORBIDDEN,
     "A policy of this host looks at the results of calls, which is not possible on a stream that "
@@ -61,6 +74,8 @@ class Returns:
         sessions: Sessions,
         flights: Flights,
         obligations: Obligations,
+        sightings: Sightings,
+        manners: Manners,
         changed: Callable[[Call], None],
         most_bytes: int = _MOST_BYTES,
         keep_alive_seconds: float = 15.0,
@@ -68,7 +83,9 @@ class Returns:
         """Take the collaborators.
 
         Args:
-            changed: Told when a server's tools are not as they were reviewed.
+            sightings: Keeps what servers show that was not reviewed.
+            manners: Remembers how clients introduce themselves.
+            changed: Told when a server says that what it offers has changed.
             most_bytes: Largest answer that is passed on, whatever its form.
             keep_alive_seconds: How long a stream is silent before it is decided again and
                 says that it is still there.
@@ -82,6 +99,8 @@ class Returns:
         self._sessions = sessions
         self._flights = flights
         self._obligations = obligations
+        self._sightings = sightings
+        self._manners = manners
         self._changed = changed
         self._most_bytes = most_bytes
         self._standing: set[Callable[[], None]] = set()
@@ -130,12 +149,29 @@ class Returns:
         self._records.outcome(call, record, outcome, status=status_there, sent=len(body))
         return Answer(status, headers, body)
 
+    def _remember(self, call: Call) -> None:
+        """Keep how a client introduces itself: questions of ours look the same from now on."""
+        message = call.message
+        manner = (
+            manner_of_hello(message.params)
+            if message.method == "initialize"
+            else manner_of_meta(message.meta)
+        )
+        self._manners.note(call.caller.host, call.server.key, manner)
+
+    def failed(self, call: Call) -> None:
+        """Let a server be read that gave no usable answer, so that it is noted if it is down."""
+        if call.server.api is None:
+            self._changed(call)
+
     async def _judged(self, call: Call, raw: bytes, reading: results.Reading) -> bytes:
         """Return an answer's bytes, changed only where an obligation or a list asks for it."""
         if call.row.listing is not None:
             return await self._listed(call, raw, call.row.listing)
         if call.message.method in GREETINGS:
-            return greeted(raw, call.message.method, call.server.name)
+            spoken = greeted(raw, call.message.method, call.server.name)
+            self._remember(call)
+            return await self._sightings.greeted(call, spoken)
         if not call.row.pauses:
             return raw
         shown = await self._obligations.leave(call, raw)
@@ -150,11 +186,11 @@ class Returns:
             self._omissions.note(call.server, page.omissions)
         names = [item.name for item in page.items]
         visible = await self._decider.visible(call, listing, names)
-        shown, changed = listings.narrowed(
+        shown, unreviewed = listings.narrowed(
             page, listing, era=call.revision.era, server=call.server, visible=visible
         )
-        if changed:
-            self._changed(call)
+        if unreviewed:
+            await self._sightings.note(call, unreviewed)
         return shown
 
     async def _stream(self, call: Call, reply: Reply, record: str) -> AsyncGenerator[bytes]:
@@ -213,7 +249,7 @@ class Returns:
             if reading.id is not None and call.revision.era == MODERN:
                 # Asked so, it would pass by the check of what the client said it can do.
                 raise UpstreamFailed("The server asks in a way this revision lacks.", sent=True)
-            if reading.method == _TOOLS_CHANGED:
+            if reading.method in _CHANGES:
                 self._changed(call)
             return (b"" if quiet(call, reading.method) else event), ""
         if not reading.answers():
@@ -226,7 +262,8 @@ class Returns:
                 said = refusals.answer(_RESUMED, era=call.revision.era, message_id=reading.id)
                 return with_data(event, raw_body(said)), ""
             if listing is None:
-                return event, ""
+                greeting = await self._sightings.greeted(call, data)
+                return event if greeting is data else with_data(event, greeting), ""
             return with_data(event, await self._listed(call, data, listing)), ""
         body = await self._judged(call, data, reading)
         return event if body is data else with_data(event, body), reading.outcome
@@ -318,6 +355,8 @@ class Returns:
         word = "cut" if not isinstance(error, UpstreamFailed) else "upstream_failed"
         if _is_standing(call):
             return b"", word
+        if isinstance(error, UpstreamFailed):
+            error = named(call, error)
         said = refusals.answer(error, era=call.revision.era, message_id=call.message.id)
         return b"event: message\ndata: " + raw_body(said) + b"\n\n", word
 

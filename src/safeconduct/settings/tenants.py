@@ -249,6 +249,13 @@ class EnforcementPointSettings(Value, frozen=True):
             " let rules decide that refuse less."
         ),
     ] = "none"
+    tools: Annotated[
+        Literal["none", "read", "write"],
+        About(
+            text="What it may do at `/api/v1/servers` with what servers offer. With `write` it can"
+            " accept tools that changed."
+        ),
+    ] = "none"
 
 
 class ClientDocument(Value, frozen=True):

@@ -4,6 +4,7 @@ from safeconduct.storage.changes import Change, Epoch, Feed
 from safeconduct.storage.columns import UtcTime, host_column, metadata
 from safeconduct.storage.copying import copy_sqlite
 from safeconduct.storage.database import Database, Read, StorageError, Write
+from safeconduct.storage.leading import Leading
 from safeconduct.storage.lease import LEASE_SECONDS, Lease
 from safeconduct.storage.membership import Membership
 from safeconduct.storage.migrating import DatabaseIsNewer, DatabaseIsOlder, check_schema, migrate
@@ -18,6 +19,7 @@ __all__ = [
     "DatabaseIsOlder",
     "Epoch",
     "Feed",
+    "Leading",
     "Lease",
     "Membership",
     "Read",

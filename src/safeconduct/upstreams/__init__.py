@@ -5,6 +5,7 @@ from safeconduct.upstreams.catalogue import (
     Offer,
     Server,
     Tool,
+    every_server,
     lower_level,
     remove,
     save,
@@ -28,6 +29,8 @@ from safeconduct.upstreams.http_calls import Called, HttpCalls
 from safeconduct.upstreams.http_tools import HttpApi, HttpTool, declare
 from safeconduct.upstreams.items import Item, NoList, Omission, items_of, named
 from safeconduct.upstreams.legibility import legible
+from safeconduct.upstreams.listening import Listener, NotHeard
+from safeconduct.upstreams.manners import Manner, Manners, manner_of_hello, manner_of_meta
 from safeconduct.upstreams.observing import Observed, Waiting, observe
 from safeconduct.upstreams.openapi import (
     BadOperation,
@@ -53,7 +56,7 @@ from safeconduct.upstreams.revisions import (
     MODERN_VERSIONS,
     VERSIONS,
 )
-from safeconduct.upstreams.sightings import Sighting, is_news, sight
+from safeconduct.upstreams.sightings import Sighting, is_news, sight, unreadable
 from safeconduct.upstreams.sse import (
     EventTooLarge,
     Splitter,
@@ -105,8 +108,12 @@ __all__ = [
     "HttpCalls",
     "HttpTool",
     "Item",
+    "Listener",
+    "Manner",
+    "Manners",
     "Moved",
     "NoList",
+    "NotHeard",
     "NothingToDecide",
     "Observed",
     "Offer",
@@ -129,6 +136,7 @@ __all__ = [
     "decide_review",
     "declare",
     "differences_of",
+    "every_server",
     "find_review",
     "flags_of",
     "id_of",
@@ -139,6 +147,8 @@ __all__ = [
     "list_operations",
     "list_reviews",
     "lower_level",
+    "manner_of_hello",
+    "manner_of_meta",
     "named",
     "observe",
     "pin",
@@ -148,6 +158,7 @@ __all__ = [
     "sight",
     "unchecked",
     "unreachable",
+    "unreadable",
     "wanted",
     "with_data",
     "with_id",

@@ -33,6 +33,7 @@ from safeconduct.upstreams.descriptions import (
 from safeconduct.upstreams.http_tools import HttpTool, kept
 from safeconduct.upstreams.items import Omission
 from safeconduct.upstreams.tables import (
+    CHANGED,
     INSTRUCTIONS,
     NEW,
     PINNED,
@@ -44,6 +45,7 @@ from safeconduct.upstreams.tables import (
     servers,
     tools,
 )
+from safeconduct.upstreams.templates import fits
 from safeconduct.upstreams.tool_schemas import ToolSchemas, schemas_by_era
 
 
@@ -116,6 +118,7 @@ class Server(Value, frozen=True):
         kinds: What was read of it at least once: from then on, new things of the kind wait.
         prompts: Its prompts by name.
         templates: Its resource templates, by the URI with its variables.
+        unsettled: Those of them that wait for review.
         instructions: What it tells models of itself, once it was seen to say something.
         omissions: What of its lists was not taken over when it was last read.
     """
@@ -136,6 +139,7 @@ class Server(Value, frozen=True):
     kinds: tuple[str, ...] = ()
     prompts: dict[str, Offer] = {}
     templates: dict[str, Offer] = {}
+    unsettled: tuple[Offer, ...] = ()
     instructions: Offer | None = None
     omissions: tuple[Omission, ...] = ()
 
@@ -150,6 +154,21 @@ class Server(Value, frozen=True):
                 return self.templates.get(name)
             case _:
                 return self.instructions
+
+    def awaits_review(self, kind: str, name: str) -> bool:
+        """Say whether a prompt, a template or a resource of a changed template may not be used.
+
+        A resource is pinned by its template alone; a list of resources is nobody's to review.
+        """
+        if kind == "prompt":
+            prompt = self.prompts.get(name)
+            return prompt is not None and prompt.state != PINNED
+        if kind != "resource" or not self.unsettled:
+            return False
+        return any(
+            template.name == name or (template.state == CHANGED and fits(template.name, name))
+            for template in self.unsettled
+        )
 
 
 class Catalogue:
@@ -178,6 +197,16 @@ class Catalogue:
 async def server_keys(tx: Read, host: HostId) -> list[ServerKey]:
     statement = select(servers.c.key).where(servers.c.host == host).order_by(servers.c.key)
     return [ServerKey(row.key) for row in await tx.all(statement)]
+
+
+async def every_server(tx: Read) -> list[tuple[HostId, ServerKey]]:
+    """Return the servers of all hosts that speak MCP themselves."""
+    statement = select(servers.c.host, servers.c.key, servers.c.http)
+    return [
+        (HostId(row.host), ServerKey(row.key))
+        for row in await tx.all(statement.order_by(servers.c.host, servers.c.key))
+        if row.http is None
+    ]
 
 
 async def wanted(tx: Read, host: HostId, key: ServerKey) -> Wanted | None:
@@ -264,6 +293,7 @@ async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
         for each in found
     ]
     others = await _offers(tx, host, server)
+    templates = others.get(TEMPLATE, {})
     return Server(
         host=host,
         key=server,
@@ -280,7 +310,8 @@ async def _load(tx: Read, key: tuple[str, str]) -> Server | None:
         imports=None if row.wanted is None else tuple(row.wanted),
         kinds=tuple(row.kinds or ()),
         prompts=others.get(PROMPT, {}),
-        templates=others.get(TEMPLATE, {}),
+        templates=templates,
+        unsettled=tuple(each for each in templates.values() if each.state != PINNED),
         instructions=others.get(INSTRUCTIONS, {}).get(""),
         omissions=omissions,
     )

@@ -8,37 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import itertools
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
-from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
+from safeconduct.core.canonical import StrictJSONError, parse
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.headers import media_of
 from safeconduct.core.model import Value
 from safeconduct.egress import Transport
 from safeconduct.upstreams.items import Omission, bounded
 from safeconduct.upstreams.legibility import legible
-from safeconduct.upstreams.pages import CrawlFailed, Listed, read_list
+from safeconduct.upstreams.manners import (
+    PLAIN,
+    POST,
+    Manner,
+    notification_bytes,
+    request_bytes,
+)
+from safeconduct.upstreams.offerings import Offered, read_offered
+from safeconduct.upstreams.pages import CrawlFailed
 from safeconduct.upstreams.revisions import LEGACY, LEGACY_VERSIONS, MODERN, MODERN_VERSIONS
 from safeconduct.upstreams.sse import EventTooLarge, Splitter, data_of
+from safeconduct.upstreams.tables import TOOL
 
 _MAX_REPLY_BYTES = 16 * 1024 * 1024
 _STREAM_SECONDS = 5.0  # for the first event of a server that may speak the transport before ours
 _LONGEST_SHOWN = 40
 _MOST_SHOWN = 5
-_CLIENT = {"name": "safeconduct", "version": "1"}
-_META = {
-    "io.modelcontextprotocol/protocolVersion": MODERN_VERSIONS[0],
-    "io.modelcontextprotocol/clientInfo": _CLIENT,
-    "io.modelcontextprotocol/clientCapabilities": {},
-}
 _EVENTS = "text/event-stream"
-_COMMON = (
-    (b"content-type", b"application/json"),
-    (b"accept", b"application/json, text/event-stream"),
-)
 _OLD_TRANSPORT = (
     "The server speaks HTTP+SSE, the transport of 2024-11-05, which is not spoken here; 2024-11-05 "
     "itself is, over Streamable HTTP"
@@ -51,7 +51,6 @@ _OTHER_REVISION = "Update the server, or let it speak one of the revisions named
 # The second is for what is not UTF-8, the last for what is nested without end.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_Ask = Callable[[str, dict[str, Any]], Awaitable[bytes]]
 
 
 class Findings(Value, frozen=True):
@@ -60,11 +59,15 @@ class Findings(Value, frozen=True):
     Attributes:
         spellings: Its whole tool list, once for each era.
         omissions: What was left out of it, and whether there may be more.
+        others: The same as `spellings` for the other kinds of things it offers.
+        holds_seconds: How long its lists hold, if it says so.
     """
 
     eras: tuple[str, ...]
     spellings: list[list[dict[str, Any]]]
     omissions: tuple[Omission, ...] = ()
+    others: dict[str, list[list[dict[str, Any]]]] = {}
+    holds_seconds: float | None = None
 
 
 class Crawler:
@@ -80,8 +83,11 @@ class Crawler:
         self._transport = transport
         self._patience_seconds = patience_seconds
 
-    async def crawl(self, url: str) -> Findings:
-        """Return the eras an upstream speaks and its tools in each.
+    async def crawl(self, url: str, manner: Manner = PLAIN) -> Findings:
+        """Return the eras an upstream speaks and what it offers in each.
+
+        Args:
+            manner: What to say of the one who asks, as a client would.
 
         Raises:
             CrawlFailed: If it speaks neither era, or its answers make no sense.
@@ -89,32 +95,47 @@ class Crawler:
         """
         try:
             async with asyncio.timeout(self._patience_seconds):
-                return await self._findings(url)
+                if manner != PLAIN:  # a client's own words may be what a server dislikes
+                    with contextlib.suppress(CrawlFailed):
+                        return await _Reading(self._transport, url, manner).findings()
+                return await _Reading(self._transport, url, PLAIN).findings()
         except TimeoutError as error:
             raise CrawlFailed("The server takes too long to say what it offers") from error
 
-    async def _findings(self, url: str) -> Findings:
-        eras: list[str] = []
-        lists: list[Listed] = []
+
+class _Reading:
+    """One reading of one server, in the form in which clients ask."""
+
+    def __init__(self, transport: Transport, url: str, manner: Manner) -> None:
+        self._transport = transport
+        self._url = url
+        self._manner = manner
+        self._ids = itertools.count()
+
+    async def findings(self) -> Findings:
+        found: dict[str, Offered] = {}
         refusals: list[CrawlFailed] = []
         for era, read in ((MODERN, self._modern), (LEGACY, self._legacy)):
+            self._ids = itertools.count()  # each era is a client of its own
             try:
-                lists.append(await read(url))
+                found[era] = await read()
             except CrawlFailed as error:
                 refusals.append(CrawlFailed(f"{era}: {error.public}", fix=error.fix))
-            else:
-                eras.append(era)
-        if not eras:
-            raise await self._refusal(url, refusals)
+        if not found:
+            raise await self._refusal(refusals)
+        lists = [each.lists for each in found.values()]
+        holds = [each.holds_seconds for each in found.values() if each.holds_seconds is not None]
         return Findings(
-            eras=tuple(eras),
-            spellings=[each.items for each in lists],
-            omissions=bounded(each for found in lists for each in found.omissions),
+            eras=tuple(found),
+            spellings=[each[TOOL] for each in lists],
+            omissions=bounded(each for one in found.values() for each in one.omissions),
+            others={kind: [each[kind] for each in lists] for kind in lists[0] if kind != TOOL},
+            holds_seconds=min(holds, default=None),
         )
 
-    async def _refusal(self, url: str, refusals: list[CrawlFailed]) -> CrawlFailed:
+    async def _refusal(self, refusals: list[CrawlFailed]) -> CrawlFailed:
         """Say why a server cannot be read in any era, and what to do where that is known."""
-        if await self._streams_first(url):
+        if await self._streams_first():
             return CrawlFailed(_OLD_TRANSPORT, fix=_OTHER_ADDRESS)
         reasons = "; ".join(each.public for each in refusals)
         return CrawlFailed(
@@ -122,13 +143,18 @@ class Crawler:
             fix=next((each.fix for each in refusals if each.fix), ""),
         )
 
-    async def _modern(self, url: str) -> Listed:
+    async def _modern(self) -> Offered:
+        meta = self._manner.meta(MODERN_VERSIONS[0])
+
         async def ask(method: str, params: dict[str, Any]) -> bytes:
             headers = (
                 (b"mcp-protocol-version", MODERN_VERSIONS[0].encode()),
                 (b"mcp-method", method.encode()),
             )
-            return (await self._ask(url, method, {**params, "_meta": _META}, headers))[0]
+            return (await self._ask(method, {**params, "_meta": meta}, headers))[0]
+
+        async def page(method: str, params: dict[str, Any]) -> dict[str, msgspec.Raw]:
+            return _spelled(await ask(method, params), method)
 
         found = _result(await ask("server/discover", {}), "server/discover")
         versions = found.get("supportedVersions")
@@ -140,15 +166,11 @@ class Crawler:
                 f"but {_shown(versions)}",
                 fix=_OTHER_REVISION,
             )
-        return await _tools(ask, found)
+        return await read_offered(page, found)
 
-    async def _legacy(self, url: str) -> Listed:
-        hello = {
-            "protocolVersion": LEGACY_VERSIONS[0],
-            "capabilities": {},
-            "clientInfo": _CLIENT,
-        }
-        raw, session = await self._ask(url, "initialize", hello, ())
+    async def _legacy(self) -> Offered:
+        hello = self._manner.hello(LEGACY_VERSIONS[0])
+        raw, session = await self._ask("initialize", hello, ())
         found = _result(raw, "initialize")
         version = found.get("protocolVersion")
         if not isinstance(version, str):
@@ -163,23 +185,23 @@ class Crawler:
         if session is not None:
             headers.append((b"mcp-session-id", session))
 
-        async def ask(method: str, params: dict[str, Any]) -> bytes:
-            return (await self._ask(url, method, params, tuple(headers)))[0]
+        async def page(method: str, params: dict[str, Any]) -> dict[str, msgspec.Raw]:
+            raw, _ = await self._ask(method, params, tuple(headers))
+            return _spelled(raw, method)
 
-        async with self._ended(url, headers if session else None):
-            await self._tell(url, "notifications/initialized", tuple(headers))
-            return await _tools(ask, found)
+        async with self._ended(headers if session else None):
+            await self._tell("notifications/initialized", tuple(headers))
+            return await read_offered(page, found)
 
     async def _ask(
         self,
-        url: str,
         method: str,
         params: dict[str, Any],
         headers: tuple[tuple[bytes, bytes], ...],
     ) -> tuple[bytes, bytes | None]:
         """Return the answer to a request as it is spelled, and the transport session."""
-        body = canonical_bytes({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        reply = await self._transport.exchange(url, headers=(*_COMMON, *headers), body=body)
+        body = request_bytes(method, params, next(self._ids))
+        reply = await self._transport.exchange(self._url, headers=(*POST, *headers), body=body)
         try:
             if reply.status != 200:
                 raise CrawlFailed(f"it answers {method} with HTTP {reply.status}")
@@ -191,7 +213,7 @@ class Crawler:
         finally:
             await reply.aclose()
 
-    async def _streams_first(self, url: str) -> bool:
+    async def _streams_first(self) -> bool:
         """Say whether a server answers GET as HTTP+SSE has it: with the address for messages.
 
         Source: MCP 2024-11-05, basic/transports.
@@ -199,7 +221,7 @@ class Crawler:
         headers = ((b"accept", _EVENTS.encode()),)
         with contextlib.suppress(GatewayError, TimeoutError, EventTooLarge):
             async with asyncio.timeout(_STREAM_SECONDS):
-                reply = await self._transport.exchange(url, method="GET", headers=headers)
+                reply = await self._transport.exchange(self._url, method="GET", headers=headers)
                 try:
                     if reply.status == 200 and _is_stream(reply.header(b"content-type")):
                         return await _begins_with_endpoint(reply.__aiter__())
@@ -207,34 +229,23 @@ class Crawler:
                     await reply.aclose()
         return False
 
-    async def _tell(self, url: str, method: str, headers: tuple[tuple[bytes, bytes], ...]) -> None:
-        body = canonical_bytes({"jsonrpc": "2.0", "method": method})
-        reply = await self._transport.exchange(url, headers=(*_COMMON, *headers), body=body)
+    async def _tell(self, method: str, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        body = notification_bytes(method)
+        reply = await self._transport.exchange(self._url, headers=(*POST, *headers), body=body)
         await reply.aclose()
 
     @contextlib.asynccontextmanager
-    async def _ended(
-        self, url: str, headers: list[tuple[bytes, bytes]] | None
-    ) -> AsyncIterator[None]:
+    async def _ended(self, headers: list[tuple[bytes, bytes]] | None) -> AsyncIterator[None]:
         """End the transport session afterwards, so that nothing of ours stays behind."""
         try:
             yield
         finally:
             if headers is not None:
                 with contextlib.suppress(GatewayError):  # it will time out by itself
-                    reply = await self._transport.exchange(url, method="DELETE", headers=headers)
+                    reply = await self._transport.exchange(
+                        self._url, method="DELETE", headers=headers
+                    )
                     await reply.aclose()
-
-
-async def _tools(ask: _Ask, hello: dict[str, Any]) -> Listed:
-    capabilities = hello.get("capabilities")
-    if isinstance(capabilities, dict) and capabilities.get("tools") is None:
-        return Listed([], [])
-
-    async def page(params: dict[str, Any]) -> dict[str, msgspec.Raw]:
-        return _spelled(await ask("tools/list", params), "tools/list")
-
-    return await read_list(page, "tools")
 
 
 def _is_stream(kind: bytes | None) -> bool:

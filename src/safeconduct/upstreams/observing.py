@@ -49,10 +49,12 @@ class Observed(NamedTuple):
     Attributes:
         waits: What waits now and did not before.
         extended: What an older version had pinned and is pinned anew.
+        recovered: Whether the server could not be read before.
     """
 
     waits: tuple[Waiting, ...] = ()
     extended: tuple[Waiting, ...] = ()
+    recovered: bool = False
 
     @property
     def quarantined(self) -> list[str]:
@@ -91,25 +93,27 @@ async def observe(
     known = set(about.kinds or ())
     fresh = {TOOL: not about.eras}  # it may have been unreachable before, which is no review
     fresh |= {kind: kind not in known for kind in others or ()}
-    found = Observed()
+    found, changed = Observed(), False
     for kind, lists in {TOOL: spellings, **(others or {})}.items():
         place = Place(host, server.key, kind)
         reading = _Reading(tx, place, server, eras=eras, first_time=fresh[kind])
         each = await reading.compared(lists)
         found = Observed(found.waits + each.waits, found.extended + each.extended)
+        changed = changed or reading.changed
+    now = {
+        "eras": [*eras],
+        "kinds": sorted(known | {*fresh}),
+        "problem": None,
+        "omissions": [*msgspec.to_builtins(omissions)],
+    }
     await tx.execute(
         update(servers)
         .where(servers.c.host == host, servers.c.key == server.key)
-        .values(
-            eras=[*eras],
-            kinds=sorted(known | {*fresh}),
-            checked_at=at,
-            problem=None,
-            omissions=msgspec.to_builtins(omissions),
-        )
+        .values(checked_at=at, **now)
     )
-    tx.changed("server", host, server.key)
-    return found
+    if changed or any(getattr(about, name) != value for name, value in now.items()):
+        tx.changed("server", host, server.key)
+    return found._replace(recovered=about.problem is not None)
 
 
 class _Reading:
@@ -129,6 +133,7 @@ class _Reading:
         self._place = place
         self._server = server
         self._first_time = first_time
+        self.changed = False
 
     async def compared(self, lists: Lists) -> Observed:
         stored = {row.name: row for row in await self._tx.all(self._place.rows())}
@@ -142,6 +147,7 @@ class _Reading:
                 continue
             columns = after_reading(row, found)
             if columns:
+                self.changed = True
                 await self._tx.execute(
                     update(self._place.table).where(*self._place.where(name)).values(columns)
                 )
@@ -170,6 +176,7 @@ class _Reading:
 
     async def _added(self, name: str, found: Spelled) -> str:
         """Store what was not known, and return its state."""
+        self.changed = True
         # An admin who named a tool has asked for it, whenever it appears.
         named = self._place.kind == TOOL and self._server.tools is not None
         state = PINNED if self._first_time or named else NEW

@@ -18,7 +18,7 @@ from safeconduct.storage import Read, Write
 from safeconduct.upstreams.descriptions import judgement_of, row_of, wanted_of_row
 from safeconduct.upstreams.pins import pin
 from safeconduct.upstreams.standing import (
-    TOO_LARGE,
+    NOT_KEPT,
     Spelled,
     after_acceptance,
     digest_of_row,
@@ -130,9 +130,10 @@ async def decide_review(
             f"{name or kind} is no longer what was read: its digest is {digest_of_row(row)} now. "
             "Nothing was changed. Read it again, and name the new digest."
         )
-    if accept and any(each.startswith(TOO_LARGE) for each in present(row).pins):
+    if accept and any(each.startswith(NOT_KEPT) for each in present(row).pins):
         raise NothingToDecide(
-            f"The definition of {name or kind} is too large to be reviewed, and stays out."
+            f"The definition of {name or kind} is too large, or cannot be read, and stays out. "
+            "It comes up for review once the server spells it otherwise."
         )
     if not accept and row.refused == digest:
         raise NothingToDecide(f"{name or kind} was refused already; nothing was changed.")

@@ -17,9 +17,10 @@ from safeconduct.core.model import HostId, ServerKey
 from safeconduct.storage import Write
 from safeconduct.upstreams.catalogue import Offer, Server, Tool
 from safeconduct.upstreams.descriptions import Wanted, row_of, wanted_of_row
-from safeconduct.upstreams.observing import Waiting, add, name_of
-from safeconduct.upstreams.pins import is_pinned
-from safeconduct.upstreams.standing import TOO_LARGE, Spelled, after_sighting
+from safeconduct.upstreams.items import Omission
+from safeconduct.upstreams.observing import NAMED_BY, Waiting, add, name_of
+from safeconduct.upstreams.pins import is_pinned, pin
+from safeconduct.upstreams.standing import NOT_KEPT, Spelled, after_sighting
 from safeconduct.upstreams.tables import NEW, PINNED, TOOL, Place
 
 _MOST_NEW = 500  # of one kind, that wait because the road saw them
@@ -33,6 +34,13 @@ class Sighting(NamedTuple):
     name: str
     definition: dict[str, Any]
     pin: str
+
+
+def unreadable(kind: str, omission: Omission) -> Sighting:
+    """Return what stands for something that was reviewed and cannot be read any more."""
+    words = f"This definition cannot be read: {omission.reason}."
+    definition = {NAMED_BY[kind]: omission.item, "description": words}
+    return Sighting(kind, omission.item, definition, NOT_KEPT + pin(definition))
 
 
 def is_news(server: Server, seen: Sighting) -> bool:
@@ -85,7 +93,7 @@ async def _stored(tx: Write, place: Place, server: Wanted, seen: Sighting, at: d
 
 
 def _waits(known: Tool | Offer, seen: Sighting) -> bool:
-    if known.state == PINNED or {seen.pin, TOO_LARGE + seen.pin}.isdisjoint(known.waiting):
+    if known.state == PINNED or {seen.pin, NOT_KEPT + seen.pin}.isdisjoint(known.waiting):
         return False
     return known.state == NEW or known.witnessed
 
@@ -93,7 +101,7 @@ def _waits(known: Tool | Offer, seen: Sighting) -> bool:
 def _bounded(seen: Sighting) -> Spelled:
     """Return what is stored of a sighting; a definition beyond all measure is only named."""
     size = len(msgspec.json.encode(seen.definition))
-    if size <= _MOST_BYTES:
+    if size <= _MOST_BYTES or seen.pin.startswith(NOT_KEPT):
         return Spelled((seen.definition,), (seen.pin,))
     words = f"This definition has {size} bytes, which is more than is kept for review."
-    return Spelled(({"name": seen.name, "description": words},), (TOO_LARGE + seen.pin,))
+    return Spelled(({"name": seen.name, "description": words},), (NOT_KEPT + seen.pin,))

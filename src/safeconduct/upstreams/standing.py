@@ -17,7 +17,7 @@ from safeconduct.upstreams.pins import digest_of, first_pin, is_first, is_pinned
 from safeconduct.upstreams.tables import CHANGED, NEW, PINNED
 
 _LEAST_SECONDS_BETWEEN_SIGHTINGS = 10.0
-TOO_LARGE = "large:"  # begins the pin of a definition that is not kept; it matches nothing
+NOT_KEPT = "unkept:"  # begins the pin of a definition that is not kept; it matches nothing
 Definition = dict[str, Any]
 Columns = dict[str, Any]
 _WAITS_NO_MORE: Columns = {"seen": None, "seen_pins": None, "witnessed": None, "refused": None}
