@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from safeconduct.bench import strangers
 from safeconduct.bench.usage import usage_of
-from tests.road.served import served
-from tests.road.upstream import PATIENCE_SECONDS
-from tests.road.world import Tokens, World, line, world_at
+from safeconduct.rehearsal import Programs, Trial, free_port
+from tests.road.served import Served, _host, served
+from tests.road.upstream import PATIENCE_SECONDS, upstream
+from tests.road.world import Tokens, World, body_of, headers_of, line, world_at
 
 pytestmark = pytest.mark.requirement("P-29", "SEC-64")
 CALL = {"name": "get_issue", "arguments": {"id": "T-7"}}
@@ -137,3 +140,35 @@ def test_the_kernel_keeps_little_for_a_stranger() -> None:
     """Or what is measured would be its buffers."""
     with strangers._quiet_socket(strangers.Address(host="::1", port=1, authority="a")) as quiet:
         assert quiet.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 256 * 1024
+
+
+@pytest.mark.slow
+async def test_idle_connections_leave_files_for_everything_else(tmp_path: Path) -> None:
+    """They used up the limit, and calls failed with nothing in the log."""
+    files, room = 256, 192
+    trial = Trial(tmp_path, port=free_port())
+    async with upstream() as behind, Programs(logs=trial.logs) as programs:
+        trial.write(server={}, host=_host(trial, behind))
+        serve = f"{sys.executable} -m safeconduct serve -c {trial.config}"
+        command = ("sh", "-c", f"ulimit -Sn 100 && ulimit -Hn {files} && exec {serve}")
+        gateway = await programs.start("gateway", command, announces=False)
+        address = strangers.Address(
+            host="127.0.0.1", port=trial.port, authority=f"localhost:{trial.port}"
+        )
+        async with asyncio.timeout(60):
+            while b"Serving on" not in gateway.log.read_bytes():
+                await asyncio.sleep(0.05)  # a log offers nothing to wait for
+        site = Served(trial, programs, behind, gateway, trial.origin)
+        token = await site.token()
+        async with httpx2.AsyncClient() as client:
+            headers = headers_of("tools/call", CALL) | {"authorization": f"Bearer {token}"}
+            url, body = f"{trial.origin}/mcp/tickets", body_of("tools/call", CALL)
+            assert (await client.post(url, content=body, headers=headers)).status_code == 200
+            async with strangers.idle(address, files) as opened:
+                assert opened.stayed <= room
+                assert (await client.post(url, content=body, headers=headers)).status_code == 200
+                assert (await strangers.ask(address, "/healthz"))[0] == 503
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while (await strangers.ask(address, "/healthz"))[0] != 200:
+                    await asyncio.sleep(0.05)  # the ends of connections are noticed in a moment
+        assert "that the limit of open files leaves room for" in gateway.log.read_text("utf-8")
