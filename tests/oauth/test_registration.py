@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -45,6 +46,19 @@ async def test_a_client_registers_itself_and_learns_what_was_accepted(
     assert isinstance(said["client_id_issued_at"], int)
     (event,) = world.events("client.registered")
     assert event["client"] == said["client_id"]
+    assert event["detail"] == {"redirects": ["localhost"], "addresses": 1, "method": "none"}
+
+
+async def test_a_registration_by_anybody_leaves_little_behind(world: World) -> None:
+    """Anybody may register at the rate of an address, all day long."""
+    uris = [f"https://agent.example/{number}/{'x' * 180}" for number in range(20)]
+    await world.register(*uris, client_name="N" * 9000)
+    (event,) = world.events("client.registered")
+
+    assert len(json.dumps(event)) < 1000
+    body = {"redirect_uris": [*uris[:3], f"https://agent.example/{'x' * 2000}"] * 5}
+    answer = await world.http.post("/oauth/register", json=body)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_redirect_uri")
 
 
 @pytest.mark.parametrize("method", ["client_secret_post", "client_secret_basic", None])

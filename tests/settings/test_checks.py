@@ -475,3 +475,13 @@ def test_a_share_is_no_larger_than_what_it_is_a_share_of(
     problem = refuse(limits(6, 5)).problems[0]
     assert problem.path == f"server.limits.upstream_{kind}_per_person"
     assert problem.message == f"is more than server.limits.upstream_{kind}_per_host, 5"
+
+
+def test_the_file_says_where_it_gives_a_password(read: Parse) -> None:
+    text = HOST.replace(
+        "    servers:", "      - {email: Bob@acme.test, password: {env: P}}\n    servers:"
+    )
+
+    assert read(text, {"P": "a long password"}).password_places == {
+        ("acme", "bob@acme.test"): "safeconduct.yaml, line 7"
+    }

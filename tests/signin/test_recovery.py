@@ -187,6 +187,33 @@ async def test_strangers_create_accounts_only_where_that_is_open(place: Place) -
     assert caught.value.code is Code.NOT_FOUND
 
 
+async def test_a_password_of_the_file_is_changed_in_the_file_alone(place: Place) -> None:
+    token = await reset_token(place)
+    owned = Recovery(
+        database=place.database,
+        passwords=place.passwords,
+        attempts=place.attempts,
+        browsers=place.browsers,
+        trail=place.trail,
+        clock=place.clock,
+        mailer=place.recovery._mailer,
+        owner=lambda _host, email: "gate.yaml, line 12" if email.startswith("alice") else "",
+    )
+
+    with pytest.raises(Refused, match=r"gate\.yaml, line 12") as caught:
+        await owned.reset(place.host, token=token, password=NEW, visitor=HERE)
+    assert caught.value.code is Code.CONFLICT
+    await owned.ask_reset(place.host, email="alice@acme.test", visitor=HERE)
+    body = (await place.postbox.next()).get_payload(decode=True)
+    await owned.aclose()
+
+    assert isinstance(body, bytes)
+    assert b"gate.yaml, line 12" in body
+    assert b"token=" not in body
+    assert await signs_in(place, "alice@acme.test", PASSWORD)
+    await place.recovery.reset(place.host, token=token, password=NEW, visitor=HERE)
+
+
 async def test_without_a_mail_server_nothing_by_mail_is_offered(open_house: Place) -> None:
     place = open_house
     mute = Recovery(

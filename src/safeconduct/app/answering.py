@@ -381,6 +381,7 @@ def _recovery(parts: Installation, doors: _SignIn) -> Recovery:
         trail=parts.trail,
         clock=parts.clock,
         mailer=None if mail is None else _mailer(mail),
+        owner=lambda host, email: parts.settings.password_places.get((host, email), ""),
     )
 
 

@@ -25,7 +25,8 @@ from safeconduct.oauth.registry import Client, Entry
 from safeconduct.storage import Database, Write
 
 MAX_BODY_BYTES = 16 * 1024
-_MOST_REDIRECTS = 20
+_MOST_REDIRECTS, _LONGEST_TOGETHER = 20, 4096
+_MOST_SHOWN, _LONGEST_SHOWN = 3, 80
 _METHODS = ("none", "client_secret_basic", "client_secret_post")
 _SAME_FOR = timedelta(minutes=10)
 _SIGN_IN_TAKES = timedelta(minutes=15)
@@ -89,6 +90,8 @@ class Registrations:
             client = _client(wish)
             entry = Entry(client=client, secret_digest=digest(secret.reveal()) if secret else None)
             await registry.put(tx, host.key, entry, at=now, request_digest=request_digest)
+            # Anybody may fill the trail with this: it says where the client is, and no more.
+            uris = client.redirect_uris[:_MOST_SHOWN]
             self._trail.append(
                 Event(
                     kind="client.registered",
@@ -96,7 +99,11 @@ class Registrations:
                     client=client.id,
                     client_name=client.name,
                     ip=ip,
-                    detail={"redirect_uris": list(client.redirect_uris), "method": wish.method},
+                    detail={
+                        "redirects": [redirects.host_of(uri)[:_LONGEST_SHOWN] for uri in uris],
+                        "addresses": len(client.redirect_uris),
+                        "method": wish.method,
+                    },
                 )
             )
         return self._answer(client, wish, secret)
@@ -170,6 +177,8 @@ def _redirect_uris(said: object, *, private_schemes: bool) -> tuple[str, ...]:
     """
     if not isinstance(said, list) or not 1 <= len(said) <= _MOST_REDIRECTS:
         raise _bad_redirect("redirect_uris must hold 1 to 20 addresses")
+    if sum(len(uri) for uri in said if isinstance(uri, str)) > _LONGEST_TOGETHER:
+        raise _bad_redirect(f"redirect_uris have at most {_LONGEST_TOGETHER} characters together")
     kept: list[str] = []
     for uri in said:
         if not isinstance(uri, str) or redirects.kind_of(uri) is Kind.REFUSED:

@@ -19,6 +19,7 @@ from safeconduct.settings.problems import Mark, Problems, SettingsError
 from safeconduct.settings.reader import Reader
 from safeconduct.settings.references import References
 from safeconduct.settings.source import MOST_BYTES, Unreadable, compose
+from safeconduct.settings.tenants import OperatorSettings, PersonSettings
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
@@ -69,7 +70,29 @@ def parse(
     warnings = (*environment.strays(environ), *references.warnings, *checks.warnings)
     # A default path starts from the same directory as a written one.
     server = structs.replace(document.server, data_dir=base / document.server.data_dir)
-    return Settings(server=server, hosts=document.hosts, warnings=warnings)
+    return Settings(
+        server=server,
+        hosts=document.hosts,
+        warnings=warnings,
+        password_places=_password_places(document, reader.places, name),
+    )
+
+
+def _password_places(
+    document: SettingsFile, places: Mapping[str, Mark], name: str
+) -> dict[tuple[str, str], str]:
+    """Say where the file gives passwords, by host and address."""
+    found = {}
+    for index, host in enumerate(document.hosts):
+        given: dict[str, PersonSettings | OperatorSettings] = {
+            f"people[{number}]": each for number, each in enumerate(host.people)
+        }
+        given |= {f"operators[{number}]": each for number, each in enumerate(host.operators)}
+        for member, each in given.items():
+            mark = places.get(f"hosts[{index}].{member}.password")
+            if mark is not None and each.password is not None:
+                found[host.key, each.email] = f"{name}, line {mark.line}"
+    return found
 
 
 def _read(

@@ -32,8 +32,11 @@ class Settings(Value, frozen=True):
         server: The process.
         hosts: The tenants, in the order of the file.
         warnings: Sentences for the person who starts it; nothing secret in them.
+        password_places: Where the file gives somebody a password, by host and address: whoever
+            has one there gets no other by command or page.
     """
 
     server: ServerSettings
     hosts: tuple[HostSettings, ...]
     warnings: tuple[str, ...] = ()
+    password_places: dict[tuple[str, str], str] = {}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from safeconduct import people
 from safeconduct.audit import Event, Trail
 from safeconduct.core.clock import Clock
 from safeconduct.core.emails import normal_email, takes_mail
 from safeconduct.core.errors import Code, Refused
-from safeconduct.core.model import SubjectId
+from safeconduct.core.model import HostId, SubjectId
 from safeconduct.core.secrets import Secret
 from safeconduct.egress import Mailer, MailFailed
 from safeconduct.hosts import Host
@@ -39,6 +40,14 @@ Open this page and choose one. The link works once, for 30 minutes:
 
 If it was not you, do nothing. Your password stays as it is.
 """
+_OWNED_TEXT = """\
+Somebody, hopefully you, asked to set a new password for {email} at {host}.
+
+Your password is set by the configuration of this gateway ({place}), so it cannot be changed here.
+Ask whoever runs the gateway to change it there.
+
+If it was not you, do nothing. Your password stays as it is.
+"""
 _SIGN_UP_TEXT = """\
 Somebody, hopefully you, asked for an account for {email} at {host}.
 
@@ -54,6 +63,13 @@ Somebody, hopefully you, asked for an account for {email} at {host}. You have on
 Sign in here: {sign_in}
 If you forgot your password, set a new one: {forgot}
 """
+
+
+Owner = Callable[[HostId, str], str]
+
+
+def _nobody(_host: HostId, _email: str) -> str:
+    return ""
 
 
 class Recovery:
@@ -73,7 +89,14 @@ class Recovery:
         trail: Trail,
         clock: Clock,
         mailer: Mailer | None,
+        owner: Owner = _nobody,
     ) -> None:
+        """Take what is needed.
+
+        Args:
+            mailer: Sends the links; without one nothing is offered.
+            owner: Says which line of the configuration gives somebody their password, or "".
+        """
         self._database = database
         self._passwords = passwords
         self._attempts = attempts
@@ -81,6 +104,7 @@ class Recovery:
         self._trail = trail
         self._clock = clock
         self._mailer = mailer
+        self._owner = owner
         self._sending: set[asyncio.Task[None]] = set()
 
     def reset_open(self, host: Host) -> bool:
@@ -109,11 +133,12 @@ class Recovery:
                 tx, host.key, Purpose.RESET, email=address, at=self._clock.now()
             )
         if subject is not None:
-            link = _link(host, "/login/reset", token)
+            link, place = _link(host, "/login/reset", token), self._owner(host.key, address)
+            text = _OWNED_TEXT if place else _RESET_TEXT
             self._send(
                 address,
                 f"Set a new password for {host.name}",
-                _RESET_TEXT.format(email=address, host=host.name, link=link),
+                text.format(email=address, host=host.name, link=link, place=place),
             )
 
     async def ask_account(self, host: Host, *, email: str, visitor: Visitor) -> None:
@@ -156,8 +181,19 @@ class Recovery:
         return email
 
     async def reset(self, host: Host, *, token: str, password: str, visitor: Visitor) -> None:
-        """Set a new password with a mailed link, and end every browser session."""
-        await self.address_of(host, Purpose.RESET, token)
+        """Set a new password with a mailed link, and end every browser session.
+
+        Raises:
+            Refused: NOT_FOUND for a link that cannot be used, CONFLICT where the configuration
+                gives the password.
+        """
+        address = await self.address_of(host, Purpose.RESET, token)
+        if place := self._owner(host.key, address):
+            raise Refused(
+                Code.CONFLICT,
+                f"The configuration of this gateway sets your password ({place}), so it was not "
+                "changed. Ask whoever runs the gateway to change it there.",
+            )
         hashed = await self._new_hash(host, password)
         async with self._database.write() as tx:
             email = await links.use(tx, host.key, Purpose.RESET, token=token, at=self._clock.now())
