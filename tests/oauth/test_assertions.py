@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -200,3 +201,22 @@ async def test_without_the_keys_nobody_is_proven(world: World) -> None:
     assert await signer.redeem(signer.assertion()) == (401, "invalid_client")
     world.web.publish(JWKS, {"keys": "x"})
     assert await signer.redeem(signer.assertion()) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"kty": "XYZ", "kid": "k0"}, {"kty": "RSA", "kid": "k0"}, {"kid": "k0"}, {}, 7, None, "k",
+     {"kty": "EC", "crv": "P-999", "x": "a", "y": "b"}],
+    ids=str,
+)  # fmt: skip
+async def test_a_key_that_cannot_be_used_takes_no_other_with_it(world: World, other: Any) -> None:
+    """RFC 7517 section 5: keys of a kind that is not understood are ignored, and not the set."""
+    signer = Signer(world)
+    good = KeySet([signer.key]).as_dict(private=False)["keys"]
+    world.web.publish(JWKS, {"keys": [other, *good]})
+
+    assert await signer.redeem(signer.assertion()) == (200, None)
+
+    world.web.publish(JWKS, {"keys": [other]})
+    world.clock.advance(timedelta(days=1))
+    assert (await signer.redeem(signer.assertion()))[0] == 401

@@ -7,6 +7,7 @@ from safeconduct.app.importing import Importer
 from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.looking import look_at_installation
 from safeconduct.app.occupancy import sole_server
+from safeconduct.app.naming import names_of, unknown_names
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.repositories import Repositories
@@ -34,6 +35,7 @@ __all__ = [
     "gateway",
     "judges_of",
     "look_at_installation",
+    "names_of",
     "offered",
     "open_installation",
     "own_failures",
@@ -41,4 +43,5 @@ __all__ = [
     "read_rules",
     "serve",
     "sole_server",
+    "unknown_names",
 ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from safeconduct.app.naming import names_of, unknown_names
 from safeconduct.app.plan import Imported
 from safeconduct.audit import Event, Trail
 from safeconduct.core.clock import Clock
@@ -27,6 +28,7 @@ from safeconduct.upstreams import (
     Manner,
     Manners,
     Observed,
+    Omission,
     Server,
     Wanted,
     named,
@@ -100,12 +102,14 @@ class Importer:
                     _log.warning(_UNREADABLE, key, host, found)
                 return Imported(host=host, server=key, problem=found)
             before = self._catalogue.held(host, key)
-            observed = await self._observed(tx, host, about, found)
-        if found.omissions and (before is None or before.omissions != found.omissions):
-            left = named(found.omissions)
+            unknown = self._unknown(about, found)
+            observed = await self._observed(tx, host, about, found, unknown)
+        omissions = (*found.omissions, *unknown)
+        if omissions and (before is None or before.omissions != omissions):
+            left = named(omissions)
             _log.warning("server %s of host %s: not taken over: %s", key, host, left)
-            if observed.recovered:
-                _log.warning("server %s of host %s answers again", key, host)
+        if observed.recovered:
+            _log.warning("server %s of host %s answers again", key, host)
         server = await self._catalogue.get(host, key)
         if server is None:
             return None
@@ -124,15 +128,28 @@ class Importer:
         except TimeoutError:
             return f"it took longer than {self._patience_seconds:.0f} seconds"
 
-    async def _observed(self, tx: Write, host: HostId, about: Wanted, found: Findings) -> Observed:
+    def _unknown(self, about: Wanted, found: Findings) -> tuple[Omission, ...]:
+        """Return names of the configuration that the server has not; an API was checked before."""
+        if about.http is not None:
+            return ()
+        return unknown_names(about.tools or (), about.overrides, names_of(found))
+
+    async def _observed(
+        self,
+        tx: Write,
+        host: HostId,
+        about: Wanted,
+        found: Findings,
+        unknown: tuple[Omission, ...],
+    ) -> Observed:
         observed = await observe(
             tx,
             host,
             about,
             eras=found.eras,
             spellings=found.spellings,
-            omissions=found.omissions,
             others=found.others,
+            omissions=(*found.omissions, *unknown),
             at=self._clock.now(),
         )
         for kind, those in (("changed", observed.waits), ("repinned", observed.extended)):

@@ -8,7 +8,7 @@ the second time. Servers are read afterwards; one that does not answer is a warn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ from safeconduct.app.endings import (
 from safeconduct.app.importing import Importer
 from safeconduct.app.memberships import store_memberships
 from safeconduct.app.moves import Doing, Move, Mover
+from safeconduct.app.naming import unknown_as_read
 from safeconduct.app.plan import Imported, Plan, Step, portions
 from safeconduct.app.present import Present, read_present
 from safeconduct.app.rules import Offer, offered
@@ -149,7 +150,15 @@ class Provisioner:
             drafts = [await self._drafted(tx, target) for target in targets]
             if prune:
                 drafts += [await self._farewell(tx, host) for host in _beyond(stored, targets)]
-        return _plan(drafts, () if prune else _left_alone(stored, targets))
+        unknown = [each for target in targets async for each in self._unknown(target)]
+        return _plan(drafts, (*(() if prune else _left_alone(stored, targets)), *unknown))
+
+    async def _unknown(self, target: Target) -> AsyncIterator[str]:
+        """Say which names for tools their servers had not when they were last read."""
+        for key, said in target.servers.items():
+            server = await self._catalogue.get(target.host.key, key)
+            for each in unknown_as_read(said, server):
+                yield f"{target.host.key}: server {key}: {each}"
 
     async def apply(
         self,

@@ -6,6 +6,7 @@ an allow-list of asymmetric ones; an assertion lives ten minutes at most and wor
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -62,8 +63,7 @@ class Assertions:
             keys = await self._keys_of(entry, _header(assertion).get("kid"))
             if keys is None:
                 return False
-            strong = [key for key in keys["keys"] if not _is_weak(key)]
-            key_set = KeySet.import_key_set({"keys": strong})
+            key_set = KeySet.import_key_set({"keys": _usable(keys["keys"])})
             claims = jwt.decode(assertion, key_set, algorithms=list(ASSERTION_ALGORITHMS)).claims
             self._registry(host, entry.client.id).validate(claims)
             if claims["exp"] > self._clock.seconds() + _LONGEST_LIFE_SECONDS:
@@ -123,7 +123,20 @@ def _header(assertion: str) -> dict[str, Any]:
 
 
 def _has(keys: dict[str, Any], kid: object) -> bool:
-    return kid is None or any(key.get("kid") == kid for key in keys["keys"])
+    return kid is None or any(
+        isinstance(key, dict) and key.get("kid") == kid for key in keys["keys"]
+    )
+
+
+def _usable(keys: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the keys that can prove something; a set may hold others (RFC 7517 section 5)."""
+    found = []
+    for key in keys:
+        with contextlib.suppress(*_UNUSABLE):
+            if not _is_weak(key):
+                KeySet.import_key_set({"keys": [key]})
+                found.append(key)
+    return found
 
 
 def _is_weak(key: dict[str, Any]) -> bool:

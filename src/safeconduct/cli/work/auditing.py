@@ -20,11 +20,13 @@ from safeconduct.cli.work.asking import settings_of
 from safeconduct.core.clock import SystemClock
 from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId
 from safeconduct.core.secrets import ROOT_KEY_BYTES
+from safeconduct.settings import suggestion
 
 _AGO = re.compile(r"([0-9]{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DECISIONS = frozenset({"allow", "deny", "error", "pending"})
 _SHOWN = ("subject_email", "subject", "client", "server", "resource", "decision", "reason")
+_NAMED = {"kind": "kind", "subject": "subject", "client": "agent", "server": "server"}
 _MOST_ANCHOR_BYTES = 1024 * 1024
 
 
@@ -113,8 +115,29 @@ def tail(place: Place, chosen: Filters, *, lines: int, go_on: bool, as_json: boo
     sys.stdout.flush()
     if not shown and lines and not go_on and not as_json:
         complain(f"Nothing of host {chosen['host']} is written down that fits.")
+    if not shown and lines:
+        _hint(directory, chosen)
     if go_on:
         asyncio.run(_follow(directory, after, chosen, shown=shown, as_json=as_json))
+
+
+def _hint(directory: Path, chosen: Filters) -> None:
+    """Say which of the names that were asked for no record of the host has."""
+    asked = {name: str(value) for name in _NAMED if (value := chosen.get(name)) is not None}
+    if not asked:
+        return
+    seen: dict[str, set[str]] = {name: set() for name in (*asked, "subject_email")}
+    for record in read(directory, host=chosen.get("host"), limit=None):
+        for name, those in seen.items():
+            if isinstance(record.get(name), str):
+                those.add(record[name])
+    for name, value in asked.items():
+        if value in seen[name]:
+            continue
+        near = suggestion(value, seen[name])
+        if name == "subject" and value in seen["subject_email"]:
+            near = "; it is an email address, and ids are wanted: safeconduct people list"
+        complain(f"No record of host {chosen.get('host')} has the {_NAMED[name]} {value}{near}")
 
 
 async def _follow(
@@ -143,13 +166,16 @@ def export_to(
             for record in read(directory, limit=None, **chosen):
                 _show(record, as_json=True)
             return
-        export(directory, sys.stdout.buffer, fmt, **chosen)
+        if not export(directory, sys.stdout.buffer, fmt, **chosen):
+            _hint(directory, chosen)
         sys.stdout.buffer.flush()
         return
     # A new file: never what a link of somebody else's leads to, and nothing is overwritten.
     handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as stream:
         count = export(directory, stream, fmt, **chosen)
+    if not count:
+        _hint(directory, chosen)
     Out(as_json=as_json).sentence(
         f"Written to {output}: {several(count, 'record')}.", records=count, file=str(output)
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from safeconduct.app import Installation, Provisioner, declared, offered
+from safeconduct.app import Installation, Provisioner, declared, names_of, offered, unknown_names
 from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out, several
 from safeconduct.cli.work.asking import settings_of
@@ -28,12 +28,19 @@ from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import Value
 from safeconduct.core.space import room_at
 from safeconduct.policy import PENDING, Bundle, BundleError, Embedded, Standing, standing_of
-from safeconduct.settings import HostSettings, MailSettings, Settings, SettingsError
+from safeconduct.settings import (
+    HostSettings,
+    MailSettings,
+    Settings,
+    SettingsError,
+    UpstreamSettings,
+)
 from safeconduct.storage import StorageError, StoreUnavailable
 from safeconduct.upstreams import CrawlFailed, named, unchecked
 
 _MOST_NAMED = 5
 _PATIENCE_SECONDS = 10.0
+_OTHER_NAME = "Correct the name: what the file says under it applies to no tool."
 _MEND_THE_LIST = "The rest of its tools work. Have the server's list mended, then: servers check."
 _CURSORS_PORT = 8787
 _EARLIEST_YEAR = 2026
@@ -337,10 +344,11 @@ async def _servers(
     for upstream in host.servers:
         if upstream.url is not None:
             told(upstream.key)
-            yield await _upstream(parts, f"server {upstream.key}", upstream.url)
+            yield await _upstream(parts, upstream, upstream.url)
 
 
-async def _upstream(parts: Installation, check: str, url: str) -> Finding:
+async def _upstream(parts: Installation, said: UpstreamSettings, url: str) -> Finding:
+    check = f"server {said.key}"
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             found = await parts.crawler.crawl(url)
@@ -354,10 +362,14 @@ async def _upstream(parts: Installation, check: str, url: str) -> Finding:
     tools = max(map(len, found.spellings), default=0)
     message = f"{' and '.join(found.eras)}; {tools} tools"
     message += _partly(chain(*found.spellings))
-    if not found.omissions:
+    imports = () if isinstance(said.imports, str) else said.imports
+    unknown = unknown_names(imports, said.tools, names_of(found))
+    omissions = (*unknown, *found.omissions)
+    if not omissions:
         return Finding(check=check, state="ok", message=message)
-    message += f"; not taken over: {named(found.omissions)}"
-    return Finding(check=check, state="warn", message=message, fix=_MEND_THE_LIST)
+    message += f"; not taken over: {named(omissions)}"
+    fix = _OTHER_NAME if unknown else _MEND_THE_LIST
+    return Finding(check=check, state="warn", message=message, fix=fix)
 
 
 def _partly(definitions: Iterable[dict[str, Any]]) -> str:

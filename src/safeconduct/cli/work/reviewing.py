@@ -11,7 +11,9 @@ from safeconduct.app import Reviews
 from safeconduct.cli.failures import Failed
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
+from safeconduct.cli.work.servers import no_server
 from safeconduct.core.model import ServerKey
+from safeconduct.settings import suggestion
 from safeconduct.upstreams import (
     PINNED,
     TOOL,
@@ -135,11 +137,13 @@ async def _found(desk: Desk, server: ServerKey, kind: str, name: str) -> Review:
         Failed: If the host or the server has nothing of that name.
     """
     if await desk.parts.catalogue.get(desk.host.key, server) is None:
-        raise Failed(f"Host {desk.host.key} has no server {server}. See: safeconduct servers list")
+        raise await no_server(desk, server)
     found = await _reviews(desk).one(desk.host.key, server, kind, name)
     if found is None:
         what = f"{kind} {name}" if name else kind
-        raise Failed(f"Server {server} has no {what}. See: safeconduct servers show {server}")
+        known = await _reviews(desk).every(desk.host.key, server, waiting=False)
+        near = suggestion(name, [each.name for each in known if each.kind == kind])
+        raise Failed(f"Server {server} has no {what}{near}. See: safeconduct servers show {server}")
     return found
 
 

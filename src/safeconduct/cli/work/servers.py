@@ -13,7 +13,8 @@ from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
 from safeconduct.core.model import ServerKey
-from safeconduct.upstreams import PINNED, Server, Tool
+from safeconduct.settings import suggestion
+from safeconduct.upstreams import PINNED, Server, Tool, server_keys
 
 
 def list_servers(asked: Asked) -> None:
@@ -114,7 +115,7 @@ async def _checked(asked: Asked, key: str | None, told: Any) -> list[Imported]:
 async def _found(desk: Desk, key: str) -> Server:
     server = await desk.parts.catalogue.get(desk.host.key, ServerKey(key))
     if server is None:
-        raise Failed(f"Host {desk.host.key} has no server {key}. See: safeconduct servers list")
+        raise await no_server(desk, key)
     return server
 
 
@@ -130,3 +131,10 @@ def _row(server: Server) -> dict[str, Any]:
         "problem": server.problem,
         "left_out": list(map(str, server.omissions)),
     }
+
+
+async def no_server(desk: Desk, key: str) -> Failed:
+    """Say that a host has no server of a key, and which one may be meant."""
+    async with desk.parts.database.read() as tx:
+        near = suggestion(key, await server_keys(tx, desk.host.key))
+    return Failed(f"Host {desk.host.key} has no server {key}{near}. See: safeconduct servers list")

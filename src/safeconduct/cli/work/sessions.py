@@ -9,6 +9,7 @@ from safeconduct import people, sessions
 from safeconduct.cli.failures import Failed
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
+from safeconduct.cli.work.servers import no_server
 from safeconduct.core.model import ClientId, ServerKey, SessionId
 
 _REVOKED = "operator.revoked"
@@ -59,6 +60,7 @@ def revoke(asked: Asked, choice: Choice) -> None:
 async def _listed(asked: Asked, choice: Choice) -> list[dict[str, Any]]:
     async with at_desk(asked) as desk:
         parts, host = desk.parts, desk.host.key
+        await _check_server(desk, choice.server)
         who = None if choice.person is None else (await desk.person(choice.person)).id
         async with parts.database.read() as tx:
             emails = {each.id: each.email for each in await people.every(tx, host)}
@@ -84,8 +86,19 @@ async def _listed(asked: Asked, choice: Choice) -> list[dict[str, Any]]:
         ]
 
 
+async def _check_server(desk: Desk, key: str | None) -> None:
+    """Refuse the key of a server that the host has not: nothing could fit it.
+
+    Raises:
+        Failed: With the nearest one.
+    """
+    if key is not None and await desk.parts.catalogue.get(desk.host.key, ServerKey(key)) is None:
+        raise await no_server(desk, key)
+
+
 async def _ended(asked: Asked, choice: Choice) -> int:
     async with at_desk(asked) as desk:
+        await _check_server(desk, choice.server)
         revocations, host = desk.parts.revocations, desk.host.key
         by = desk.by
         if choice.session is not None:
