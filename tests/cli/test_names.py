@@ -36,7 +36,7 @@ def test_a_name_that_no_tool_of_the_server_has_is_said_with_the_nearest(
     checked = shell("servers", "check")
     doctor = {each["check"]: each for each in shell("doctor", "--json").json["checks"]}
 
-    said = f"{member}: {HINT}"
+    said = f"setting {member}: {HINT}"
     assert said in applied.err + applied.out
     assert said in listed[0]["left_out"]
     assert said in checked.out

@@ -27,7 +27,7 @@ def unknown_names(
     names = {*known}
     return tuple(
         Omission(listing=member, item=name, reason=f"{_NO_TOOL}{suggestion(name, names)}")
-        for member, those in (("import", imports), ("tools", overrides))
+        for member, those in (("setting import", imports), ("setting tools", overrides))
         for name in sorted({*those} - names)
     )
 
