@@ -6,8 +6,8 @@ from safeconduct.app.declaring import declared
 from safeconduct.app.importing import Importer
 from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.looking import look_at_installation
-from safeconduct.app.occupancy import sole_server
 from safeconduct.app.naming import names_of, unknown_names
+from safeconduct.app.occupancy import sole_server
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.repositories import Repositories
