@@ -287,8 +287,21 @@ async def test_a_throttle_lets_so_many_through_and_says_when_to_come_again(
     assert "result" in (await ruled.call(bob.access, arguments=twice)).json()
     assert "result" in (await ruled.call(agent.access)).json()
     assert len(ruled.upstream.calls()) == 4
-    ruled.clock.advance(timedelta(seconds=60))
+    ruled.clock.advance(timedelta(seconds=59))
+    assert "error" in (await ruled.call(agent.access, arguments=twice)).json()
+    ruled.clock.advance(timedelta(seconds=2))  # a window is cut into sixty slices
     assert "result" in (await ruled.call(agent.access, arguments=twice)).json()
+
+
+async def test_a_clock_that_is_set_back_keeps_nobody_waiting(ruled: World, agent: Tokens) -> None:
+    once = {"oblige": [obligation("throttle", count=1, seconds=60, per="person")]}
+    assert "result" in (await ruled.call(agent.access, arguments=once)).json()
+
+    ruled.clock.advance(timedelta(minutes=-5))
+    assert (await ruled.call(agent.access, arguments=once)).json()["error"]["code"] == 4290
+    ruled.clock.advance(timedelta(seconds=61))
+
+    assert "result" in (await ruled.call(agent.access, arguments=once)).json()
 
 
 @pytest.mark.requirement("Z-36")

@@ -8,6 +8,7 @@ from safeconduct.core.clock import ManualClock
 from safeconduct.core.model import HostId
 from safeconduct.signin import Attempts
 from safeconduct.signin.attempts import network_of
+from safeconduct.storage import Tally
 
 HOST = HostId("acme")
 ALICE = "alice@acme.test"
@@ -99,3 +100,61 @@ def test_a_clock_that_leaps_back_gives_no_guesses_away(
 )
 def test_what_counts_as_one_network(left: str, right: str, same: bool) -> None:
     assert (network_of(left) == network_of(right)) is same
+
+
+def test_more_workers_allow_no_more_guesses(clock: ManualClock) -> None:
+    def guessed(workers: int) -> int:
+        """Count the guesses of one network in a day, with whichever worker lets it guess."""
+        tally = Tally()
+        counting = [Attempts(clock=clock, tally=tally) for _ in range(workers)]
+        let = 0
+        for _ in range(24 * 60):
+            let += sum(each.begin(HOST, ALICE, THIEF) == 0 for each in counting for _ in "123456")
+            clock.advance(timedelta(minutes=1))
+        return let
+
+    alone, many = guessed(1), guessed(8)
+
+    assert 100 <= alone <= 115
+    assert many <= 120
+
+
+def test_many_workers_neither_let_one_network_nor_one_account_be_guessed_more(
+    clock: ManualClock,
+) -> None:
+    tally = Tally()
+    counting = [Attempts(clock=clock, tally=tally) for _ in range(8)]
+    network = sum(
+        each.begin(HOST, f"p{number}@acme.test", THIEF) == 0
+        for each in counting
+        for number in range(60)
+    )
+    account = sum(
+        each.begin(HOST, ALICE, f"10.0.{number}.1") == 0
+        for each in counting
+        for number in range(30)
+    )
+
+    assert (network, account) == (420, 210)
+
+
+def test_whoever_signs_in_all_day_is_not_taken_for_a_guesser(clock: ManualClock) -> None:
+    tally = Tally()
+    counting = [Attempts(clock=clock, tally=tally) for _ in range(2)]
+    for number in range(500):
+        attempts = counting[number % 2]
+        assert attempts.begin(HOST, ALICE, HOME) == 0
+        attempts.succeeded(HOST, ALICE, HOME)
+
+
+def test_a_date_that_is_set_back_makes_nobody_wait_longer(
+    attempts: Attempts, clock: ManualClock
+) -> None:
+    for _ in range(5):
+        attempts.begin(HOST, ALICE, THIEF)
+    assert attempts.begin(HOST, ALICE, THIEF) == 1
+
+    clock.advance(timedelta(days=-1))
+    assert attempts.begin(HOST, ALICE, THIEF) == 1
+    clock.advance(timedelta(seconds=1))
+    assert attempts.begin(HOST, ALICE, THIEF) == 0

@@ -60,6 +60,7 @@ from safeconduct.proxy import (
     Sightings,
     Throttles,
     TransportSessions,
+    share_of,
 )
 from safeconduct.settings import Limits, MailSettings
 from safeconduct.signin import Attempts, BrowserSessions, Local, Recovery
@@ -148,6 +149,7 @@ def _door(parts: Installation, metrics: Metrics) -> edge.Door:
         database=parts.database,
         feed=parts.feed,
         lease=parts.lease,
+        tally=parts.tally,
         metrics=metrics,
         limits=edge.Limits(
             sign_in_per_5_minutes=server.rate_limits.sign_in_per_5_minutes,
@@ -182,7 +184,7 @@ def _road(
         approvals=held,
         again=again.decide,
         permissions=judges.relations,
-        throttles=Throttles(parts.clock),
+        throttles=Throttles(parts.clock, parts.tally, share=_share(parts)),
         notify=records.notified,
         clock=parts.clock,
         background=parts.background,
@@ -240,6 +242,12 @@ def _shares(limits: Limits) -> Shares:
         host=limits.upstream_streams_per_host, person=limits.upstream_streams_per_person
     )
     return Shares(ShareLimits(call=calls, stream=streams))
+
+
+def _share(parts: Installation) -> Callable[[int], int]:
+    """Return what says how much of a limit is ours among the nodes of the database."""
+    own = parts.settings.server.workers
+    return lambda count: share_of(count, own=own, processes=parts.database.processes)
 
 
 def _held(parts: Installation, gate: Gate, notices: Notices, metrics: Metrics) -> HeldCalls:
@@ -366,7 +374,7 @@ def _sign_in(parts: Installation) -> _SignIn:
     return _SignIn(
         stylesheet=stylesheet,
         drawing=Drawing(stylesheet),
-        attempts=Attempts(clock=parts.clock),
+        attempts=Attempts(clock=parts.clock, tally=parts.tally),
         browsers=BrowserSessions(database=parts.database, clock=parts.clock),
     )
 

@@ -32,7 +32,7 @@ from safeconduct.relations import Backend, Ceilings, Editor, Relations
 from safeconduct.sessions import Sessions
 from safeconduct.settings import OpaSettings, ServerSettings, Settings
 from safeconduct.signin import Passwords
-from safeconduct.storage import Database, Epoch, Feed, Lease, Read, check_schema, migrate
+from safeconduct.storage import Database, Epoch, Feed, Lease, Read, Tally, check_schema, migrate
 from safeconduct.upstreams import Catalogue, Crawler, Credentials, Manners
 
 DATABASE_FILE, KEY_FILE = "safeconduct.db", "master.key"
@@ -53,6 +53,7 @@ class Installation(NamedTuple):
     clock: Clock
     root_key: bytes
     feed: Feed
+    tally: Tally
     database: Database
     lease: Lease
     trail: Trail
@@ -107,6 +108,8 @@ async def open_installation(
         epoch = Epoch(server.data_dir / "epoch")
         stack.callback(epoch.close)
         feed = Feed(epoch)
+        tally = Tally(server.data_dir / "tally")
+        stack.callback(tally.close)
         database = Database(_url(server), feed=feed, clock=clock)
         stack.push_async_callback(database.close)
         await (migrate if upgrade or not database.shared else check_schema)(database)
@@ -142,6 +145,7 @@ async def open_installation(
             clock=clock,
             root_key=root,
             feed=feed,
+            tally=tally,
             database=database,
             lease=Lease() if database.shared else Lease.endless(),
             trail=trail,

@@ -16,6 +16,9 @@ class Clock(Protocol):
     def seconds(self) -> float:
         """Return Unix time in seconds; the hot path compares plain floats."""
 
+    def elapsed(self) -> float:
+        """Return seconds that only ever grow, the same for all processes of this machine."""
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -26,12 +29,16 @@ class SystemClock:
     def seconds(self) -> float:
         return time.time()  # noqa: TID251  this is the one place that may ask
 
+    def elapsed(self) -> float:
+        return time.monotonic()
+
 
 class ManualClock:
     """A clock that stands still until it is advanced; for tests and replays."""
 
     def __init__(self, start: datetime = datetime(2026, 11, 21, 12, tzinfo=UTC)) -> None:
         self._now = start
+        self._elapsed = timedelta()
 
     def now(self) -> datetime:
         return self._now
@@ -39,6 +46,10 @@ class ManualClock:
     def seconds(self) -> float:
         return self._now.timestamp()
 
+    def elapsed(self) -> float:
+        return self._elapsed.total_seconds()
+
     def advance(self, span: timedelta) -> None:
-        """Move forward (or, with a negative span, back)."""
+        """Move forward (or, with a negative span, set the date back: no time passes then)."""
         self._now += span
+        self._elapsed += max(span, timedelta())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from safeconduct.edge.addresses import ClientAddresses, RawHeaders, subscriber
 from safeconduct.edge.rates import Limits, Throttle, Window, wait
 from safeconduct.hosts import Host, Hosts
-from safeconduct.storage import LEASE_SECONDS, Database, Feed, Lease
+from safeconduct.storage import LEASE_SECONDS, Database, Feed, Lease, Tally
 from safeconduct.telemetry import Metrics
 
 _LIMITED = {
@@ -60,6 +60,7 @@ class Door:
         database: Database,
         feed: Feed,
         lease: Lease,
+        tally: Tally,
         metrics: Metrics,
         limits: Limits,
         addresses: ClientAddresses | None = None,
@@ -68,6 +69,7 @@ class Door:
 
         Args:
             lease: While it runs, what is in memory may be decided on.
+            tally: Where attempts are counted that all workers count together.
             addresses: Reads where requests come from; without, every peer is a client.
         """
         self._hosts = hosts
@@ -75,7 +77,7 @@ class Door:
         self._feed = feed
         self._lease = lease
         self._metrics = metrics
-        self._throttle = Throttle(limits)
+        self._throttle = Throttle(limits, tally)
         self._addresses = addresses or ClientAddresses()
 
     @property

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections import OrderedDict
 from typing import NamedTuple
 
+from safeconduct.storage import Tally, TallyBusy
+
 _MOST_ADDRESSES = 100_000
+_TRIES = 500  # about a millisecond
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 CHECKS = "/access/"
 
@@ -48,18 +53,45 @@ class Window:
         return 0
 
 
-class Throttle:
-    """Which windows a request falls into."""
+class SharedWindow(Window):
+    """Counts together with the other workers of this node; a little dearer, so not for calls."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limit: int, seconds: float, *, name: str, tally: Tally) -> None:
+        super().__init__(limit, seconds)
+        self._name = name
+        self._tally = tally
+
+    def hit(self, key: str, now: float) -> int:
+        for _ in range(_TRIES):
+            with contextlib.suppress(TallyBusy):
+                wait = self._tally.take(
+                    ("edge", self._name, key), limit=self._limit, seconds=self._seconds, now=now
+                )
+                return min(math.ceil(wait), math.ceil(self._seconds))
+        return super().hit(key, now)  # whoever counts there is stopped; our own count still holds
+
+
+class Throttle:
+    """Which windows a request falls into.
+
+    Guesses and registrations are counted by all workers together; what calls pass is each worker's
+    own count, since nothing that costs a system call belongs there.
+    """
+
+    def __init__(self, limits: Limits, tally: Tally | None = None) -> None:
+        tally = tally or Tally()
         self._everything = Window(limits.all_per_minute, 60)
         self._writes = Window(limits.writes_per_minute, 60)
         self._mcp = Window(limits.mcp_per_minute, 60)
         self._checks = Window(limits.checks_per_minute, 60)
-        self._by_path = {
-            "/login": Window(limits.sign_in_per_5_minutes, 300),
-            "/login/create": Window(limits.sign_up_per_10_minutes, 600),
-            "/oauth/register": Window(limits.register_per_minute, 60),
+        self._by_path: dict[str, Window] = {
+            "/login": SharedWindow(limits.sign_in_per_5_minutes, 300, name="login", tally=tally),
+            "/login/create": SharedWindow(
+                limits.sign_up_per_10_minutes, 600, name="create", tally=tally
+            ),
+            "/oauth/register": SharedWindow(
+                limits.register_per_minute, 60, name="register", tally=tally
+            ),
         }
         self._by_path["/login/forgot"] = self._by_path["/login/create"]
         self._by_path["/oauth/introspect"] = self._checks

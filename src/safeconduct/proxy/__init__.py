@@ -21,7 +21,7 @@ from safeconduct.proxy.returns import Returns
 from safeconduct.proxy.routes import STRANGERS_BYTES, McpEndpoint, read_head
 from safeconduct.proxy.shares import Share, ShareLimits, Shares
 from safeconduct.proxy.sightings import Sightings
-from safeconduct.proxy.throttling import Throttles
+from safeconduct.proxy.throttling import Throttles, share_of
 from safeconduct.proxy.transport_sessions import TransportSessions
 
 __all__ = [
@@ -55,4 +55,5 @@ __all__ = [
     "TransportSessions",
     "methods_of",
     "read_head",
+    "share_of",
 ]

@@ -148,7 +148,7 @@ class Obligations:
                 case RequireConsent():
                     await self._check_consent(call, decision, obligation)
                 case Throttle():
-                    self._throttles.take(call, obligation)
+                    await self._throttles.take(call, obligation)
                 case Notify():
                     self._notify(call, decision, obligation.about)
                 case RequireApproval():

@@ -8,6 +8,7 @@ from safeconduct.storage.leading import Leading
 from safeconduct.storage.lease import LEASE_SECONDS, Lease
 from safeconduct.storage.membership import Membership
 from safeconduct.storage.migrating import DatabaseIsNewer, DatabaseIsOlder, check_schema, migrate
+from safeconduct.storage.tally import Tally, TallyBusy
 from safeconduct.storage.unavailable import StoreUnavailable
 from safeconduct.storage.views import View
 
@@ -25,6 +26,8 @@ __all__ = [
     "Read",
     "StorageError",
     "StoreUnavailable",
+    "Tally",
+    "TallyBusy",
     "UtcTime",
     "View",
     "Write",

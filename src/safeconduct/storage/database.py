@@ -150,6 +150,8 @@ class Database:
         self._problem = ""
         self._silent_since = -math.inf
         self._given_up: set[asyncio.Task[None]] = set()
+        # Of all nodes, as far as the last heartbeat knew; SQLite has one node, and no heartbeat.
+        self.processes = 1
         self.node = secrets.token_hex(_NODE_BYTES)
 
     @property
