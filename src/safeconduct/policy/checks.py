@@ -1,18 +1,17 @@
 """Checking a bundle before it decides: that it compiles, and its tests and scenarios hold.
 
-Tests are rules named `test_*` in the `*_test.rego` beside the rules. They run in the engine's
-interpreter, which knows `with`; it has no limits, so this is for the command line, where a
-runaway test costs its author a Ctrl-C.
+Tests are rules named `test_*` in the `*_test.rego` beside the rules. They run on the engine's
+interpreter, where a host's rules decide too, in the same spelling. It has no limits, so this is
+for the command line, where a runaway test costs its author a Ctrl-C, or a process of its own.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from safeconduct.policy.exactness import exact
 from safeconduct.policy.failures import Failure
 from safeconduct.policy.inspection import read_module
-from safeconduct.policy.rego import BundleError, compiled, explain, interpreter
+from safeconduct.policy.rego import BundleError, explain
 from safeconduct.policy.scenarios import read_scenario, run_scenario
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 def check_bundle(bundle: Bundle) -> tuple[Failure, ...]:
     """Compile the rules and run their tests; an empty answer means all is well."""
     try:
-        compiled(exact(bundle.modules), bundle.data)
-        engine = interpreter((*bundle.modules, *bundle.tests), bundle.data)
+        engine = bundle.interpreter()
         tests = tuple(tests_of(bundle))
     except BundleError as error:
         return (Failure(test="", message=error.public),)

@@ -1,10 +1,10 @@
 """Spelling rules out, so that every engine takes them to mean the same.
 
-In Rego what is undefined ends a rule. Compiled, our engine forgets that in three places: after
-`x := E`, in what a comprehension collects, and in the head of a rule that collects. There
-`region := input.subject.attributes.region` holds for who has no region. `E == E` does not hold
-where E is undefined, so it is said there as well. And a comprehension that begins with a
-condition runs for ever once that fails; one that begins with a loop does not, so it gets one.
+Where the interpreter differs from OPA, a host's module is written for it in other words. `some`
+over what is no collection is undefined in Rego and an error here, so collections are asked for
+by `members`. A plain `some x` inside a loop would declare x anew each time around, so it goes to
+the front. A rule whose value is undefined goes on to its `else`, so the value is asked for in
+the body too. A constant key in a head would hide keys that are computed, so it is computed.
 
 And OPA looks what a negated expression uses up before it negates, so that `not f(input.x)` is
 undefined without `x`; here it is true, as it is for whatever cannot be shown. For OPA it is
@@ -13,22 +13,37 @@ spelled `count([1 | f(input.x)]) == 0`, which means that to both; for us, where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
+from safeconduct.policy.forms import found
 from safeconduct.policy.inspection import Tree, syntax_tree
 from safeconduct.policy.rego import BundleError, Modules
+from safeconduct.policy.wording import plain
 
 OWN = "host/"
 _QUOTES = b'"`'
+_PLAIN = frozenset({"Var", "String", "RawString", "Number", "Bool", "Null"})
+_CONSTANT = _PLAIN - {"Var"}
+_COLLECTIONS = frozenset({"Array", "Set", "Object", "ArrayCompr", "SetCompr", "ObjectCompr"})
+_OF, _SAME = "data.safeconduct.members.of", "data.safeconduct.members.same"
+MEMBERS = (
+    "members.rego",
+    """package safeconduct.members
+
+of(x) := x if type_name(x) in {"array", "object", "set"}
+
+same(x) := x
+""",
+)
 
 Edit = tuple[int, int, str]
 
 
 def exact(modules: Modules) -> Modules:
-    """Spell out a host's modules for the compiled engine; the built-in ones need it not."""
+    """Spell out a host's modules for the interpreter; the built-in ones need it not."""
     return tuple(
-        (file, _spelled_out(file, text) if file.startswith(OWN) else text) for file, text in modules
+        (file, _spelled_out(file, text) if file.startswith(OWN) else plain(text))
+        for file, text in modules
     )
 
 
@@ -48,7 +63,7 @@ def negations(file: str, raw: bytes, tree: Any, *, loops_only: bool = False) -> 
         BundleError: If one is combined with `with`.
     """
     edits: list[Edit] = []
-    for statement in _found(tree, "literal"):
+    for statement in found(tree, "literal"):
         literal = statement["literal"]
         if "NotExpr" not in literal or (loops_only and not _loops(literal)):
             continue
@@ -62,20 +77,15 @@ def negations(file: str, raw: bytes, tree: Any, *, loops_only: bool = False) -> 
 
 
 def _spelled_out(file: str, text: str) -> str:
+    tree, text = syntax_tree(file, text), plain(text)
     raw = text.encode()
-    tree = syntax_tree(file, text)
     edits = negations(file, raw, tree["rules"], loops_only=True)
-    for query in (each["query"] for each in _found(tree["rules"], "query")):
-        said = [f"{name} == {name}" for name in _assigned(query)]
-        edits += _said_in(raw, query, said)
-    for kind in ("ArrayCompr", "SetCompr", "ObjectCompr"):
-        for each in (found[kind] for found in _found(tree["rules"], kind)):
-            parts = [each[name] for name in ("term", "key", "value") if name in each]
-            edits += _said_in(raw, each["query"], _defined(raw, parts))
-            first = _start(raw, each["query"]["stmts"][0])
-            edits.append((first, first, "some _ in [0]; "))
+    for query in (each["query"] for each in found(tree["rules"], "query")):
+        edits += _declared_first(raw, query)
+    for each in (some["SomeIn"] for some in found(tree["rules"], "SomeIn")):
+        edits += _collection(raw, each)
     for rule in (each["Spec"] for each in tree["rules"] if "Spec" in each):
-        edits += _head(raw, rule)
+        edits += [*_otherwise(raw, rule), *_computed(raw, rule)]
     if not edits:
         return text
     spelled = edited(raw, edits)
@@ -83,42 +93,60 @@ def _spelled_out(file: str, text: str) -> str:
     return spelled
 
 
-def _head(raw: bytes, rule: Tree) -> list[Edit]:
-    """Say that what the head collects, and under what, is defined."""
-    ((kind, head),) = rule["head"].items()
-    collected = [head["key"]] if kind == "Set" and head.get("key") else []
-    indexes = list(_indexes(head["refr"])) if kind != "Func" else []
-    if indexes and head.get("assign"):
-        collected.append(head["assign"]["value"])
-    said = _defined(raw, [*collected, *indexes])
-    if not said:
+def _declared_first(raw: bytes, query: Tree) -> list[Edit]:
+    """Declare names at the beginning of a query, unless what comes before uses them."""
+    edits: list[Edit] = []
+    used: set[str] = set()
+    for number, statement in enumerate(query["stmts"]):
+        literal = statement["literal"]
+        if number and "SomeVars" in literal:
+            span = literal["SomeVars"]["span"]
+            names = [
+                raw[each["start"] : each["end"]].decode() for each in literal["SomeVars"]["vars"]
+            ]
+            if not used & set(names):
+                first = _start(raw, query["stmts"][0])
+                edits.append((first, first, f"some {', '.join(names)}; "))
+                edits.append((span["start"], span["end"], "true"))
+            used |= set(names)
+        used |= {each["Var"]["value"] for each in found(literal, "Var")}
+    return edits
+
+
+def _collection(raw: bytes, some: Tree) -> list[Edit]:
+    """Ask for the members of what a `some` runs over."""
+    collection = some.get("collection")
+    if not collection or set(collection) & _COLLECTIONS:
         return []
-    if not rule["bodies"]:
-        # A set or an index without a body: the head ends where the rule does.
-        stop = _stop(raw, rule["span"]["end"])
-        return [(stop, stop, f" if {{ {'; '.join(said)} }}")]
-    return [edit for body in rule["bodies"] for edit in _said_in(raw, body["query"], said)]
+    start, stop = _place(raw, collection)
+    return [(start, start, f"{_OF}("), (stop, stop, ")")]
 
 
-def _indexes(tree: Any) -> Iterator[Tree]:
-    match tree:
-        case {"RefBrack": {"refr": inner, "index": index}}:
-            yield index
-            yield from _indexes(inner)
-        case {"RefDot": {"refr": inner}}:
-            yield from _indexes(inner)
+def _otherwise(raw: bytes, rule: Tree) -> list[Edit]:
+    """Say of a rule that has an `else` that its value is defined."""
+    ((_, head),) = rule["head"].items()
+    bodies = rule["bodies"]
+    if not any(body["is_else"] for body in bodies):
+        return []
+    edits: list[Edit] = []
+    for number, body in enumerate(bodies):
+        assign = body["assign"] if number else head.get("assign")
+        if assign and body["query"]["stmts"]:
+            edits += _said_in(raw, body["query"], _defined(raw, [assign["value"]]))
+    return edits
+
+
+def _computed(raw: bytes, rule: Tree) -> list[Edit]:
+    """Compute the constant key of a head."""
+    ((_, head),) = rule["head"].items()
+    match head["refr"]:
+        case {"RefDot": {"refr": {"Var": {"span": before}}, "field": [span, str(name)]}}:
+            return [(before["end"], span["end"], f'[{_SAME}("{name}")]')]
+        case {"RefBrack": {"refr": {"Var": _}, "index": index}} if not set(index) - _CONSTANT:
+            start, stop = _place(raw, index)
+            return [(start, start, f"{_SAME}("), (stop, stop, ")")]
         case _:
-            pass
-
-
-def _assigned(query: Tree) -> Iterator[str]:
-    """Yield the names that a query's own statements assign."""
-    for statement in query["stmts"]:
-        match statement["literal"]:
-            case {"Expr": {"expr": {"AssignExpr": {"op": "ColEq", "lhs": {"Var": var}}}}}:
-                yield str(var["value"])
-            case _:
-                pass
+            return []
 
 
 def _defined(raw: bytes, parts: list[Tree]) -> list[str]:
@@ -126,7 +154,7 @@ def _defined(raw: bytes, parts: list[Tree]) -> list[str]:
     texts = []
     for part in parts:
         (kind,) = part
-        if kind not in {"Var", "String", "RawString", "Number", "Bool", "Null"}:
+        if kind not in _PLAIN:
             start, stop = _place(raw, part)
             text = raw[start:stop].decode()
             texts.append(f"({text}) == ({text})")
@@ -173,18 +201,4 @@ def _stop(raw: bytes, stop: int) -> int:
 
 
 def _loops(tree: Any) -> bool:
-    return any(found["Var"]["value"] == "_" for found in _found(tree, "Var"))
-
-
-def _found(tree: Any, member: str) -> Iterator[Tree]:
-    """Yield every mapping in a tree that has this member."""
-    match tree:
-        case dict():
-            if member in tree:
-                yield tree
-            yield from _found(list(tree.values()), member)
-        case list():
-            for each in tree:
-                yield from _found(each, member)
-        case _:
-            pass
+    return any(each["Var"]["value"] == "_" for each in found(tree, "Var"))

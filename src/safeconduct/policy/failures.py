@@ -1,13 +1,20 @@
-"""What is wrong with a bundle, in a form that a report can name."""
+"""What is wrong with a bundle, in a form that a report can name; and an engine's failing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from safeconduct.core.errors import Code, GatewayError
 from safeconduct.core.model import Value
 from safeconduct.policy.rego import BundleError
 
 _MOST_NAMED = 5
+
+
+class EngineFailed(GatewayError):
+    """The engine gave no answer. Whoever asked must deny."""
+
+    code = Code.UNAVAILABLE
 
 
 class Failure(Value, frozen=True):

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import regorus
 
-from safeconduct.policy.rego import BundleError, Modules, explain
+from safeconduct.policy.forms import check_names, check_tree
+from safeconduct.policy.rego import BundleError, Modules, explain, place_of
+from safeconduct.policy.wording import check_wording, meant, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,20 +32,18 @@ COLLECTED = ("deny", "obligations")
 BUILTINS = frozenset(
     """
     abs array.concat array.reverse array.slice base64.decode base64.encode base64.is_valid
-    base64url.decode base64url.encode base64url.encode_no_pad bits.and bits.negate bits.or
-    bits.rsh bits.xor ceil concat contains count endswith floor format_int glob.match
-    glob.quote_meta hex.decode hex.encode indexof indexof_n intersection is_array
-    is_boolean is_null is_number is_object is_set is_string json.filter json.is_valid
-    json.marshal json.remove json.unmarshal lower max min net.cidr_contains net.cidr_is_valid
-    object.filter object.get object.keys object.remove object.subset object.union object.union_n
-    product regex.find_n regex.is_valid regex.match regex.replace regex.split
-    regex.template_match replace round semver.compare semver.is_valid sort split sprintf
-    startswith strings.any_prefix_match strings.any_suffix_match strings.count
-    strings.replace_n strings.reverse substring sum time.add_date time.clock time.date time.diff
-    time.format time.parse_duration_ns time.parse_ns time.parse_rfc3339_ns time.weekday
-    to_number trim trim_left trim_prefix trim_right trim_space trim_suffix type_name union
-    units.parse units.parse_bytes upper urlquery.decode urlquery.decode_object urlquery.encode
-    urlquery.encode_object
+    base64url.decode base64url.encode base64url.encode_no_pad bits.and bits.negate bits.or bits.rsh
+    bits.xor ceil concat contains count endswith floor format_int glob.match glob.quote_meta
+    hex.decode hex.encode indexof indexof_n intersection is_array is_boolean is_null is_number
+    is_object is_set is_string json.filter json.is_valid json.marshal json.remove json.unmarshal
+    lower max min net.cidr_contains net.cidr_is_valid object.filter object.get object.keys
+    object.remove object.subset object.union object.union_n product regex.find_n regex.is_valid
+    regex.match regex.replace regex.split regex.template_match replace round semver.compare
+    semver.is_valid sort split sprintf startswith strings.any_prefix_match strings.any_suffix_match
+    strings.reverse substring sum time.add_date time.clock time.date time.diff time.format
+    time.parse_duration_ns time.parse_ns time.parse_rfc3339_ns time.weekday to_number trim trim_left
+    trim_prefix trim_right trim_space trim_suffix type_name union units.parse units.parse_bytes
+    upper urlquery.decode urlquery.decode_object urlquery.encode urlquery.encode_object
     """.split()  # noqa: SIM905  ninety names read better as a paragraph
 )
 
@@ -53,8 +53,8 @@ LEFT_OUT = frozenset(
     """
     bits.lsh graph.reachable graph.reachable_paths http.send json.marshal_with_options
     json.match_schema json.patch json.verify_schema net.cidr_expand numbers.range
-    numbers.range_step opa.runtime rand.intn regex.find_all_string_submatch_n time.now_ns
-    uuid.parse uuid.rfc4122 yaml.is_valid yaml.marshal yaml.unmarshal
+    numbers.range_step opa.runtime rand.intn regex.find_all_string_submatch_n strings.count
+    strings.replace_n time.now_ns uuid.parse uuid.rfc4122 yaml.is_valid yaml.marshal yaml.unmarshal
     """.split()  # noqa: SIM905  as above
 )
 
@@ -106,15 +106,26 @@ def syntax_tree(file: str, text: str) -> Tree:
     Raises:
         BundleError: If it is not Rego.
     """
+    check_wording(file, text)
     engine = regorus.Engine()
     try:
-        engine.add_policy(file, text)
+        engine.add_policy(file, plain(text))
         tree: Tree = json.loads(engine.get_ast_as_json())[0]["ast"]
     except RecursionError:
         raise BundleError(f"{file}: the policy engine cannot cope with such nesting") from None
     except RuntimeError as error:
-        raise BundleError(explain(error)) from None
+        raise BundleError(_unreadable(text, error)) from None
     return tree
+
+
+def _unreadable(text: str, error: RuntimeError) -> str:
+    """Say why a file cannot be parsed, and what was probably meant."""
+    said = explain(error)
+    if "keyword is required" in said:
+        return f"{said}; this is Rego v0. Write it as v1, which `opa fmt --v0-v1` does"
+    line = place_of(str(error)).rpartition(":")[2]
+    hint = meant(text, int(line)) if line.isdigit() else ""
+    return f"{said}; {hint}" if hint else said
 
 
 def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
@@ -124,6 +135,12 @@ def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
         BundleError: At the first thing that is not allowed; the message names file and line.
     """
     read = [read_module(file, text) for file, text in modules]
+    trees = [syntax_tree(file, text) for file, text in modules]
+    for module, tree in zip(read, trees, strict=True):
+        check_tree(module.file, tree)
+    check_names(
+        [(module.file, module.package, tree) for module, tree in zip(read, trees, strict=True)]
+    )
     names: dict[Path, set[str]] = {}
     for module in read:
         if module.package[: len(HOST)] != HOST:
@@ -252,7 +269,7 @@ def _visit(
 
 def _import(file: str, tree: Tree, text: str) -> tuple[str, Path]:
     path, _ = chain(tree["refr"])
-    if path not in {("rego", "v1"), ("future", "keywords")} and path[0] not in {"data", "input"}:
+    if path[0] not in {"data", "input"}:
         line = tree["span"]["line"]
         raise BundleError(f"{file}:{line}: only data and input can be imported")
     return _alias(tree.get("as"), text) or path[-1], path

@@ -14,7 +14,8 @@ import msgspec
 
 from safeconduct.egress import UpstreamFailed
 from safeconduct.policy.bundle import Bundle
-from safeconduct.policy.engine import MAX_ANSWER_BYTES, EngineFailed
+from safeconduct.policy.engine import MAX_ANSWER_BYTES
+from safeconduct.policy.failures import EngineFailed
 from safeconduct.policy.memory import Memory
 from safeconduct.policy.opa_servers import Answered, OpaServer, OpaServers
 from safeconduct.policy.relocation import relocated
@@ -33,6 +34,22 @@ class _Envelope(msgspec.Struct):
     result: msgspec.Raw = msgspec.Raw()
 
 
+class _Where(msgspec.Struct, frozen=True):
+    file: str = ""
+    row: int = 0
+
+
+class _Error(msgspec.Struct, frozen=True):
+    message: str = ""
+    location: _Where = _Where()
+
+
+class _Complaint(msgspec.Struct):
+    """What OPA says is wrong with a module."""
+
+    errors: tuple[_Error, ...] = ()
+
+
 class OpaEngine:
     """The rules of one host's bundle, run by the installation's OPA servers."""
 
@@ -45,7 +62,8 @@ class OpaEngine:
         self.memory = Memory(None)  # a server may be told of other rules, by others
         self._relocated = relocated(bundle)
         self._servers = servers
-        self._path = f"/v1/data/{self._relocated.place}/answer"
+        # A built-in that fails refuses, as it does here: undefined, it might let something through.
+        self._path = f"/v1/data/{self._relocated.place}/answer?strict-builtin-errors=true"
         self._under_way = 0
         self._loading: dict[OpaServer, asyncio.Task[None]] = {}
         self._refused_until: dict[OpaServer, float] = {}
@@ -124,7 +142,7 @@ class OpaEngine:
     def _complain(self, server: OpaServer, path: str, answered: Answered) -> None:
         now = asyncio.get_running_loop().time()
         self._refused_until[server] = now + _REFUSED_SECONDS
-        said = self._servers.without_token(answered.body.decode(errors="replace"))
+        said = self._servers.without_token(_told(answered.body))
         _log.warning(
             "OPA server %d does not take %s (status %d): %s",
             server.number,
@@ -132,3 +150,13 @@ class OpaEngine:
             answered.status,
             " ".join(said.split())[:_COMPLAINT_LENGTH],
         )
+
+
+def _told(body: bytes) -> str:
+    """Return what OPA complains about, place first, or all of it where it has another shape."""
+    try:
+        errors = msgspec.json.decode(body, type=_Complaint).errors
+    except (msgspec.MsgspecError, ValueError):
+        errors = ()
+    shown = [f"{each.location.file}:{each.location.row}: {each.message}" for each in errors]
+    return "; ".join(shown) or body.decode(errors="replace")

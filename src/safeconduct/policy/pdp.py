@@ -17,8 +17,9 @@ from safeconduct.core.binding import Binding
 from safeconduct.core.decision import MOST_OBLIGATIONS, Decision, Obligation, Word
 from safeconduct.core.ids import Series
 from safeconduct.core.model import AccessRequest, HostId, Level, Value
-from safeconduct.policy.engine import Engine, EngineFailed
+from safeconduct.policy.engine import Engine
 from safeconduct.policy.facts import Facts, Input, document
+from safeconduct.policy.failures import EngineFailed
 from safeconduct.policy.memory import Items, Memory
 from safeconduct.policy.own_reads import EVERYTHING, OwnReads
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import regorus
 
 from safeconduct.core.canonical import canonical_bytes
 from safeconduct.core.errors import Code, GatewayError
+from safeconduct.policy.interpreted import HostRules
 
 ENTRY_POINT = "data.safeconduct.decision.answer"
 _PLACE = re.compile(r"--> (?P<file>[^\n]+?):(?P<line>\d+):\d+\n")
@@ -23,7 +25,9 @@ class BundleError(GatewayError):
     code = Code.INVALID_PARAMS
 
 
-def compiled(modules: Modules, data: dict[str, Any]) -> regorus.Rvm:
+def compiled(
+    modules: Modules, data: dict[str, Any], entry_points: Sequence[str] = (ENTRY_POINT,)
+) -> regorus.Rvm:
     """Compile rules to a machine. It belongs to the thread that asked for it.
 
     Raises:
@@ -31,7 +35,7 @@ def compiled(modules: Modules, data: dict[str, Any]) -> regorus.Rvm:
     """
     text = canonical_bytes(data).decode()
     try:
-        program = regorus.Program.compile_from_modules(text, list(modules), [ENTRY_POINT])
+        program = regorus.Program.compile_from_modules(text, list(modules), list(entry_points))
         machine = regorus.Rvm()
         machine.load_program(program)
         machine.set_data_json(text)
@@ -44,8 +48,20 @@ def compiled(modules: Modules, data: dict[str, Any]) -> regorus.Rvm:
     return machine
 
 
+def interpreted(modules: Modules, data: str, collected: tuple[str, ...]) -> HostRules:
+    """Load a host's rules into the interpreter. They belong to the thread that asked.
+
+    Raises:
+        BundleError: If a module is not Rego.
+    """
+    try:
+        return HostRules(modules, data, collected)
+    except RuntimeError as error:
+        raise BundleError(explain(error)) from None
+
+
 def interpreter(modules: Modules, data: dict[str, Any]) -> regorus.Engine:
-    """Load rules into the slower sister of the machine: stricter, and it knows `with`.
+    """Load rules into the interpreter as it is, which answers about any rule and knows `with`.
 
     Raises:
         BundleError: If a module is not Rego.
@@ -66,6 +82,12 @@ def explain(error: RuntimeError) -> str:
     place, cause = _PLACE.search(text), _CAUSE.search(text)
     reason = cause["cause"] if cause else text.strip().partition("\n")[0][:200]
     return f"{place['file']}:{place['line']}: {reason}" if place else reason
+
+
+def place_of(text: str) -> str:
+    """Return where the engine's report says it happened, as `file:line`, or ""."""
+    place = _PLACE.search(text)
+    return f"{place['file']}:{place['line']}" if place else ""
 
 
 def is_panic(error: BaseException) -> bool:

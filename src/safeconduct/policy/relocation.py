@@ -1,7 +1,7 @@
 """A bundle made ready for an OPA server that serves many: everything moved below its digest.
 
 An OPA server has one `data`, where packages of the same name would run into each other. So
-`data.X` becomes `data.safeconduct_bundles.b1_<digest>.x.X` in every package, import and
+`data.X` becomes `data.safeconduct_bundles.b2_<digest>.x.X` in every package, import and
 reference, found in the syntax tree and never by searching text. The content names the place,
 so gateways on other nodes put the same bytes there, and a new bundle never touches the old.
 
@@ -22,12 +22,13 @@ from safeconduct.core.canonical import canonical_bytes
 from safeconduct.policy.exactness import OWN, edited, negations
 from safeconduct.policy.inspection import Module, read_module, syntax_tree
 from safeconduct.policy.rego import ENTRY_POINT, BundleError, Modules
+from safeconduct.policy.wording import plain, unannotated
 
 if TYPE_CHECKING:
     from safeconduct.policy.bundle import Bundle
 
 # The number is that of the form: raise it when the same bundle is written in another way.
-_ROOT, _FORM = "safeconduct_bundles", "b1_"
+_ROOT, _FORM = "safeconduct_bundles", "b2_"
 _MARK = "safeconduct_part_"
 _ELSEWHERE = re.compile(r"[^A-Za-z0-9._/-]")
 
@@ -76,7 +77,7 @@ def _moved(
     prefix: str, number: int, module: Module, read: list[Module], texts: dict[str, str]
 ) -> str:
     """Write one file for its new place."""
-    raw = texts[module.file].encode()
+    raw = unannotated(plain(texts[module.file])).encode()
     tree = syntax_tree(module.file, raw.decode())
     package = tree["package"]
     first = _leftmost(package["refr"])["start"]

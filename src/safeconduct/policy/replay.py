@@ -15,7 +15,8 @@ import msgspec
 
 from safeconduct.policy.bundle import Bundle
 from safeconduct.policy.data import known_data
-from safeconduct.policy.engine import Embedded, EngineFailed
+from safeconduct.policy.engine import Embedded
+from safeconduct.policy.failures import EngineFailed
 from safeconduct.policy.pdp import FAILED, Answer, coherent
 
 Record = Mapping[str, Any]
