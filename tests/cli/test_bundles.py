@@ -7,11 +7,13 @@ import stat
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
+from safeconduct.app.building import root_key
 from safeconduct.cli.work.bundles import _KINDS
 from safeconduct.core.clock import SystemClock
-from safeconduct.policy import Kind
+from safeconduct.policy import Kind, OwnRules, Signer
 from tests.cli.conftest import Shell
 from tests.fixtures.repositories import Repository
 
@@ -68,6 +70,8 @@ def test_rules_are_applied_shown_rolled_back_and_stay_so(shell: Shell) -> None:
     assert '"second"' in shell("policy", "show", second[:8]).out
     status = shell("policy", "status").out
     assert f"by {shell.user}: too strict" in status
+    assert "Runs: interpreted, which costs about twice" in status
+    assert "Warning" not in status
     assert first[:12] in status
 
     again = shell("apply")
@@ -102,6 +106,44 @@ def test_an_altered_bundle_is_named_by_status_and_doctor_and_mended_by_apply(she
     assert "were altered and are replaced" in shell("plan").out
     shell("apply")
     assert shell("policy", "status", "--json").json["problem"] == ""
+
+
+OLD = """package safeconduct.host
+
+forbidden[email] contains tool if some email, tool in data.forbidden
+
+deny contains {"reason": "old"} if input.resource.name in forbidden[input.subject.email]
+"""
+
+
+@pytest.mark.requirement("Z-37", "D-09")
+def test_rules_in_force_that_would_not_be_taken_today_decide_on_and_status_says_so(
+    shell: Shell,
+) -> None:
+    """As after an upgrade: they were taken by a version that did not know better."""
+    configured(shell, "{directory: rules}")
+    written(shell, "first")
+    shell("apply")
+    with sqlite3.connect(shell.directory / "data" / "safeconduct.db") as database:
+        ((host, content),) = database.execute("SELECT host, content FROM bundles").fetchall()
+        rules = OwnRules.read(content)
+        modules = tuple(
+            (path, OLD if path == "host/x.rego" else text) for path, text in rules.modules
+        )
+        old = msgspec.structs.replace(rules, modules=modules)
+        signed = Signer(root_key(shell.directory / "data")).sign(host, old.digest)
+        database.execute(
+            "UPDATE bundles SET digest = ?, content = ?, signature = ?",
+            (old.digest, old.content, signed),
+        )
+        database.execute("UPDATE hosts SET policy_bundle = ?", (old.digest,))
+    database.close()
+
+    found = shell("policy", "status", "--json").json
+
+    assert (found["problem"], found["runs"]) == ("", "interpreted")
+    assert "host/x.rego:3: a map of sets is not supported" in found["refused_today"]
+    assert "Warning: these rules would not be taken any more" in shell("policy", "status").out
 
 
 @pytest.mark.requirement("D-11", "D-09")

@@ -215,6 +215,14 @@ def test_a_question_is_decided_on_the_facts_of_a_file(
         (("active: true}\nclient", "actve: true}\nclient"), "actve"),
         ((FACTS, "a: &x [1]\nb: *x\n"), "neither YAML nor JSON"),
         ((FACTS, "[]"), "write a mapping"),
+        ((FACTS, "given: {person: 1}"), "given: Expected `object`, got `int` - at `$.person`"),
+        ((FACTS, "given: 1"), "given: Expected `object`, got `int`"),
+        ((FACTS, "given: {relations: [nonsense]}"), "facts.yaml: "),
+        ((FACTS, "given: {data: {roles: 1}}"), "the data does not fit"),
+        ((FACTS, "{caller: 1}"), "Expected `object`, got `int`"),
+        ((FACTS, "consent: 1"), "facts.yaml: "),
+        ((FACTS, "{consent: {level: [1]}}"), "facts.yaml: "),
+        ((FACTS, "[" * 5000), "neither YAML nor JSON"),
     ],
 )
 def test_a_facts_file_with_a_mistake_says_which(
@@ -226,6 +234,47 @@ def test_a_facts_file_with_a_mistake_says_which(
     assert run(["policy", "eval", str(file)]) == 1
 
     assert said in capsys.readouterr().err
+
+
+GIVEN = """given:
+  person: {id: bob@acme.test}
+  tool: {name: freeze, level: low}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "rules"),
+    [
+        (("", ""), "policy.frozen", ["data.safeconduct.host.deny (host/x.rego:5)"]),
+        (("freeze", "thaw"), "allowed", []),
+    ],
+)
+def test_what_a_scenario_gives_is_decided_and_the_rule_that_refused_is_named(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: tuple[str, str],
+    reason: str,
+    rules: list[str],
+) -> None:
+    file = tmp_path / "given.yaml"
+    file.write_text(GIVEN.replace(*change) if change[0] else GIVEN)
+
+    assert run(["policy", "eval", str(file), "-d", str(policies(tmp_path)), "--json"]) == 0
+
+    decided = json.loads(capsys.readouterr().out)
+    assert (decided["reason"], decided["rules"]) == (reason, rules)
+
+
+def test_check_names_arguments_whose_type_nobody_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = policies(tmp_path)
+    with (directory / "x.rego").open("a") as rules:
+        rules.write("\ndeny contains 1 if input.arguments.amount > 5\n")
+
+    assert run(["policy", "check", str(directory)]) == 0
+
+    assert "Rules read input.arguments.amount and say no type" in capsys.readouterr().err
 
 
 def test_strangers_names_cannot_steer_the_terminal() -> None:

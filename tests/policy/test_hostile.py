@@ -89,7 +89,7 @@ def test_what_has_no_end_in_sight_is_a_deny_and_the_next_call_is_answered(
     ("rule", "arguments"),
     [
         ("deny contains 1 if data.nowhere.at.all == 1", {}),
-        ("deny contains 1 if input.no.such.member", {}),
+        ("deny contains 1 if input.arguments.no.such.member", {}),
         ("deny contains 1 if data.safeconduct.host.nothing", {}),
         ('deny contains 1 if regex.match("^(a+)+$", args.s)', {"s": "a" * 500_000 + "b"}),
     ],

@@ -181,3 +181,24 @@ def test_relations_that_only_the_other_rules_ask_about_are_unknown(tmp_path: Pat
 def test_records_of_something_else_are_no_decisions(kind: str) -> None:
     assert recorded(a_record(kind=kind), opened) is None
     assert recorded(a_record(facts=None), opened) is None
+
+
+HOLDING = """package safeconduct.host
+
+obligations contains {"type": "require_approval"} if input.resource.name == "delete_issue"
+"""
+
+
+def test_a_call_that_would_newly_be_held_is_a_flip(tmp_path: Path) -> None:
+    (tmp_path / "x.rego").write_text(HOLDING)
+    holding = Rules(SHIPPED.with_directory(tmp_path))
+    free = recorded(a_record(), opened)
+    held = recorded(a_record(obligations=[{"type": "require_approval"}]), opened)
+    assert free is not None
+    assert held is not None
+
+    (flip,) = compare([free, held], holding).flips
+    (back,) = compare([free, held], RULES).flips
+
+    assert (flip.before, flip.after, flip.times) == ("allow", "held", 1)
+    assert (back.before, back.after, back.times) == ("held", "allow", 1)

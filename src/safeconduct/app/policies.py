@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from safeconduct.core.model import HostId
 from safeconduct.hosts import Host, Hosts
 from safeconduct.policy import (
@@ -16,7 +18,10 @@ from safeconduct.policy import (
     Shelf,
     host_reads,
     known_data,
+    refused_today,
 )
+
+_log = logging.getLogger(__name__)
 
 
 class HostPolicies:
@@ -76,6 +81,14 @@ class HostPolicies:
             return None
 
     def _engine(self, host: Host, bundle: Bundle) -> Engine:
+        refused = refused_today(bundle.own_modules)
+        if refused:
+            _log.warning(
+                "host %s: its rules decide, and would not be taken any more (%s): mend them, and "
+                "try with safeconduct policy check",
+                host.key,
+                refused,
+            )
         if host.policies.policy_engine == "embedded":
             return Embedded(bundle)
         if self._opa is None:

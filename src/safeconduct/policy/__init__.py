@@ -1,10 +1,17 @@
 """The PDP: facts in, a decision out. Rules are Rego, run in this process or by an OPA server."""
 
+from safeconduct.policy.annotations import (
+    argument_types,
+    without_type,
+)
 from safeconduct.policy.answers import (
     Answered,
 )
 from safeconduct.policy.archive import (
     packed,
+)
+from safeconduct.policy.attribution import (
+    deciding_rules,
 )
 from safeconduct.policy.authors import (
     make_key,
@@ -88,6 +95,7 @@ from safeconduct.policy.replay import (
 )
 from safeconduct.policy.scenarios import (
     Scenario,
+    decide_given,
     read_scenario,
     run_scenario,
 )
@@ -129,6 +137,9 @@ from safeconduct.policy.store import (
 )
 from safeconduct.policy.trial import (
     tried_elsewhere,
+)
+from safeconduct.policy.vetting import (
+    refused_today,
 )
 
 __all__ = [
@@ -179,6 +190,7 @@ __all__ = [
     "Stored",
     "SubjectFacts",
     "ToolFacts",
+    "argument_types",
     "before_now",
     "beginning_with",
     "belongs",
@@ -187,6 +199,8 @@ __all__ = [
     "claim",
     "compare",
     "counts",
+    "decide_given",
+    "deciding_rules",
     "document",
     "explained",
     "history",
@@ -205,6 +219,7 @@ __all__ = [
     "read_files",
     "read_scenario",
     "recorded",
+    "refused_today",
     "relocated",
     "rolled_back",
     "run_scenario",
@@ -216,4 +231,5 @@ __all__ = [
     "verified",
     "version_of",
     "without",
+    "without_type",
 ]

@@ -59,9 +59,9 @@ def tests_of(bundle: Bundle) -> Iterator[tuple[str, str]]:
 def _failure(engine: regorus.Engine, place: str, test: str) -> Failure | None:
     try:
         # A clone each: an engine keeps results of one query for the next, `with` or not.
-        outcome = engine.clone().eval_rule(f"data.{test}")
+        outcome = engine.clone().eval_rule_as_json(f"data.{test}")
     except RuntimeError as error:
         return Failure(test=test, message=f"{place}: {explain(error)}")
-    if outcome is True:
+    if outcome == "true":
         return None
     return Failure(test=test, message=f"{place}: the test is not true")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from safeconduct.core.decision import RequireApproval, RequireConsent
 from safeconduct.policy.bundle import Bundle
 from safeconduct.policy.data import known_data
 from safeconduct.policy.engine import Embedded
@@ -21,6 +22,7 @@ from safeconduct.policy.pdp import FAILED, Answer, coherent
 
 Record = Mapping[str, Any]
 Opener = Callable[[str, str], bytes]
+_HOLDING = frozenset({"require_approval", "require_consent"})
 KINDS = frozenset({"call.intent", "call.denied"})
 
 
@@ -29,6 +31,7 @@ class Recorded(NamedTuple):
 
     Attributes:
         document: The input, or b"" if the record does not hold all of it.
+        held: Whether the call had to wait for somebody.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Recorded(NamedTuple):
     reason: str
     bundle: str
     document: bytes
+    held: bool = False
 
 
 class Again(NamedTuple):
@@ -51,6 +55,11 @@ class Again(NamedTuple):
     message: str
     obligations: tuple[Any, ...] = ()
     rules: tuple[str, ...] = ()
+
+    @property
+    def held(self) -> bool:
+        """Whether the call has to wait for somebody."""
+        return any(isinstance(each, RequireApproval | RequireConsent) for each in self.obligations)
 
 
 class Flip(NamedTuple):
@@ -103,6 +112,7 @@ def recorded(record: Record, opened: Opener) -> Recorded | None:
         reason=str(record.get("reason") or ""),
         bundle=str(record.get("bundle") or ""),
         document=_document(record, facts, opened),
+        held=any(each.get("type") in _HOLDING for each in record.get("obligations") or ()),
     )
 
 
@@ -155,7 +165,10 @@ class Rules:
 
 
 def compare(decisions: Iterable[Recorded], rules: Rules) -> Comparison:
-    """Have other rules answer recorded decisions; list every answer that would flip."""
+    """Have other rules answer recorded decisions; list every answer that would be another.
+
+    A call that would be held for somebody's yes and was not, or the other way round, is one.
+    """
     unknown: dict[str, int] = {}
     flips: dict[tuple[str, ...], Flip] = {}
     count = 0
@@ -166,7 +179,7 @@ def compare(decisions: Iterable[Recorded], rules: Rules) -> Comparison:
             continue
         count += 1
         again = rules.answer(decision.document)
-        if again.allow != decision.allow:
+        if (again.allow, again.held) != (decision.allow, decision.held):
             _note(flips, decision, again)
     ordered = sorted(flips.values(), key=lambda flip: (-flip.times, flip))
     return Comparison(decisions=count, unknown=unknown, flips=tuple(ordered))
@@ -181,8 +194,7 @@ def _unknown(decision: Recorded, rules: Rules) -> str:
 
 
 def _note(flips: dict[tuple[str, ...], Flip], decision: Recorded, again: Again) -> None:
-    before = _word(decision.allow, decision.reason)
-    after = _word(again.allow, again.reason)
+    before, after = _word(decision), _word(again)
     who = (decision.subject, decision.client, decision.server, decision.resource, before, after)
     known = flips.get(who)
     flips[who] = Flip(
@@ -194,8 +206,10 @@ def _note(flips: dict[tuple[str, ...], Flip], decision: Recorded, again: Again) 
     )
 
 
-def _word(allow: bool, reason: str) -> str:  # noqa: FBT001  the decision itself
-    return "allow" if allow else f"deny ({reason})"
+def _word(decision: Recorded | Again) -> str:
+    if not decision.allow:
+        return f"deny ({decision.reason})"
+    return "held" if decision.held else "allow"
 
 
 def explained(bundle: Bundle, document: bytes) -> Iterator[tuple[str, bool]]:
@@ -203,7 +217,8 @@ def explained(bundle: Bundle, document: bytes) -> Iterator[tuple[str, bool]]:
     engine = bundle.interpreter()
     engine.set_input_json(document.decode())
     for condition in CONDITIONS:
-        yield condition, engine.eval_rule(f"data.safeconduct.decision.{condition}") is True
+        holds = engine.eval_rule_as_json(f"data.safeconduct.decision.{condition}")
+        yield condition, holds == "true"
 
 
 CONDITIONS = (

@@ -185,6 +185,18 @@ def run_scenario(file: str, scenario: Scenario, bundle: Bundle) -> list[Failure]
     return failures
 
 
+def decide_given(given: dict[str, Any], bundle: Bundle) -> Decision:
+    """Decide what a scenario's `given` describes.
+
+    Raises:
+        BundleError: If it describes nothing that can be decided; the message says why.
+    """
+    try:
+        return _decided(msgspec.convert(given, Given), bundle, {})
+    except (msgspec.ValidationError, ValueError) as error:
+        raise BundleError(f"given: {error}") from error
+
+
 def _given(scenario: Scenario, case: Case) -> Given:
     return msgspec.convert(_laid(scenario.given, case.given), Given)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from safeconduct.policy.annotations import argument_types
 from safeconduct.policy.elsewhere import BroughtDown, answering, asked
+from safeconduct.policy.inputs import check_inputs
 from safeconduct.policy.inspection import judge
 from safeconduct.policy.machines import host_modules, is_built_in
 from safeconduct.policy.rego import BundleError, Modules, compiled, explain, interpreter
@@ -38,6 +40,16 @@ def judged_elsewhere(base: Modules, added: Modules, data: dict[str, Any]) -> Pac
     return {name: tuple(packages) for name, packages in answer["packages"].items()}
 
 
+def refused_today(own: Modules) -> str:
+    """Say why a host's modules that are in force would not be taken any more, or ""."""
+    try:
+        judge(own)
+        check_inputs(own)
+    except BundleError as error:
+        return error.public
+    return ""
+
+
 def extension(packages: Packages) -> str:
     """Write the module that collects what the host's packages deny and oblige to."""
     rules = [
@@ -57,6 +69,8 @@ def _answer(question: dict[str, Any]) -> dict[str, object]:
     base, added = ((tuple(map(tuple, question[name]))) for name in ("base", "added"))
     try:
         packages = judge(added)
+        check_inputs(added)
+        argument_types(added)
         glue = (("extensions.rego", extension(packages)),)
         _tried((*base, *added, *glue), question["data"])
     except BundleError as error:
@@ -74,11 +88,11 @@ def _tried(modules: Modules, data: dict[str, Any]) -> None:
     engine = interpreter((*host_modules(modules), _HERE), data)
     try:
         engine.set_input_json(_EMPTY_INPUT)
-        engine.eval_rule(f"{_PLACE}.here")
+        engine.eval_rule_as_json(f"{_PLACE}.here")
     except RuntimeError as error:
         raise BundleError(explain(error)) from None
     with contextlib.suppress(RuntimeError):
-        engine.eval_rule("data.safeconduct.extensions")
+        engine.eval_query_as_json("data.safeconduct.extensions")
     compiled(tuple(each for each in modules if is_built_in(each[0])), data)
 
 

@@ -13,6 +13,7 @@ from safeconduct.app import own_failures
 from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out, complain, several
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
+from safeconduct.core.decision import Decision
 from safeconduct.core.model import AccessRequest, Caller, Level, Resource, Value
 from safeconduct.policy import (
     Bundle,
@@ -20,16 +21,20 @@ from safeconduct.policy import (
     Embedded,
     Facts,
     HostPolicy,
+    Input,
     Pdp,
+    decide_given,
+    deciding_rules,
     input_schema,
     read_scenario,
     tests_of,
+    without_type,
 )
 
 _MOST_BYTES = 1024 * 1024
 _REQUEST = ("caller", "action", "resource", "arguments")
 _LEVELS = (("consent", "level"), ("tool", "level"))
-_ADVICE = "See the input of any decision in the documentation of policies."
+_ADVICE = "See the input of decisions in docs/policies.md, or write `given:` as in a scenario."
 
 
 class _Request(Value, frozen=True):
@@ -44,11 +49,18 @@ class _Request(Value, frozen=True):
 def check(directory: Path, *, as_json: bool) -> None:
     """Judge and compile a directory."""
     bundle = _bundle(directory)
-    own = [path for path, _ in bundle.modules if path.startswith("host/")]
+    own = [path for path, _ in bundle.own_modules]
+    untyped = without_type(bundle.own_modules)
+    for name in untyped:
+        complain(
+            f"Rules read {name} and say no type: where a tool's schema leaves it open, anything "
+            f"passes. Annotate it: `# METADATA`, `# schemas: [{{{name}: {{type: string}}}}]`"
+        )
     Out(as_json=as_json).sentence(
         f"{several(len(own), 'file')} may be used; "
         f"with the built-in rules they are bundle {bundle.digest}.",
         files=own,
+        untyped=untyped,
         bundle=bundle.digest,
     )
 
@@ -74,10 +86,11 @@ def run_tests(directory: Path, *, as_json: bool) -> int:
 
 def evaluate(facts: Path, *, directory: Path | None, as_json: bool) -> None:
     """Decide what a file describes."""
-    request, known = _question(facts)
+    members = _members(facts)
     bundle = Bundle.shipped() if directory is None else _bundle(directory)
-    policy = HostPolicy(engine=Embedded(bundle), bundle=bundle.digest)
-    decision = asyncio.run(Pdp(lambda _: policy).decide(request, known))
+    decision = _decided(facts, members, bundle)
+    document = Input(b"", decision.basis, decision.arguments).document
+    rules = list(deciding_rules(bundle, document)) if decision.basis else []
     levels = {
         "required_level": decision.required_level and decision.required_level.word,
         "effective_level": decision.effective_level and decision.effective_level.word,
@@ -90,12 +103,15 @@ def evaluate(facts: Path, *, directory: Path | None, as_json: bool) -> None:
         message=decision.message,
         step_up=decision.step_up,
         bundle=decision.bundle,
+        rules=rules,
         **levels,
     )
     if not as_json:
         out.line(f"Message: {decision.message or '-'}")
         for name, word in levels.items():
             out.line(f"{name.replace('_', ' ').capitalize()}: {word or '-'}")
+        for rule in rules:
+            out.line(f"Rule: {rule}")
         if decision.step_up:
             out.line("The person could allow it by consenting again.")
 
@@ -117,8 +133,19 @@ def _bundle(directory: Path) -> Bundle:
         raise Failed(f"These rules cannot be used: {error.public}") from error
 
 
-def _question(file: Path) -> tuple[AccessRequest, Facts]:
-    members = _members(file)
+def _decided(file: Path, members: dict[str, Any], bundle: Bundle) -> Decision:
+    """Decide facts as rules see them, or what a scenario gives."""
+    try:
+        if "given" in members:
+            return decide_given(members["given"], bundle)
+        request, known = _question(file, members)
+        policy = HostPolicy(engine=Embedded(bundle), bundle=bundle.digest)
+    except BundleError as error:
+        raise Failed(f"{file}: {error.public}") from error
+    return asyncio.run(Pdp(lambda _: policy).decide(request, known))
+
+
+def _question(file: Path, members: dict[str, Any]) -> tuple[AccessRequest, Facts]:
     try:
         request = msgspec.convert(
             {name: members.pop(name) for name in _REQUEST if name in members}, _Request
@@ -128,7 +155,7 @@ def _question(file: Path) -> tuple[AccessRequest, Facts]:
             members.setdefault(absent, None)  # which denies
         members.setdefault("relations", ())
         facts = msgspec.convert(members, Facts)
-    except (msgspec.ValidationError, ValueError) as error:
+    except (msgspec.ValidationError, ValueError, TypeError) as error:
         raise Failed(f"{file}: {error}. {_ADVICE}") from error
     return (
         AccessRequest(
@@ -149,7 +176,7 @@ def _members(file: Path) -> dict[str, Any]:
     try:
         text = raw.decode()
         found = parse(raw) if file.suffix == ".json" else _yaml(text)
-    except (StrictJSONError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
+    except (StrictJSONError, yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise Failed(f"{file}: this is neither YAML nor JSON that can be read") from error
     if not isinstance(found, dict):
         raise Failed(f"{file}: write a mapping with the members of a decision's input")

@@ -24,6 +24,7 @@ from safeconduct.policy import (
     Recorded,
     Rules,
     compare,
+    deciding_rules,
     explained,
     recorded,
 )
@@ -102,7 +103,7 @@ async def _same(desk: Desk, found: Recorded) -> Bundle:
     async with desk.parts.database.read() as tx:
         entries = await policy.history(tx, key)
         past = [each.digest for each in entries if each.decides_as == found.bundle]
-        for digest in dict.fromkeys((now, *past)):
+        for digest in dict.fromkeys((now, "", *past)):  # the built-in rules decided at first
             bundle = shipped
             if digest:
                 try:
@@ -131,6 +132,7 @@ def _show(out: Out, found: Recorded, bundle: Bundle, again: Again) -> None:
     relations = facts.get("relations", [])
     same = (again.allow, again.reason) == (found.allow, found.reason)
     obligations = msgspec.to_builtins(again.obligations)
+    own = list(deciding_rules(bundle, found.document))
     if out.as_json:
         out.value(
             {
@@ -141,6 +143,7 @@ def _show(out: Out, found: Recorded, bundle: Bundle, again: Again) -> None:
                 "bundle": bundle.digest,
                 "same": same,
                 "conditions": dict(conditions),
+                "own_rules": own,
                 "relations": relations,
             }
         )
@@ -161,6 +164,8 @@ def _show(out: Out, found: Recorded, bundle: Bundle, again: Again) -> None:
             out.line(f"         because {step}")
     for rule in again.rules:
         out.line(f"  rule {rule}")
+    for rule in own:
+        out.line(f"  by {rule}")
     for obligation in obligations:
         out.line(f"  obliges to {obligation}")
 
