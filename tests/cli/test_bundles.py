@@ -136,7 +136,9 @@ def test_rules_in_force_that_would_not_be_taken_today_decide_on_and_status_says_
             "UPDATE bundles SET digest = ?, content = ?, signature = ?",
             (old.digest, old.content, signed),
         )
-        database.execute("UPDATE hosts SET policy_bundle = ?", (old.digest,))
+        database.execute(
+            "UPDATE hosts SET policies = json_set(policies, '$.policy_bundle', ?)", (old.digest,)
+        )
     database.close()
 
     found = shell("policy", "status", "--json").json

@@ -58,6 +58,7 @@ def test_every_section_with_rules_is_tried_here() -> None:
     with_rules = {name for name in SECTIONS if blocks(name, "rego")}
 
     assert with_rules == {
+        "One reading",
         "Refusing",
         "What rules see",
         "Conditions on what is allowed",

@@ -1,9 +1,5 @@
 """The PDP: facts in, a decision out. Rules are Rego, run in this process or by an OPA server."""
 
-from safeconduct.policy.annotations import (
-    argument_types,
-    without_type,
-)
 from safeconduct.policy.answers import (
     Answered,
 )
@@ -72,6 +68,7 @@ from safeconduct.policy.own_reads import (
     OwnReads,
     binding_path,
     host_reads,
+    without_type,
 )
 from safeconduct.policy.pdp import (
     FAILED,
@@ -190,7 +187,6 @@ __all__ = [
     "Stored",
     "SubjectFacts",
     "ToolFacts",
-    "argument_types",
     "before_now",
     "beginning_with",
     "belongs",

@@ -46,6 +46,17 @@ class OwnReads(NamedTuple):
 EVERYTHING = OwnReads(uri=True, arguments=frozenset({()}))
 
 
+def without_type(modules: Modules) -> tuple[str, ...]:
+    """Return the arguments that a host's modules read and say no type of, as rules spell them.
+
+    Raises:
+        BundleError: If one is not Rego.
+    """
+    reads = host_reads(modules)
+    known = {path for path, _ in reads.expects}
+    return tuple(sorted(_BELOW + ".".join(path) for path in reads.arguments - known if path))
+
+
 def host_reads(modules: Modules, questions: Iterable[tuple[str, Binding]] = ()) -> OwnReads:
     """Return what a host's own modules and questions read.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from safeconduct.policy.annotations import argument_types
 from safeconduct.policy.elsewhere import BroughtDown, answering, asked
 from safeconduct.policy.inputs import check_inputs
 from safeconduct.policy.inspection import judge
@@ -70,7 +69,6 @@ def _answer(question: dict[str, Any]) -> dict[str, object]:
     try:
         packages = judge(added)
         check_inputs(added)
-        argument_types(added)
         glue = (("extensions.rego", extension(packages)),)
         _tried((*base, *added, *glue), question["data"])
     except BundleError as error:
