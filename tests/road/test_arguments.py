@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from safeconduct.core.binding import Binding
 from safeconduct.core.model import HostId, ServerKey
 from safeconduct.upstreams import Override, save, wanted
-from tests.road.upstream import tool
+from tests.road.upstream import Seen, Wire, tool
 from tests.road.world import LEGACY, MODERN, VERSIONS, Tokens, World, world_at
 
 pytestmark = pytest.mark.requirement("SEC-56", "SEC-62")
@@ -250,3 +250,57 @@ async def test_what_was_held_is_held_against_the_schema_that_is_reviewed_by_then
 
         assert not refusal(await called(world, tokens, "get_issue", big))
         assert "arguments.id" in refusal(await called(world, tokens, "get_issue", big | {"id": 7}))
+
+
+PROMISED = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
+
+
+@pytest.mark.parametrize("version", [MODERN, LEGACY])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_structured_results_that_do_not_fit_are_noted_or_withheld(
+    world: World, tokens: Tokens, version: str, streamed: bool
+) -> None:
+    world.upstream.tools = [*TOOLS, tool("get_promise", outputSchema=PROMISED)]
+    result: dict[str, Any] = {"content": [], "resultType": "complete"}
+
+    async def play(_seen: Seen, wire: Wire) -> None:
+        said = {"jsonrpc": "2.0", "id": 1, "result": result}
+        if streamed:
+            await wire.begin_stream()
+            await wire.event(said)
+            await wire.end_stream()
+        else:
+            await wire.answer(said)
+
+    async def got() -> tuple[str, int]:
+        """Call; returns what comes back and how many misfits are on record."""
+        before = len(world.events("call.unfit"))
+        answer = await world.call(tokens.access, "get_promise", arguments={}, version=version)
+        return answer.text, len(world.events("call.unfit")) - before
+
+    for setting, noted in ((None, 1), ("note", 1), ("refuse", 1), ("off", 0)):
+        await offering(world, results=setting)
+        world.upstream.scripts["tools/call"] = play
+        for structured in ({"id": 7, "secret": "s3"}, None):
+            result |= {} if structured is None else {"structuredContent": structured}
+            text, count = await got()
+            assert count == noted
+            assert ("took effect" in text) == (setting == "refuse")
+            assert ("s3" in text) == (setting != "refuse" and structured is not None)
+            result.pop("structuredContent", None)
+        for fits in ({"structuredContent": {"id": "7"}}, {"isError": True}):
+            result |= fits
+            text, count = await got()
+            assert (count, "took effect" in text) == (0, False)
+            for name in fits:
+                del result[name]
+        result["structuredContent"] = {"id": 7, "more": "x" * 300_000}
+        text, count = await got()
+        assert (count, "xxx" in text) == (0, True)
+        del result["structuredContent"]
+    refused = [each for each in world.events("call.outcome") if each["outcome"] != "ok"]
+    assert {"result_withheld"} <= {each["outcome"] for each in refused}
+    assert "s3" not in str(world.events("call.unfit"))
+    world.upstream.reset()
+    world.upstream.tools = TOOLS
+    await offering(world, results=None)

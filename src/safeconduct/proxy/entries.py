@@ -69,7 +69,6 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     server: ServerKey
     method: str
     resource: str | None = None
-    unfit: str | None = None
     of: str | None = None
     outcome: str | None = None
     upstream_status: int | None = None

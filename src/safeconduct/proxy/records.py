@@ -71,6 +71,24 @@ class Records:
             )
         )
 
+    def misfit(self, call: Call, problem: str) -> None:
+        """Record that a result is not what its tool promises, by the end of the loop's turn."""
+        self._trail.note(
+            Event(
+                kind="call.unfit",
+                host=call.caller.host,
+                subject=call.caller.subject,
+                client=call.caller.client,
+                session=call.caller.session,
+                server=call.server.key,
+                method=call.message.method,
+                resource=call.message.name or None,
+                decision_id=None if call.decision is None else call.decision.id,
+                unfit=problem,
+                request_id=call.exchange.id,
+            )
+        )
+
     def outcome(
         self,
         call: Call,
@@ -79,7 +97,6 @@ class Records:
         *,
         status: int | None = None,
         sent: int = 0,
-        unfit: str = "",
     ) -> None:
         """Record how an intent ended, by the end of the event loop's turn.
 
@@ -100,7 +117,6 @@ class Records:
                 call.server.key,
                 message.method,
                 message.name or None,
-                unfit or None,
                 record,
                 outcome,
                 status,

@@ -24,6 +24,8 @@ from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.event_ids import EventIds
 from safeconduct.proxy.exchange import STREAM_HEADERS, Answer, raw_body
+from safeconduct.proxy.fitted_results import WITHHELD, FittedResults
+from safeconduct.proxy.fitting import Fitting
 from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.greetings import GREETINGS, greeted
 from safeconduct.proxy.messages import MODERN, Listing
@@ -77,6 +79,7 @@ class Returns:
         sightings: Sightings,
         manners: Manners,
         changed: Callable[[Call], None],
+        fitted: FittedResults | None = None,
         most_bytes: int = _MOST_BYTES,
         keep_alive_seconds: float = 15.0,
     ) -> None:
@@ -86,6 +89,7 @@ class Returns:
             sightings: Keeps what servers show that was not reviewed.
             manners: Remembers how clients introduce themselves.
             changed: Told when a server says that what it offers has changed.
+            fitted: Holds structured results against the schemas of their tools.
             most_bytes: Largest answer that is passed on, whatever its form.
             keep_alive_seconds: How long a stream is silent before it is decided again and
                 says that it is still there.
@@ -102,6 +106,7 @@ class Returns:
         self._sightings = sightings
         self._manners = manners
         self._changed = changed
+        self._fitted = fitted or FittedResults(Fitting())
         self._most_bytes = most_bytes
         self._standing: set[Callable[[], None]] = set()
         self._stopping = False
@@ -136,9 +141,8 @@ class Returns:
                 status = 202 if call.exchange.verb == "POST" else reply.status
                 headers, body, outcome = (), b"", "ok"
             else:
-                body = raw if _passes(call, reading) else await self._judged(call, raw, reading)
-                headers = self._headers(refusals.JSON_HEADERS, call, reply)
-                status, outcome = reply.status, reading.outcome
+                body, outcome = await self._answered(call, raw, reading)
+                headers, status = self._headers(refusals.JSON_HEADERS, call, reply), reply.status
         except AnswerTooLong as error:
             await reply.aclose()
             raise self._too_long(call) from error
@@ -163,6 +167,19 @@ class Returns:
         """Let a server be read that gave no usable answer, so that it is noted if it is down."""
         if call.server.api is None:
             self._changed(call)
+
+    async def _answered(
+        self, call: Call, raw: bytes, reading: results.Reading
+    ) -> tuple[bytes, str]:
+        """Return what goes to the caller of an answer, and the outcome."""
+        if call.row.kind == "tool":
+            misfit = self._fitted.misfit(call, raw, reading)
+            if misfit is not None:
+                self._records.misfit(call, misfit.problem)
+                if misfit.instead is not None:
+                    return misfit.instead, WITHHELD
+        body = raw if _passes(call, reading) else await self._judged(call, raw, reading)
+        return body, reading.outcome
 
     async def _judged(self, call: Call, raw: bytes, reading: results.Reading) -> bytes:
         """Return an answer's bytes, changed only where an obligation or a list asks for it."""
@@ -265,8 +282,8 @@ class Returns:
                 greeting = await self._sightings.greeted(call, data)
                 return event if greeting is data else with_data(event, greeting), ""
             return with_data(event, await self._listed(call, data, listing)), ""
-        body = await self._judged(call, data, reading)
-        return event if body is data else with_data(event, body), reading.outcome
+        body, word = await self._answered(call, data, reading)
+        return event if body is data else with_data(event, body), word
 
     def _data(self, call: Call, event: bytes) -> bytes | None:
         """Return what an event carries, as a list is read where it is one."""
