@@ -84,7 +84,12 @@ class Answering(NamedTuple):
     recovery: Recovery
 
 
-def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, str]]]) -> Answering:
+def answering(
+    parts: Installation,
+    *,
+    ready: Callable[[], Awaitable[dict[str, str]]],
+    upstreams: Callable[[], Awaitable[dict[str, str]]],
+) -> Answering:
     """Build everything that answers."""
     repositories = Repositories(parts)
     judges, arguments = judges_of(parts), SealedArguments(parts.root_key)
@@ -121,6 +126,7 @@ def answering(parts: Installation, *, ready: Callable[[], Awaitable[dict[str, st
         door=door,
         metrics=metrics,
         ready=ready,
+        upstreams=upstreams,
         metrics_for=server.metrics,
     )
     shared = Shared(Connections(per_address=server.limits.connections_per_address))
@@ -255,6 +261,7 @@ def _held(parts: Installation, gate: Gate, notices: Notices, metrics: Metrics) -
         parts.approvals,
         gate=gate,
         sessions=parts.sessions,
+        catalogue=parts.catalogue,
         notices=notices,
         metrics=metrics,
         clock=parts.clock,

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from safeconduct.app.building import Installation
 from safeconduct.storage import StorageError
+from safeconduct.upstreams import unreadable_servers
 
 _FRESH_SECONDS = 1.0
 _PATIENCE_SECONDS = 0.7
@@ -77,5 +78,18 @@ def readiness_of(parts: Installation) -> Readiness:
             if reason := parts.database.problem():
                 problems["database"] = f"nothing can be written: {reason}"
         return problems
+
+    return Readiness(look)
+
+
+def upstreams_of(parts: Installation) -> Readiness:
+    """Look at the servers behind the gateway: those that could not be read when last asked."""
+
+    async def look() -> Problems:
+        try:
+            async with parts.database.read() as tx:
+                return await unreadable_servers(tx)
+        except (OSError, StorageError):
+            return {}  # that the database is away is said already
 
     return Readiness(look)

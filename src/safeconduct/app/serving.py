@@ -22,7 +22,7 @@ from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.expiring import Expiring
 from safeconduct.app.listening import Listening
 from safeconduct.app.provision import Provisioner
-from safeconduct.app.readiness import readiness_of
+from safeconduct.app.readiness import readiness_of, upstreams_of
 from safeconduct.app.sweeping import Sweeps
 from safeconduct.app.upkeep import Upkeep
 from safeconduct.core.clock import Clock
@@ -100,7 +100,9 @@ async def gateway(
         await _prepared(parts)
         ready = readiness_of(parts)
         stack.push_async_callback(ready.close)
-        answers = answering(parts, ready=ready)
+        upstreams = upstreams_of(parts)
+        stack.push_async_callback(upstreams.close)
+        answers = answering(parts, ready=ready, upstreams=upstreams)
         stack.push_async_callback(answers.watch.close)
         stack.push_async_callback(answers.repositories.close)
         stack.push_async_callback(answers.recovery.aclose)

@@ -15,6 +15,7 @@ from safeconduct.edge.rates import CHECKS
 from safeconduct.storage import StoreUnavailable
 from safeconduct.telemetry import Metrics
 
+_CHECK = "See that they run and can be reached, then: safeconduct servers check"
 _NO_HOST = {"error": "bad request", "message": "Send one Host field."}
 
 
@@ -30,6 +31,7 @@ class Edge:
         door: Door,
         metrics: Metrics,
         ready: Callable[[], Awaitable[dict[str, str]]],
+        upstreams: Callable[[], Awaitable[dict[str, str]]],
         metrics_for: str = "loopback",
     ) -> None:
         """Take the applications behind.
@@ -41,6 +43,7 @@ class Edge:
             door: Looks at every request.
             metrics: What `/metrics` shows.
             ready: Says what is not ready, by name; nothing when everything is.
+            upstreams: Says which servers behind cannot be read, and why; that stops nobody else.
             metrics_for: `loopback`, `off` or `public`.
         """
         self._app = app
@@ -49,6 +52,7 @@ class Edge:
         self._door = door
         self._metrics = metrics
         self._ready = ready
+        self._upstreams = upstreams
         self._metrics_for = metrics_for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,20 +94,36 @@ class Edge:
         if path == "/healthz":
             await _say(send, 200, {"status": "healthy"})
         elif path == "/readyz":
-            problems = await self._ready()
-            status = 503 if problems else 200
-            await _say(send, status, {"status": "not ready" if problems else "ready", **problems})
+            await _say(send, *await self._readiness(scope))
         elif self._may_read_metrics(scope):
             kind = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
             await _send(send, 200, self._metrics.exposition(), kind)
         else:
             await _say(send, 404, {"error": "not found"})
 
+    async def _readiness(self, scope: Scope) -> tuple[int, dict[str, str]]:
+        """Say whether this process can serve; which upstreams are down is for operators."""
+        problems = await self._ready()
+        if problems:
+            return 503, {"status": "not ready", **problems}
+        down = await self._upstreams()
+        if not down:
+            return 200, {"status": "ready"}
+        if _is_operator(scope):
+            return 200, {"status": "degraded", **down, "next": _CHECK}
+        count = f"{len(down)} of the servers behind cannot be read"
+        return 200, {"status": "degraded", "upstreams": count}
+
     def _may_read_metrics(self, scope: Scope) -> bool:
         if self._metrics_for == "public":
             return True
-        forwarded = any(name in {b"x-forwarded-for", b"forwarded"} for name, _ in scope["headers"])
-        return self._metrics_for == "loopback" and not forwarded and is_loopback(_peer(scope))
+        return self._metrics_for == "loopback" and _is_operator(scope)
+
+
+def _is_operator(scope: Scope) -> bool:
+    """Say whether somebody asks on this machine itself, and no proxy for somebody else."""
+    forwarded = any(name in {b"x-forwarded-for", b"forwarded"} for name, _ in scope["headers"])
+    return not forwarded and is_loopback(_peer(scope))
 
 
 def _echoing(scope: Scope, send: Send) -> Send:

@@ -16,6 +16,7 @@ from safeconduct.proxy.calls import Call
 from safeconduct.proxy.deciding import Decider, refuse
 from safeconduct.proxy.gate import Gate
 from safeconduct.proxy.records import Records
+from safeconduct.upstreams import CHANGED, Server
 
 
 class Again:
@@ -46,9 +47,24 @@ class Again:
             GatewayError: If the caller would not be let in now, or the call not be allowed.
         """
         await self._catch_up()
+        before = call.server
         call = call.renewed(await self._gate.admit(call.exchange))
+        call = replace(call, server=_as_asked(before, call.server, call))
         decision = await self._decider.decide(call)
         decision = await subscriptions.decide(self._decider, call, decision)
         await self._records.resumed(call, decision)
         refuse(decision)
         return replace(call, decision=decision), decision
+
+
+def _as_asked(before: Server, now: Server, call: Call) -> Server:
+    """Return a server as it is, but that what is no longer what was asked for counts as changed."""
+    kind, name = call.row.kind, call.message.name
+    if now.offers_as(before, kind, name):
+        return now
+    if kind == "tool" and name in now.tools:
+        return replace(now, tools={**now.tools, name: replace(now.tools[name], state=CHANGED)})
+    if kind == "prompt" and name in now.prompts:
+        changed = replace(now.prompts[name], state=CHANGED)
+        return replace(now, prompts={**now.prompts, name: changed})
+    return now

@@ -34,6 +34,7 @@ from safeconduct.proxy.notices import Notices
 from safeconduct.proxy.refusals import Denied
 from safeconduct.sessions import Sessions
 from safeconduct.telemetry import Metrics
+from safeconduct.upstreams import Catalogue
 
 _TOLD_SECONDS = 300.0
 _UNTOLD_SECONDS = 50.0  # many clients that hear nothing give up after a minute
@@ -48,6 +49,7 @@ class HeldCalls:
         *,
         gate: Gate,
         sessions: Sessions,
+        catalogue: Catalogue,
         notices: Notices,
         metrics: Metrics,
         clock: Clock,
@@ -61,6 +63,7 @@ class HeldCalls:
             queue: Where requests stand.
             gate: Says whether the caller would still be let in.
             sessions: Say when one ends that a held call is of.
+            catalogue: Says when a tool is no longer what was asked for.
             notices: Tell a client why it waits.
             metrics: Show how many calls are held.
             clock: Says when a request's window closes.
@@ -71,6 +74,7 @@ class HeldCalls:
         self._queue = queue
         self._gate = gate
         self._sessions = sessions
+        self._catalogue = catalogue
         self._notices = notices
         self._metrics = metrics
         self._clock = clock
@@ -141,7 +145,10 @@ class HeldCalls:
     def _holding(self, call: Call, approval: Approval) -> Iterator[asyncio.Event]:
         """Hold an event that is set when anything changes that the call waits for."""
         host, session = call.caller.host, call.caller.session
-        with self._queue.news(approval.host, approval.id) as news:
+        with (
+            self._queue.news(approval.host, approval.id) as news,
+            self._catalogue.watching(host, call.server.key, news.set),
+        ):
             self._sessions.watch(host, session, news.set)
             self._held.add(news)
             self._metrics.held += 1
@@ -161,6 +168,7 @@ class HeldCalls:
             if approval.state != "pending" or self._stopping:
                 return approval
             await self._check_session(call, approval)
+            await self._check_offer(call, approval)
             seconds = self._patience(call)
             left = (approval.expires_at - self._clock.now()).total_seconds()
             if left <= 0:
@@ -177,6 +185,26 @@ class HeldCalls:
         most = self._told_seconds if self._notices.reach(call) else self._untold_seconds
         return call.exchange.began + most - time.perf_counter()
 
+    async def _check_offer(self, call: Call, approval: Approval) -> None:
+        """End the wait for a tool that is no longer what was asked for.
+
+        Raises:
+            Denied: TOOL_CHANGED.
+        """
+        now = await self._catalogue.get(call.caller.host, call.server.key)
+        kind, name = call.row.kind, call.message.name
+        if now is None or call.decision is None or now.offers_as(call.server, kind, name):
+            return
+        if approval.session == call.caller.session:
+            await self._queue.cancel(approval, because="tool.changed")
+        said = (
+            f"{name} was changed by the server {call.server.name} while this call waited for its "
+            f"approval. Nothing was done; request {approval.id} is over. Ask an admin of this host "
+            "to review the change, then make the call again."
+        )
+        decision = replace(call.decision, allow=False, reason="tool.changed", message=said)
+        raise Denied(Code.TOOL_CHANGED, decision)
+
     async def _check_session(self, call: Call, approval: Approval) -> None:
         host, session = call.caller.host, call.caller.session
         found = await self._sessions.get(host, session)
@@ -192,6 +220,9 @@ def _fingerprint(call: Call) -> str:
     asked = {"method": call.message.method, "params": params}
     if call.message.intent is not None:
         asked["intent"] = msgspec.to_builtins(call.message.intent)
+    about = call.server.offer(call.row.kind, call.message.name)
+    if about is not None and call.row.kind in {"tool", "prompt"}:
+        asked["pins"] = sorted(about.pins)  # a yes is to what the tool said that it is
     return fingerprint(asked)
 
 

@@ -11,6 +11,7 @@ from safeconduct.upstreams.catalogue import (
     save,
     server_keys,
     unreachable,
+    unreadable_servers,
     wanted,
 )
 from safeconduct.upstreams.classify import Classification, classify
@@ -159,6 +160,7 @@ __all__ = [
     "unchecked",
     "unreachable",
     "unreadable",
+    "unreadable_servers",
     "wanted",
     "with_data",
     "with_id",

@@ -6,6 +6,8 @@ quarantine (`changed`, or `new` when it appeared later) until an operator accept
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -155,6 +157,16 @@ class Server(Value, frozen=True):
             case _:
                 return self.instructions
 
+    def offers_as(self, before: Server, kind: str, name: str) -> bool:
+        """Say whether something is still what it was when somebody asked for it.
+
+        What was changed and accepted meanwhile is not: the question was about the other.
+        """
+        was, found = before.offer(kind, name), self.offer(kind, name)
+        if was is None or found is None:
+            return was is found
+        return found.state == PINNED and set(was.pins) == set(found.pins)
+
     def awaits_review(self, kind: str, name: str) -> bool:
         """Say whether a prompt, a template or a resource of a changed template may not be used.
 
@@ -179,12 +191,31 @@ class Catalogue:
         self._view: View[tuple[str, str], Server] = View(
             database, feed, kind="server", load=_load, keys=_key
         )
+        self._watchers: dict[tuple[str, str], set[Callable[[], None]]] = {}
+        feed.follow(self._on_change)  # after the view, which has dropped it by then
 
     def held(self, host: HostId, key: ServerKey) -> Server | None:
         return self._view.held((host, key))
 
     async def get(self, host: HostId, key: ServerKey) -> Server | None:
         return await self._view.get((host, key))
+
+    @contextmanager
+    def watching(self, host: HostId, key: ServerKey, ring: Callable[[], None]) -> Iterator[None]:
+        """Call `ring` for every change of a server meanwhile; it must not wait or raise."""
+        watchers = self._watchers.setdefault((host, key), set())
+        watchers.add(ring)
+        try:
+            yield
+        finally:
+            watchers.discard(ring)
+            if not watchers:
+                self._watchers.pop((host, key), None)
+
+    def _on_change(self, change: Change) -> None:
+        if change.kind == "server":
+            for ring in tuple(self._watchers.get(_key(change), ())):
+                ring()
 
     async def every(self, host: HostId) -> list[Server]:
         """Return the servers of a host by key."""
@@ -207,6 +238,13 @@ async def every_server(tx: Read) -> list[tuple[HostId, ServerKey]]:
         for row in await tx.all(statement.order_by(servers.c.host, servers.c.key))
         if row.http is None
     ]
+
+
+async def unreadable_servers(tx: Read) -> dict[str, str]:
+    """Return why servers could not be read when last asked, by host and key."""
+    statement = select(servers.c.host, servers.c.key, servers.c.problem)
+    rows = await tx.all(statement.where(servers.c.problem.is_not(None)))
+    return {f"{row.host}/{row.key}": row.problem for row in rows}
 
 
 async def wanted(tx: Read, host: HostId, key: ServerKey) -> Wanted | None:
