@@ -10,6 +10,7 @@ from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.output import Out
 from safeconduct.cli.work.asking import settings_of
 from safeconduct.cli.work.ports import unusable
+from safeconduct.settings import ServerSettings
 from safeconduct.storage import StorageError, StoreUnavailable
 
 
@@ -26,13 +27,11 @@ def serve(config: Path, *, as_json: bool) -> int:
         )
         out.flush()
 
+    if not server.data_dir.exists():
+        _check_address(server)  # before anything is made
     try:
         with sole_server(server.data_dir, listen=server.listen):
-            if reason := unusable(server.listen_host, server.listen_port):
-                raise Failed(
-                    f"{server.listen} cannot be listened on: {reason.lower()}. "
-                    "End what listens there, or choose another server.listen."
-                )
+            _check_address(server)
             return serve_installation(settings, listening=listening)
     except StoreUnavailable:
         raise  # it has a sentence of its own
@@ -40,3 +39,11 @@ def serve(config: Path, *, as_json: bool) -> int:
         raise Failed(
             "The database does not answer or refuses. See: safeconduct doctor", exit_code=OURS
         ) from error
+
+
+def _check_address(server: ServerSettings) -> None:
+    if reason := unusable(server.listen_host, server.listen_port):
+        raise Failed(
+            f"{server.listen} cannot be listened on: {reason.lower()}. "
+            "End what listens there, or choose another server.listen."
+        )
