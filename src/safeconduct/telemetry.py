@@ -114,6 +114,7 @@ class Metrics:
         self.held = 0
         self._decisions = {"allow": 0, "deny": 0}
         self._outcomes: dict[str, int] = {}
+        self._dropped: dict[str, int] = {}
         self._buckets = [0] * (len(_SECONDS) + 1)
         self._seconds = 0.0
         self._registry = CollectorRegistry()
@@ -123,6 +124,10 @@ class Metrics:
 
     def decided(self, *, allow: bool) -> None:
         self._decisions["allow" if allow else "deny"] += 1
+
+    def drop(self, kind: str) -> None:
+        """Count a message about a request that is not its sender's, or not open."""
+        self._dropped[kind] = self._dropped.get(kind, 0) + 1
 
     def ended(self, outcome: str, milliseconds: float) -> None:
         """Count how a call ended; `outcome` is one of a closed set of words."""
@@ -146,6 +151,14 @@ class Metrics:
         for word, count in self._outcomes.items():
             outcomes.add_metric([word], count)
         yield outcomes
+        dropped = CounterMetricFamily(
+            "safeconduct_dropped_messages",
+            "Messages about a request that is not open for their sender.",
+            labels=["kind"],
+        )
+        for word, count in self._dropped.items():
+            dropped.add_metric([word], count)
+        yield dropped
         yield self._call_seconds()
         yield CounterMetricFamily(
             "safeconduct_throttled", "Requests refused by address.", value=self.throttled

@@ -40,6 +40,10 @@ class Authority:
             ],
         )
 
+    def pem(self) -> str:
+        """The authority's own certificate."""
+        return self._root.public_bytes(serialization.Encoding.PEM).decode()
+
     def trusting(self) -> ssl.SSLContext:
         """A client's context that trusts this authority alone."""
         return ssl.create_default_context(

@@ -6,12 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-import httpcore2
 import pytest
 
 from safeconduct.core.errors import Code
-from safeconduct.egress import Fetcher, FetchFailed, Reach, Resolve
-from safeconduct.egress.http import _Guard
+from safeconduct.egress import Fetcher, FetchFailed, Resolve
 from tests.egress.certificates import Authority
 from tests.egress.raw import Peer, RawServer, always, answer
 
@@ -250,10 +248,12 @@ async def test_a_rebinding_name_is_judged_again_for_a_new_connection(tmp_path: P
 @pytest.mark.parametrize("port", [22, 80, 444, 6379])
 async def test_public_addresses_are_asked_on_the_ports_of_https_only(port: int) -> None:
     _, resolve = resolving(["1.1.1.1"])
-    guard = _Guard(reach=Reach(allow_loopback=True), resolve=resolve)
+    fetcher = Fetcher(allow_plain_loopback=True, resolve=resolve)
 
-    with pytest.raises(httpcore2.ConnectError, match="port is not allowed"):
-        await guard.connect_tcp("client.test", port)
+    with pytest.raises(FetchFailed) as caught:
+        await fetcher.get_json(f"https://client.test:{port}/c")
+    assert "the upstream is at a port that is not allowed" in caught.value.args
+    await fetcher.aclose()
 
 
 async def test_cancelling_a_fetch_closes_its_connection(fetcher: Fetcher) -> None:

@@ -65,6 +65,7 @@ def returns() -> Returns:
         states=RequestStates(b"k" * 32, clock=clock),
         transports=NOBODY,
         event_ids=NOBODY,
+        requests=NOBODY,
         sessions=NOBODY,
         flights=NOBODY,
         obligations=Obligations(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -117,6 +118,42 @@ async def test_a_lower_ceiling_and_a_tool_switched_off_are_seen_likewise(tmp_pat
 async def may_create(site: Served, client: httpx2.AsyncClient, token: str) -> bool:
     answer = await post(site, client, token, PARAMS | {"name": "create_issue"})
     return answer.status_code == 200 and "result" in answer.json()
+
+
+@pytest.mark.requirement("SEC-32")
+async def test_a_cancellation_finds_its_request_in_whichever_worker_it_is(tmp_path: Path) -> None:
+    """It comes on connections to both; a stranger's comes to both too, and reaches nobody."""
+    async with served(tmp_path, workers=2) as site, AsyncExitStack() as stack:
+        token, other = await site.token(), await site.token()
+        clients = await standing(site, stack, token)
+
+        async def hang(_seen: Seen, wire: Wire) -> None:
+            await wire.gone()
+
+        site.upstream.scripts["tools/call"] = hang
+        before = len(site.upstream.seen)
+        calling = asyncio.ensure_future(call(site, clients[0], token))
+        await site.upstream.arrived(before + 1)
+
+        for each in clients[1:]:
+            assert await cancel(site, each, other) == 202
+        assert len(site.upstream.seen) == before + 1
+        for each in clients[1:]:
+            assert await cancel(site, each, token) == 202
+        assert len(site.upstream.seen) == before + 1 + len(clients[1:])
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+
+
+async def cancel(site: Served, client: httpx2.AsyncClient, token: str) -> int:
+    """Say that the request with id 1 is no longer wanted."""
+    method = "notifications/cancelled"
+    body = {"jsonrpc": "2.0", "method": method, "params": {"requestId": 1}}
+    headers = headers_of(method) | {"authorization": f"Bearer {token}"}
+    answer = await client.post(
+        f"{site.trial.origin}/mcp/tickets", headers=headers, content=json.dumps(body)
+    )
+    return answer.status_code
 
 
 async def test_a_worker_that_dies_is_replaced_and_the_service_goes_on(tmp_path: Path) -> None:

@@ -14,7 +14,16 @@ import pytest
 from sqlalchemy import insert, select, text
 
 from safeconduct.core.clock import ManualClock
-from safeconduct.storage import LEASE_SECONDS, Change, Database, Epoch, Feed, Lease, Membership
+from safeconduct.storage import (
+    LEASE_SECONDS,
+    Change,
+    Database,
+    Epoch,
+    Feed,
+    Inquiries,
+    Lease,
+    Membership,
+)
 from safeconduct.storage.changes import changes
 from safeconduct.storage.membership import HEARTBEAT_SECONDS
 from safeconduct.storage.nodes import NOW, nodes
@@ -45,6 +54,7 @@ class Node:
     lease: Lease
     told: list[Change]
     lapses: list[float]
+    inquiries: Inquiries
 
 
 @asynccontextmanager
@@ -52,11 +62,15 @@ async def joined(url: str, directory: Path, clock: ManualClock) -> AsyncIterator
     epoch = Epoch(directory / "epoch")
     feed = Feed(epoch)
     database = Database(url, feed=feed, clock=clock)
-    node = Node(database, feed, Lease(), [], [])
+    node = Node(database, feed, Lease(), [], [], Inquiries(patience_seconds=_PATIENCE_SECONDS))
     feed.follow(node.told.append)
     await feed.start(database)
     membership = Membership(
-        database, feed, lease=node.lease, lapsed=lambda: node.lapses.append(time.monotonic())
+        database,
+        feed,
+        lease=node.lease,
+        lapsed=lambda: node.lapses.append(time.monotonic()),
+        inquiries=node.inquiries,
     )
     async with membership:
         yield node
@@ -98,6 +112,20 @@ async def until(what: Callable[[], bool]) -> None:
     async with asyncio.timeout(_PATIENCE_SECONDS):
         while not what():
             await asyncio.sleep(0.01)  # what another connection does announces itself to nobody
+
+
+async def test_a_node_asks_the_others_and_hears_a_yes_from_whichever_knows(
+    url: str, other: Node, tmp_path: Path, clock: ManualClock
+) -> None:
+    async with joined(url, tmp_path / "third", clock) as third:
+        third.inquiries.answer = lambda question: question == "is it open?"
+        other.inquiries.answer = lambda question: question == "mine"
+
+        assert await other.inquiries.know("is it open?")
+        assert await third.inquiries.know("mine")
+        third.inquiries._patience_seconds = 0.2
+        assert not await third.inquiries.know("is it open?"), "nobody answers themselves"
+    assert not other.lapses
 
 
 async def test_a_write_returns_when_the_other_node_has_applied_it(

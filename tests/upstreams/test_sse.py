@@ -159,23 +159,31 @@ _EVENTS = st.lists(st.tuples(_LINES, _ENDS), max_size=8).map(
 
 
 @pytest.mark.requirement("SEC-32")
-@given(_EVENTS)
-def test_an_id_is_found_where_readers_find_it_and_replaced_alone(event: bytes) -> None:
-    found = id_of(event)
-    assert found == _id_by_the_standard(event)
-
-    other, without = with_id(event, b"sealed"), with_id(event, None)
-    assert data_of(other) == data_of(without) == data_of(event)
+@pytest.mark.parametrize(
+    "beside",
+    [b"", b"data: " + b"x" * 70_000 + b"\n", b"data: x\n" * 10_000],
+    ids=["short", "few lines", "many lines"],
+)
+@given(event=_EVENTS)
+def test_an_id_is_found_where_readers_find_it_and_replaced_alone(
+    beside: bytes, event: bytes
+) -> None:
+    whole = beside + event
+    found = id_of(whole)
+    assert (None if found is None else found.value) == _id_by_the_standard(whole)
     if found is None:
-        assert other == without == event
-    else:
-        assert _id_by_the_standard(other) == b"sealed"
-        assert with_id(other, b"sealed") == other
-        assert _id_by_the_standard(without) is None
+        return
+
+    other, without = with_id(whole, found, b"sealed"), with_id(whole, found, None)
+    assert data_of(other) == data_of(without) == data_of(whole)
+    assert _id_by_the_standard(other) == b"sealed"
+    assert _id_by_the_standard(without) is None
 
 
 def test_other_bytes_of_an_event_stay_as_they_are() -> None:
     event = b"\xef\xbb\xbfid: 1\rretry: 5\r: comment\revent:message\rdata: {}\r\r"
+    found = id_of(event)
 
-    assert with_id(event, b"x") == event.replace(b"id: 1", b"id: x")
-    assert with_id(b"data: y\n\n", b"x") == b"data: y\n\n"
+    assert found is not None
+    assert with_id(event, found, b"x") == event.replace(b"id: 1", b"id: x")
+    assert id_of(b"data: y\n\n") is None

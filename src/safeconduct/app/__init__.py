@@ -8,6 +8,7 @@ from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.looking import look_at_installation
 from safeconduct.app.naming import names_of, unknown_names
 from safeconduct.app.occupancy import sole_server
+from safeconduct.app.outside import unheeded
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.repositories import Repositories
@@ -43,5 +44,6 @@ __all__ = [
     "read_rules",
     "serve",
     "sole_server",
+    "unheeded",
     "unknown_names",
 ]

@@ -49,6 +49,7 @@ from safeconduct.proxy import (
     McpEndpoint,
     Notices,
     Obligations,
+    OpenRequests,
     Pipeline,
     PlainApis,
     Records,
@@ -197,6 +198,8 @@ def _road(
     )
     transports, event_ids = TransportSessions(parts.root_key), EventIds(parts.root_key)
     states = RequestStates(parts.root_key, clock=parts.clock)
+    requests = OpenRequests(parts.clock, parts.inquiries)
+    parts.inquiries.answer = requests.knows
     flights = Flights(metrics, shares=_shares(parts.settings.server.limits))
 
     def changed(call: Call) -> None:
@@ -208,6 +211,7 @@ def _road(
         states=states,
         transports=transports,
         event_ids=event_ids,
+        requests=requests,
         sessions=parts.sessions,
         flights=flights,
         obligations=obligations,
@@ -224,6 +228,8 @@ def _road(
     )
     pipeline = Pipeline(
         gate=gate,
+        requests=requests,
+        metrics=metrics,
         transports=transports,
         event_ids=event_ids,
         decider=decider,

@@ -7,6 +7,7 @@ the parts that administration needs; `build` adds what answers requests.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from safeconduct.app.backends import backend_of, schemas_of
+from safeconduct.app.outside import Outside, outside, unheeded
 from safeconduct.app.policies import HostPolicies
 from safeconduct.approvals import ApprovalQueue
 from safeconduct.audit import Trail
@@ -32,10 +34,21 @@ from safeconduct.relations import Backend, Ceilings, Editor, Relations
 from safeconduct.sessions import Sessions
 from safeconduct.settings import OpaSettings, ServerSettings, Settings
 from safeconduct.signin import Passwords
-from safeconduct.storage import Database, Epoch, Feed, Lease, Read, Tally, check_schema, migrate
+from safeconduct.storage import (
+    Database,
+    Epoch,
+    Feed,
+    Inquiries,
+    Lease,
+    Read,
+    Tally,
+    check_schema,
+    migrate,
+)
 from safeconduct.upstreams import Catalogue, Crawler, Credentials, Manners
 
 DATABASE_FILE, KEY_FILE = "safeconduct.db", "master.key"
+_log = logging.getLogger(__name__)
 _KEY_BYTES = 32
 _MOST_WRITERS = 320  # as many workers as may be configured, and commands beside them
 
@@ -55,6 +68,7 @@ class Installation(NamedTuple):
     feed: Feed
     tally: Tally
     database: Database
+    inquiries: Inquiries
     lease: Lease
     trail: Trail
     hosts: Hosts
@@ -73,6 +87,7 @@ class Installation(NamedTuple):
     clients: Clients
     passwords: Passwords
     transport: Transport
+    outside: Outside
     opa: OpaServers | None
     crawler: Crawler
     manners: Manners
@@ -117,6 +132,7 @@ async def open_installation(
         root = await _root_key(server.data_dir, key_dir or server.data_dir, database)
         trail = _trail(server, clock, writer, root)
         stack.callback(trail.close)
+        out = _outside(server)
         transport = Transport(
             limits=TransportLimits(
                 connections=server.limits.upstream_calls,
@@ -126,12 +142,14 @@ async def open_installation(
             ),
             allow_loopback=server.allow_loopback_upstreams,
             allow_private=server.allow_private_upstreams,
+            tls=out.tls,
+            proxy=out.proxy,
         )
         stack.push_async_callback(transport.aclose)
-        opa = _opa(server.opa)
+        opa = _opa(server.opa, out)
         if opa is not None:
             stack.push_async_callback(opa.aclose)
-        fetcher = fetcher or Fetcher()
+        fetcher = fetcher or Fetcher(tls=out.tls, proxy=out.proxy)
         stack.push_async_callback(fetcher.aclose)
         shelf = Shelf(Signer(root))
         hosts = Hosts(database, feed, beside=_filling(shelf))
@@ -147,6 +165,7 @@ async def open_installation(
             feed=feed,
             tally=tally,
             database=database,
+            inquiries=Inquiries(),
             lease=Lease() if database.shared else Lease.endless(),
             trail=trail,
             hosts=hosts,
@@ -165,6 +184,7 @@ async def open_installation(
             clients=Clients(database, feed, clock=clock, fetcher=fetcher),
             passwords=Passwords(),
             transport=transport,
+            outside=out,
             opa=opa,
             crawler=Crawler(transport),
             manners=Manners(),
@@ -231,7 +251,20 @@ def _make_key(path: Path) -> None:
             os.link(file.name, path)
 
 
-def _opa(said: OpaSettings | None) -> OpaServers | None:
+def _outside(server: ServerSettings) -> Outside:
+    """Return the way out, and say once where a variable names one that is not taken."""
+    variable = unheeded(server.egress, os.environ)
+    if variable is not None:
+        _log.warning(
+            "%s is set and not used: servers, HTTP APIs and documents are reached directly. Write "
+            "server.egress.proxy: {env: %s} to use it.",
+            variable,
+            variable,
+        )
+    return outside(server.egress, server.data_dir, os.environ)
+
+
+def _opa(said: OpaSettings | None, out: Outside) -> OpaServers | None:
     if said is None:
         return None
     return OpaServers(
@@ -239,6 +272,8 @@ def _opa(said: OpaSettings | None) -> OpaServers | None:
         token=said.token,
         timeout_seconds=said.timeout_milliseconds / 1000,
         most_at_once=said.most_at_once,
+        tls=out.tls,
+        proxy=out.proxy,
     )
 
 

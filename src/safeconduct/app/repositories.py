@@ -235,6 +235,7 @@ class _Source:
             token=git.token,
             loopback=server.allow_loopback_upstreams,
             limits=limits,
+            way=parts.outside.git,
         )
         self._trusted = said.trusted_keys
         self._for_opa = said.engine == "opa"

@@ -30,7 +30,7 @@ from safeconduct.core.errors import GatewayError
 from safeconduct.egress import Fetcher
 from safeconduct.relations import forget_clusters
 from safeconduct.settings import Settings
-from safeconduct.storage import Leading, Lease, Membership, StorageError
+from safeconduct.storage import Leading, Lease, Membership, StorageError, between_workers
 from safeconduct.upstreams import Listener
 
 _POLL_SECONDS = 1.0
@@ -159,12 +159,19 @@ async def _following(parts: Installation) -> AsyncIterator[None]:
     """Hear of what others change also while nobody asks anything, so that streams are cut."""
     database, lease = parts.database, parts.lease
     if database.shared:
-        async with Membership(database, parts.feed, lease=lease, lapsed=parts.sessions.doubt):
+        async with Membership(
+            database,
+            parts.feed,
+            lease=lease,
+            lapsed=parts.sessions.doubt,
+            inquiries=parts.inquiries,
+        ):
             yield
         return
     stop = _every(_POLL_SECONDS, database.catch_up, lease=lease)
     try:
-        yield
+        with between_workers(parts.settings.server.data_dir / "workers", parts.inquiries):
+            yield
     finally:
         await stop()
 

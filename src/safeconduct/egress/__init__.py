@@ -1,8 +1,9 @@
 """The ways out: upstream servers, others' documents, repositories, mail. Judged beforehand."""
 
 from safeconduct.egress.addresses import Reach
-from safeconduct.egress.dial import Resolve
+from safeconduct.egress.dial import Resolve, trusting
 from safeconduct.egress.failures import AnswerTooLong, Limits, UpstreamFailed, UpstreamTimeout
+from safeconduct.egress.forward_proxy import ForwardProxy, parse_proxy
 from safeconduct.egress.git import GitBranch, GitCommit, GitFailed, GitLimits
 from safeconduct.egress.http import FetchedDocument, Fetcher, FetchFailed
 from safeconduct.egress.mail import Mailer, MailFailed
@@ -16,6 +17,7 @@ __all__ = [
     "FetchedDocument",
     "Fetcher",
     "Fields",
+    "ForwardProxy",
     "GitBranch",
     "GitCommit",
     "GitFailed",
@@ -29,4 +31,6 @@ __all__ = [
     "Transport",
     "UpstreamFailed",
     "UpstreamTimeout",
+    "parse_proxy",
+    "trusting",
 ]

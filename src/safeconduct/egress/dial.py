@@ -1,7 +1,8 @@
 """Makes connections: name to addresses, addresses judged, then TCP and TLS to the judged one.
 
 All addresses of a name must be permitted, not just the one that is used: a name that also
-points inward is a trap or a mistake. The TLS certificate is verified against the name.
+points inward is a trap or a mistake. The TLS certificate is verified against the name. Behind a
+forward proxy the name is the proxy's to resolve (`egress.forward_proxy`).
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from safeconduct.core.errors import Code, Refused
 from safeconduct.egress.addresses import Reach, literal
 from safeconduct.egress.failures import Limits, UpstreamFailed, UpstreamTimeout
+from safeconduct.egress.forward_proxy import ForwardProxy, Tunnel
 
 if TYPE_CHECKING:
     from safeconduct.egress.requests import Origin
@@ -28,6 +32,10 @@ async def system_resolve(host: str, port: int) -> Sequence[str]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(info[4][0]) for info in found]
+
+
+def _unacceptable() -> UpstreamFailed:
+    return UpstreamFailed("the upstream's certificate or TLS is not acceptable", sent=False)
 
 
 def verified_context(given: ssl.SSLContext | None) -> ssl.SSLContext:
@@ -45,6 +53,25 @@ def verified_context(given: ssl.SSLContext | None) -> ssl.SSLContext:
     return given
 
 
+def trusting(ca_file: Path | None) -> ssl.SSLContext | None:
+    """Return a context that trusts a file's authorities beside the system's; None for no file.
+
+    Raises:
+        Refused: If the file cannot be read, or holds no certificates.
+    """
+    if ca_file is None:
+        return None
+    context = verified_context(None)
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except OSError as error:  # of which ssl's are
+        raise Refused(
+            Code.CONFLICT,
+            f"{ca_file} (server.egress.ca_file) holds no certificates in PEM that can be read.",
+        ) from error
+    return context
+
+
 class _Line(asyncio.Protocol):
     """A connection before it is secured, where nobody has anything to say yet."""
 
@@ -59,8 +86,23 @@ class Dialer:
     """Connects to origins, within reach and in time."""
 
     def __init__(
-        self, *, reach: Reach, limits: Limits, tls: ssl.SSLContext | None, resolve: Resolve | None
+        self,
+        *,
+        reach: Reach,
+        limits: Limits,
+        tls: ssl.SSLContext | None,
+        resolve: Resolve | None,
+        ports: frozenset[int] | None = None,
+        proxy: ForwardProxy | None = None,
     ) -> None:
+        """Take what is to be heeded.
+
+        Args:
+            ports: Those that may be asked at public addresses; by default all.
+            proxy: The way to everything that it carries; by default everything is direct.
+        """
+        self._ports = ports
+        self._proxy = proxy
         self._reach = reach
         self._limits = limits
         self._tls = verified_context(tls) if tls is not None else None
@@ -75,6 +117,9 @@ class Dialer:
         """
         try:
             async with asyncio.timeout(self._limits.connect_seconds):
+                if self._proxy is not None and self._proxy.carries(origin.host):
+                    await self._through(self._proxy, origin, protocol)
+                    return
                 addresses = await self.addresses(origin)
                 await self._first(origin, addresses[:_MAX_ATTEMPTS], protocol)
         except TimeoutError as error:
@@ -92,7 +137,41 @@ class Dialer:
         permits = self._reach.permits if origin.tls else self._reach.is_local
         if not found or not all(permits(each) for each in found):
             raise UpstreamFailed("the upstream is at an address that is not allowed", sent=False)
+        if not self._takes(origin) and not all(map(self._reach.is_local, found)):
+            raise UpstreamFailed("the upstream is at a port that is not allowed", sent=False)
         return found
+
+    def _takes(self, origin: Origin) -> bool:
+        return self._ports is None or origin.port in self._ports
+
+    async def _through(
+        self, proxy: ForwardProxy, origin: Origin, protocol: asyncio.Protocol
+    ) -> None:
+        """Connect by way of the proxy, to what can be judged without resolving it."""
+        if not origin.tls:
+            raise UpstreamFailed(
+                "plain http is not spoken through a forward proxy; name the upstream in "
+                "server.egress.no_proxy",
+                sent=False,
+            )
+        address = literal(origin.host)
+        if (address is not None and not Reach().permits(address)) or not self._takes(origin):
+            raise UpstreamFailed("the upstream is at an address that is not allowed", sent=False)
+        loop = asyncio.get_running_loop()
+        try:
+            line, tunnel = await loop.create_connection(Tunnel, proxy.host, proxy.port)
+        except OSError as error:
+            raise UpstreamFailed("the forward proxy could not be reached", sent=False) from error
+        try:
+            await tunnel.open(proxy, origin)
+            await self._secure(line, origin, protocol)
+        except BaseException as error:
+            line.abort()
+            if isinstance(error, ssl.SSLError):
+                raise _unacceptable() from error
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise UpstreamFailed("the upstream could not be reached", sent=False) from error
+            raise
 
     async def _first(
         self, origin: Origin, addresses: Sequence[str], protocol: asyncio.Protocol
@@ -103,9 +182,7 @@ class Dialer:
                 async with asyncio.timeout(seconds):
                     await self._open(origin, address, protocol)
             except ssl.SSLError as error:
-                raise UpstreamFailed(
-                    "the upstream's certificate or TLS is not acceptable", sent=False
-                ) from error
+                raise _unacceptable() from error
             except OSError as error:  # TimeoutError is one: the next address may be better
                 failure = error
             else:
@@ -122,6 +199,13 @@ class Dialer:
             await loop.create_connection(lambda: protocol, address, origin.port)
             return
         line, _ = await loop.create_connection(_Line, address, origin.port)
+        await self._secure(line, origin, protocol)
+
+    async def _secure(
+        self, line: asyncio.Transport, origin: Origin, protocol: asyncio.Protocol
+    ) -> None:
+        """Speak TLS on a connection, and hand it to its protocol."""
+        loop = asyncio.get_running_loop()
         try:
             # Written at once: uvloop would wait for the end of its turn, and whatever arrived
             # until then would pass for an answer.

@@ -79,6 +79,6 @@ class Limits(Value, frozen=True):
             self.head_seconds,
             self.idle_seconds,
             self.stalled_seconds,
-            self.pool_idle_seconds,
+            self.pool_idle_seconds or self.connect_seconds,
         )
         return min(0.5, max(0.01, shortest / 4))

@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +80,7 @@ class GitBranch:
         token: Secret | None = None,
         loopback: bool = False,
         limits: GitLimits | None = None,
+        way: Mapping[str, str] | None = None,
     ) -> None:
         """Take what was checked when the configuration was read.
 
@@ -90,6 +91,7 @@ class GitBranch:
             token: Sent as basic credentials over https.
             loopback: Whether repositories of this machine may be read.
             limits: What a look may cost.
+            way: Variables that say how to reach it, in place of our own: proxy and authorities.
         """
         if url.startswith("-") or branch.startswith("-") or directory.startswith("-"):
             raise ValueError("git would take this for an option")
@@ -98,7 +100,7 @@ class GitBranch:
         self._branch = branch
         self._directory = directory
         self._limits = limits or GitLimits()
-        self._environment = _environment(token, loopback=loopback)
+        self._environment = _environment(token, loopback=loopback) | dict(way or {})
 
     async def head(self) -> str:
         """Return the id of the newest commit.

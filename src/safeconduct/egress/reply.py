@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Charged per piece, so that many tiny chunks count for what they cost to keep.
 _PIECE_OVERHEAD = 64
 
+_LONGEST_SHOWN = 300
 _SINGLE = frozenset({b"content-type", b"content-length", b"mcp-session-id"})
 
 
@@ -113,6 +114,20 @@ class Reply:
             elif value != found and name in _SINGLE:
                 raise UpstreamFailed("the upstream contradicts itself in a header", name, sent=True)
         return found
+
+    @property
+    def points_to(self) -> str | None:
+        """Where a redirect leads (RFC 9110 section 15.4), fit to be shown; None where it is none.
+
+        Redirects are not followed: what is behind one was judged by nobody. A query is left
+        out, since it may hold what is nobody's business.
+        """
+        if not 300 <= self.status < 400 or self.status == 304:
+            return None
+        where = (self.header(b"location") or b"").decode("latin-1").partition("?")[0]
+        scheme, mark, rest = where.partition("://")
+        where = f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else where
+        return where[:_LONGEST_SHOWN] if where and where.isprintable() else "another address"
 
     def at_hand(self, limit: int) -> bytes | None:
         """Return the whole body if it is here and not too long, else None: `read`, not waiting."""

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from safeconduct.egress.addresses import Reach
 from safeconduct.egress.dial import Dialer, Resolve
 from safeconduct.egress.failures import Limits, UpstreamFailed
+from safeconduct.egress.forward_proxy import ForwardProxy
 from safeconduct.egress.pool import Pool
 from safeconduct.egress.requests import Fields, Origin, Target, below, parse_url, write
 
@@ -38,6 +39,8 @@ class Transport:
         allow_private: bool = False,
         tls: ssl.SSLContext | None = None,
         resolve: Resolve | None = None,
+        ports: frozenset[int] | None = None,
+        proxy: ForwardProxy | None = None,
     ) -> None:
         """Make a transport that has not connected anywhere.
 
@@ -48,10 +51,14 @@ class Transport:
                 public addresses is possible.
             tls: A verifying context; by default the system's authorities.
             resolve: Turns a name into addresses; by default the system's resolver.
+            ports: Those that may be asked at public addresses; by default all.
+            proxy: The way out; by default everything is asked directly.
         """
         self._limits = limits or Limits()
         reach = Reach(allow_loopback=allow_loopback, allow_private=allow_private)
-        self._dialer = Dialer(reach=reach, limits=self._limits, tls=tls, resolve=resolve)
+        self._dialer = Dialer(
+            reach=reach, limits=self._limits, tls=tls, resolve=resolve, ports=ports, proxy=proxy
+        )
         self._targets: dict[str, tuple[Target, Pool]] = {}
         self._standing: dict[str, tuple[Target, Pool]] = {}
         self._pools: WeakValueDictionary[tuple[Origin, bool], Pool] = WeakValueDictionary()

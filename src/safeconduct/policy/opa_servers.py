@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import ssl
 from collections.abc import Coroutine, Sequence
 from typing import Any, NamedTuple
 
 from safeconduct.core.secrets import Secret
-from safeconduct.egress import Limits, Transport, UpstreamFailed
+from safeconduct.egress import ForwardProxy, Limits, Transport, UpstreamFailed
 
 _CONNECTIONS = 256
 _IDLE_SECONDS = 30.0
@@ -94,6 +95,8 @@ class OpaServers:
         token: Secret | None = None,
         timeout_seconds: float = 0.5,
         most_at_once: int = 64,
+        tls: ssl.SSLContext | None = None,
+        proxy: ForwardProxy | None = None,
     ) -> None:
         """Connect nowhere yet.
 
@@ -103,6 +106,8 @@ class OpaServers:
             token: Sent as bearer token with everything.
             timeout_seconds: For one decision, whatever has to be done for it.
             most_at_once: Decisions of one host under way; more are refused at once.
+            tls: A verifying context; by default the system's authorities.
+            proxy: The way out; by default everything is asked directly.
         """
         self.timeout_seconds = timeout_seconds
         self.most_at_once = most_at_once
@@ -115,6 +120,8 @@ class OpaServers:
             limits=Limits(connections=_CONNECTIONS, pool_idle_seconds=_IDLE_SECONDS),
             allow_loopback=True,
             allow_private=True,
+            tls=tls,
+            proxy=proxy,
         )
         self._servers = [OpaServer(number, url, self) for number, url in enumerate(urls, 1)]
         self._turn = 0

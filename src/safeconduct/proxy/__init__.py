@@ -13,6 +13,7 @@ from safeconduct.proxy.holding import HeldCalls
 from safeconduct.proxy.messages import methods_of
 from safeconduct.proxy.notices import Notices
 from safeconduct.proxy.obligations import Approvals, Obligations, Permissions
+from safeconduct.proxy.open_requests import OpenRequests
 from safeconduct.proxy.pipeline import Pipeline
 from safeconduct.proxy.plain_apis import PlainApis
 from safeconduct.proxy.records import Records
@@ -41,6 +42,7 @@ __all__ = [
     "McpEndpoint",
     "Notices",
     "Obligations",
+    "OpenRequests",
     "Permissions",
     "Pipeline",
     "PlainApis",

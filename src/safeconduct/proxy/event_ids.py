@@ -28,13 +28,14 @@ class EventIds:
     def leave(self, event: bytes, caller: Caller, upstream_session: str | None) -> bytes:
         """Return an event with its id sealed; unchanged if it has none."""
         found = id_of(event)
-        if not found:  # an empty one takes back the last, and tells nothing
+        if found is None or not found.value:  # an empty one takes back the last, and tells nothing
             return event
-        if len(found) > _MOST_BYTES or found.translate(None, _CONTROLS) != found:
-            return with_id(event, None)
+        value = found.value
+        if len(value) > _MOST_BYTES or value.translate(None, _CONTROLS) != value:
+            return with_id(event, found, None)
         bound = _bound(caller, upstream_session)
-        sealed = self._sealer(caller.host).seal(found, bound_to=bound)
-        return with_id(event, sealed.encode("ascii"))
+        sealed = self._sealer(caller.host).seal(value, bound_to=bound)
+        return with_id(event, found, sealed.encode("ascii"))
 
     def open(self, presented: str, caller: Caller, upstream_session: str | None) -> bytes:
         """Return the server's own id.

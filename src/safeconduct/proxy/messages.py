@@ -134,6 +134,10 @@ NOTIFICATIONS: dict[str, Method] = {
     "notifications/progress": Method(eras=(LEGACY,)),
     "notifications/roots/list_changed": Method(eras=(LEGACY,)),
 }
+_NAMED_BY = {
+    "notifications/cancelled": "requestId",
+    "notifications/progress": "progressToken",
+}
 _OLDER = Method(eras=(LEGACY,))  # for what is no method: answers, and asking for the stream
 
 
@@ -161,6 +165,7 @@ class Message(Value, frozen=True):
         meta: The parameters' `_meta`, empty where there is none.
         arguments: The parameters' `arguments`, None where there are none.
         intent: What `_meta` declares under `META_INTENT`, None where nothing is.
+        about: The id or token of the other request that a message is about, where it is.
     """
 
     form: Literal["request", "notification", "response"]
@@ -173,6 +178,7 @@ class Message(Value, frozen=True):
     meta: JSON = {}
     arguments: JSON | None = None
     intent: Intent | None = None
+    about: MessageId | None = None
 
 
 class BadParams(Refused):
@@ -232,9 +238,9 @@ def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
         raise _invalid("The parameters are not an object")
     if disguised(params, _JUDGED) or ("notifications" in params and _asks_in_disguise(params)):
         raise _invalid("A parameter is not spelled as MCP spells it")
-    message_id, name = None, ""
+    message_id, name, about = None, "", None
     if "id" not in value:
-        row = _TOLD[era].get(method)
+        row, about = _TOLD[era].get(method), _about(method, params)
     else:
         message_id = _message_id(value["id"])
         row = _ASKED[era].get(method)
@@ -254,7 +260,15 @@ def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
         name=name,
         row=row,
         raw=raw,
+        about=about,
     )
+
+
+def _about(method: str, params: JSON) -> MessageId | None:
+    """Return what names the request that a notification is about; None for what names none."""
+    named = params.get(_NAMED_BY.get(method, ""))
+    fits = isinstance(named, int | str) and not isinstance(named, bool)
+    return named if fits and len(str(named)) <= _MAX_NAME else None
 
 
 def _asks_in_disguise(params: JSON) -> bool:
@@ -266,8 +280,8 @@ def _asks_in_disguise(params: JSON) -> bool:
 def _response(value: JSON, raw: bytes) -> Message:
     if ("result" in value) == ("error" in value):
         raise _invalid("The message is neither a request nor a response")
-    _message_id(value.get("id"))
-    return Message(form="response", method="", params={}, row=_OLDER, raw=raw)
+    about = _message_id(value.get("id"))
+    return Message(form="response", method="", params={}, row=_OLDER, raw=raw, about=about)
 
 
 def _message_id(value: object) -> MessageId:

@@ -29,6 +29,7 @@ from safeconduct.proxy.gate import Admitted, Gate, challenge
 from safeconduct.proxy.messages import MODERN, takes_long
 from safeconduct.proxy.notices import Notices
 from safeconduct.proxy.obligations import Obligations
+from safeconduct.proxy.open_requests import OpenRequests
 from safeconduct.proxy.plain_apis import PlainApis
 from safeconduct.proxy.records import Records
 from safeconduct.proxy.refusals import Denied
@@ -36,6 +37,7 @@ from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.returns import Returns
 from safeconduct.proxy.transport_sessions import TransportSessions
 from safeconduct.proxy.unanswered import named
+from safeconduct.telemetry import Metrics
 from safeconduct.upstreams import Forwarder
 
 _ACCEPTED = Answer(202, ())
@@ -48,6 +50,8 @@ class Pipeline:
         self,
         *,
         gate: Gate,
+        requests: OpenRequests,
+        metrics: Metrics,
         transports: TransportSessions,
         event_ids: EventIds,
         decider: Decider,
@@ -68,6 +72,8 @@ class Pipeline:
             catch_up: Returns when this process knows of every change, as at the door.
         """
         self._gate = gate
+        self._requests = requests
+        self._metrics = metrics
         self._transports = transports
         self._event_ids = event_ids
         self._decider = decider
@@ -89,6 +95,9 @@ class Pipeline:
             admitted = await self._gate.admit(exchange)  # 1 authenticate
             call = await self._parse(exchange, admitted, progress)  # 2 parse
             if call is None:
+                return _ACCEPTED
+            if call.message.form != "request" and not await self._requests.concerns(call):
+                self._metrics.drop(call.message.method or "answer")
                 return _ACCEPTED
             decision = await self._decider.decide(call)  # 3 describe, 4 decide
             if call.message.method in subscriptions.ASKING:
@@ -129,7 +138,8 @@ class Pipeline:
 
     async def _carry(self, call: Call, decision: Decision, record: str) -> Answer:
         try:
-            flight = self._flights.begin(call)
+            flight, ended, answered = self._flights.begin(call), True, False
+            self._requests.begin(call)
             try:
                 now = call
                 if decision.obligations:
@@ -138,11 +148,15 @@ class Pipeline:
                 held = self._flights.shares.take(now)
                 try:
                     reply = await self._forward(now, body)  # 7 forward
-                    return await self._returns.answer(now, reply, record)  # 8 obligations out
+                    answer = await self._returns.answer(now, reply, record)  # 8 obligations out
                 finally:
                     self._flights.shares.give_back(held)
+                ended = answered = isinstance(answer.body, bytes)
+                return answer
             finally:
                 self._flights.end(flight)  # a stream goes on counting by itself
+                if ended:
+                    self._requests.end(call, answered=answered)
         except UpstreamFailed as error:
             self._records.outcome(call, record, error.code.value)
             self._returns.failed(call)

@@ -30,7 +30,9 @@ from safeconduct.proxy.flights import Flights
 from safeconduct.proxy.greetings import GREETINGS, greeted
 from safeconduct.proxy.messages import MODERN, Listing
 from safeconduct.proxy.obligations import Obligations, longest_seconds, quiet
+from safeconduct.proxy.open_requests import OpenRequests
 from safeconduct.proxy.records import Records
+from safeconduct.proxy.redirects import Redirects
 from safeconduct.proxy.results import RequestStates
 from safeconduct.proxy.sightings import Sightings
 from safeconduct.proxy.transport_sessions import TransportSessions
@@ -49,6 +51,7 @@ from safeconduct.upstreams import (
 
 _MOST_BYTES = 32 * 1024 * 1024
 _BESIDE_BYTES = 64 * 1024  # of an event, for what stands beside its data
+_OPEN = frozenset({"cut", "cancelled", "unanswered", "upstream_failed"})  # ends without an answer
 _KEEP_ALIVE = b": still here\n\n"
 Pairs = tuple[tuple[bytes, bytes], ...]
 _CHANGES = frozenset(
@@ -73,6 +76,7 @@ class Returns:
         states: RequestStates,
         transports: TransportSessions,
         event_ids: EventIds,
+        requests: OpenRequests,
         sessions: Sessions,
         flights: Flights,
         obligations: Obligations,
@@ -100,6 +104,7 @@ class Returns:
         self._states = states
         self._transports = transports
         self._event_ids = event_ids
+        self._requests = requests
         self._sessions = sessions
         self._flights = flights
         self._obligations = obligations
@@ -110,6 +115,7 @@ class Returns:
         self._most_bytes = most_bytes
         self._standing: set[Callable[[], None]] = set()
         self._stopping = False
+        self._redirects = Redirects()
         self._omissions = listings.OmissionLog()
 
     def stop(self) -> None:
@@ -131,6 +137,7 @@ class Returns:
                 stream = self._stream(call, reply, record)
                 await anext(stream)
                 return Answer(200, headers, stream)
+            self._redirects.check(call, reply)
             raw = reply.at_hand(self._most_bytes)
             if raw is None:
                 raw = await reply.read(self._most_bytes)
@@ -228,6 +235,8 @@ class Returns:
             raise
         finally:
             self._flights.end_stream(flight)
+            self._requests.end_stream(call)
+            self._requests.end(call, answered=outcome not in _OPEN)
             try:
                 self._records.outcome(call, record, outcome, status=200, sent=sent)
             finally:
@@ -263,12 +272,7 @@ class Returns:
             return event, ""
         reading = results.read(data, call.message)
         if reading.method is not None:
-            if reading.id is not None and call.revision.era == MODERN:
-                # Asked so, it would pass by the check of what the client said it can do.
-                raise UpstreamFailed("The server asks in a way this revision lacks.", sent=True)
-            if reading.method in _CHANGES:
-                self._changed(call)
-            return (b"" if quiet(call, reading.method) else event), ""
+            return self._servers_own(call, event, reading, data), ""
         if not reading.answers():
             raise UpstreamFailed("The server sent something that is no message.", sent=True)
         if call.message.form != "request":
@@ -284,6 +288,19 @@ class Returns:
             return with_data(event, await self._listed(call, data, listing)), ""
         body, word = await self._answered(call, data, reading)
         return event if body is data else with_data(event, body), word
+
+    def _servers_own(
+        self, call: Call, event: bytes, reading: results.Reading, data: bytes
+    ) -> bytes:
+        """Return what becomes of a server's own request or notification."""
+        if reading.id is not None:
+            if call.revision.era == MODERN:
+                # Asked so, it would pass by the check of what the client said it can do.
+                raise UpstreamFailed("The server asks in a way this revision lacks.", sent=True)
+            self._requests.ask(call, reading.id, data)
+        if reading.method in _CHANGES:
+            self._changed(call)
+        return b"" if quiet(call, reading.method or "") else event
 
     def _data(self, call: Call, event: bytes) -> bytes | None:
         """Return what an event carries, as a list is read where it is one."""

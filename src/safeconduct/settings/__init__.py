@@ -10,6 +10,7 @@ from safeconduct.settings.model import (
 )
 from safeconduct.settings.problems import Problem, SettingsError, suggestion
 from safeconduct.settings.process import (
+    EgressSettings,
     Limits,
     MailSettings,
     OpaSettings,
@@ -43,6 +44,7 @@ __all__ = [
     "ClientDocumentSettings",
     "ClientSettings",
     "ConsentSettings",
+    "EgressSettings",
     "EnforcementPointSettings",
     "GitSettings",
     "HostSettings",

@@ -280,8 +280,19 @@ def database(text: str) -> str:
     return text
 
 
+def forward_proxy(text: str) -> str:
+    parts = urlsplit(text)
+    try:
+        fits = parts.scheme == "http" and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError("must be http://HOST:PORT; https to it is not spoken")
+    return text
+
+
 def holds_password(text: str) -> bool:
-    """Whether a database URL carries its password; errs on the side of yes."""
+    """Whether a URL carries its password; errs on the side of yes."""
     authority = text.partition("://")[2]
     userinfo, at, _ = authority.rpartition("@")
     return (bool(at) and ":" in userinfo) or re.search(r"(?i)pass(word|file)?=", text) is not None

@@ -7,7 +7,7 @@ say something the other does not.
 from __future__ import annotations
 
 from safeconduct.core.model import Value
-from safeconduct.settings.forms import Form
+from safeconduct.settings.forms import Form, database
 
 
 class About(Value, frozen=True):
@@ -46,3 +46,5 @@ class Switch(Value, frozen=True):
 
 class SecretUrl(Value, frozen=True):
     """A secret that may be written out as long as its URL holds no password."""
+
+    form: Form = database

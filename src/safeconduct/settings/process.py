@@ -166,6 +166,32 @@ class OpaSettings(Value, frozen=True):
     ] = 64
 
 
+class EgressSettings(Value, frozen=True):
+    """The way out: for servers, HTTP APIs, documents of clients, OPA servers and git."""
+
+    proxy: Annotated[
+        Secret | None,
+        SecretUrl(form=forms.forward_proxy),
+        About(
+            text="A forward proxy, such as `{env: HTTPS_PROXY}` or `http://proxy.example:3128`; it"
+            " resolves the names, and there is no direct way when it fails.",
+            default="everything is reached directly",
+        ),
+    ] = None
+    no_proxy: Annotated[
+        tuple[str, ...] | None,
+        About(
+            text="Names that are reached directly all the same, each with all below it. This"
+            " machine always is.",
+            default="what the variable `NO_PROXY` holds",
+        ),
+    ] = None
+    ca_file: Annotated[
+        Path | None,
+        About(text="Certificates of authorities (PEM) that are trusted beside the system's."),
+    ] = None
+
+
 class ServerSettings(Value, frozen=True):
     """The process: where it listens, where it keeps things, what it may reach."""
 
@@ -215,6 +241,9 @@ class ServerSettings(Value, frozen=True):
         ),
     ] = "process"
     mail: Annotated[MailSettings | None, About(text="Outgoing mail.")] = None
+    egress: Annotated[EgressSettings, About(text="The way out.")] = field(
+        default_factory=EgressSettings
+    )
     opa: Annotated[OpaSettings | None, About(text="OPA servers.")] = None
     rate_limits: Annotated[RateLimits, About(text="Requests per client address.")] = field(
         default_factory=RateLimits

@@ -74,7 +74,9 @@ class Reader:
 
     def _leaf(self, node: Node, hint: Any, path: str, marks: tuple[Any, ...]) -> Any:
         if hint is Secret:
-            return self._secret(node, path, url=any(isinstance(m, SecretUrl) for m in marks))
+            return self._secret(
+                node, path, next((m for m in marks if isinstance(m, SecretUrl)), None)
+            )
         if hint is bool:
             return self._flag(node, path)
         if hint is int:
@@ -211,9 +213,9 @@ class Reader:
             raise self._wrong(path, node, "must be a path; it is empty")
         return self._base / text
 
-    def _secret(self, node: Node, path: str, *, url: bool) -> Secret:
+    def _secret(self, node: Node, path: str, url: SecretUrl | None) -> Secret:
         if isinstance(node, Scalar) and url:
-            return self._secret_url(node, path)
+            return self._secret_url(node, path, url)
         # Neither a key nor a value is repeated here: either may be the secret itself.
         if not isinstance(node, Mapping) or len(node.entries) != 1:
             raise self._wrong(path, node, _SECRET_HELP)
@@ -222,13 +224,13 @@ class Reader:
             raise self._wrong(path, node, _SECRET_HELP)
         with self._noting(path, target.mark):
             secret = self._references.resolve(key.text, target.text, path)
-            return Secret(forms.database(secret.reveal())) if url else secret
+            return Secret(url.form(secret.reveal())) if url else secret
 
-    def _secret_url(self, node: Scalar, path: str) -> Secret:
+    def _secret_url(self, node: Scalar, path: str, url: SecretUrl) -> Secret:
         with self._noting(path, node.mark):
             if not node.mark.variable and forms.holds_password(node.text):
                 raise ValueError(f"it holds a password; {_SECRET_HELP}")
-            return Secret(forms.database(node.text))
+            return Secret(url.form(node.text))
 
     def _wrong(self, path: str, node: Node, message: str) -> Unreadable:
         self._problems.add(path, node.mark, message)

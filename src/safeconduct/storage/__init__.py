@@ -4,6 +4,7 @@ from safeconduct.storage.changes import Change, Epoch, Feed
 from safeconduct.storage.columns import UtcTime, host_column, metadata
 from safeconduct.storage.copying import copy_sqlite
 from safeconduct.storage.database import Database, Read, StorageError, Write
+from safeconduct.storage.inquiries import Inquiries, between_workers
 from safeconduct.storage.leading import Leading
 from safeconduct.storage.lease import LEASE_SECONDS, Lease
 from safeconduct.storage.membership import Membership
@@ -20,6 +21,7 @@ __all__ = [
     "DatabaseIsOlder",
     "Epoch",
     "Feed",
+    "Inquiries",
     "Leading",
     "Lease",
     "Membership",
@@ -31,6 +33,7 @@ __all__ = [
     "UtcTime",
     "View",
     "Write",
+    "between_workers",
     "check_schema",
     "copy_sqlite",
     "host_column",

@@ -36,7 +36,7 @@ from safeconduct.core.clock import Clock
 from safeconduct.core.space import room_at
 from safeconduct.storage.changes import Change, Feed, changes
 from safeconduct.storage.columns import metadata
-from safeconduct.storage.nodes import CHANNEL, everyone_knows
+from safeconduct.storage.nodes import CHANNEL, QUESTIONS, everyone_knows
 from safeconduct.storage.unavailable import StoreUnavailable, Stuck, unavailable
 
 __all__ = ["Database", "Read", "StorageError", "Write"]
@@ -230,6 +230,11 @@ class Database:
     async def catch_up(self) -> None:
         """Bring every view of this process up to the last commit."""
         await self._feed.catch_up(self)
+
+    async def tell_nodes(self, text: str) -> None:
+        """Send a short text to all nodes that serve this database, ourselves among them."""
+        async with self._engine.begin() as connection:
+            await connection.scalar(select(func.pg_notify(QUESTIONS, text)))
 
     async def create_tables(self) -> None:
         """Create the tables from the metadata; for tests, which need no history."""

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from safeconduct.storage.changes import Feed
 from safeconduct.storage.database import Database, StorageError
+from safeconduct.storage.inquiries import Inquiries
 from safeconduct.storage.lease import LEASE_SECONDS, Lease
-from safeconduct.storage.nodes import CHANNEL, NOW
+from safeconduct.storage.nodes import CHANNEL, NOW, QUESTIONS
 
 if TYPE_CHECKING:
     import psycopg
@@ -32,7 +33,8 @@ _MICROSECONDS = int(LEASE_SECONDS * 1_000_000)
 _KEPT_MICROSECONDS = 60_000_000  # the row of a node that died
 _CLEAN_EVERY = 240  # heartbeats
 
-_LISTEN = f"LISTEN {CHANNEL}"
+_LISTEN = f"LISTEN {CHANNEL}; LISTEN {QUESTIONS}"
+_SAY = "SELECT pg_notify(%(channel)s, %(text)s)"
 _RENEW = f"""
     INSERT INTO nodes (id, since, until, applied)
     VALUES (%(id)s, {NOW}, {NOW} + {_MICROSECONDS}, %(applied)s)
@@ -55,7 +57,13 @@ class Membership:
     """Joins on entering, with a live lease and every change applied; leaves on leaving."""
 
     def __init__(
-        self, database: Database, feed: Feed, *, lease: Lease, lapsed: Callable[[], None]
+        self,
+        database: Database,
+        feed: Feed,
+        *,
+        lease: Lease,
+        lapsed: Callable[[], None],
+        inquiries: Inquiries | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -64,11 +72,13 @@ class Membership:
             feed: Applies the changes.
             lease: What is renewed.
             lapsed: Called once each time the lease has run out; cuts what is open.
+            inquiries: Questions that other nodes ask, and ours to them.
         """
         self._database = database
         self._feed = feed
         self._lease = lease
         self._lapsed = lapsed
+        self._inquiries = inquiries or Inquiries()
         self._renewed = asyncio.Event()
         self._leaving = False
         self._acknowledged = -1
@@ -89,6 +99,7 @@ class Membership:
                 raise StorageError(f"the database gives no lease: {self._problem}") from error
             raise
         self._tasks.append(loop.create_task(self._watch()))
+        self._inquiries.connect(self._ask)
         return self
 
     async def __aexit__(
@@ -101,6 +112,7 @@ class Membership:
 
     async def _leave(self) -> None:
         self._leaving = True
+        self._inquiries.connect(None)
         keeping, *watching = self._tasks
         for task in watching:
             task.cancel()
@@ -147,11 +159,26 @@ class Membership:
             await self._beat(connection)
             if self._feed.seen > self._acknowledged or not self._is_fresh():
                 continue  # at once: somebody waits for the word, or the answer was long in coming
-            async for _ in connection.notifies(timeout=HEARTBEAT_SECONDS, stop_after=1):
-                await self._database.catch_up()
+            notes = connection.notifies(timeout=HEARTBEAT_SECONDS, stop_after=1)
+            # Read to its end first: until then, nothing can be said on this connection.
+            for note in [note async for note in notes]:
+                if note.channel == QUESTIONS:
+                    await self._hear(connection, note.payload)
+                else:
+                    await self._database.catch_up()
         self._lease.end()  # first: nobody waits any more for who is not listed
         with _hanging_up(connection):
             await connection.execute(_LEAVE, {"id": self._database.node})
+
+    async def _hear(self, connection: psycopg.AsyncConnection[Any], text: str) -> None:
+        """Take in another node's question or answer; only a yes is worth an answer."""
+        reply = self._inquiries.hear(text)
+        if reply is not None and reply.startswith("yes "):
+            with _hanging_up(connection):
+                await connection.execute(_SAY, {"channel": QUESTIONS, "text": reply})
+
+    async def _ask(self, text: str) -> None:
+        await self._database.tell_nodes(text)
 
     async def _beat(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Say what is applied, learn what there is, apply it; then the lease is renewed."""

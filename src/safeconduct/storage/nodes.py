@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from safeconduct.storage.database import Database
 
 CHANNEL = "safeconduct_changes"
+QUESTIONS = "safeconduct_questions"
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _ASK_AGAIN_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.008)
 _ASK_AT_LAST_SECONDS = 0.015

@@ -203,6 +203,11 @@ class _Reading:
         body = request_bytes(method, params, next(self._ids))
         reply = await self._transport.exchange(self._url, headers=(*POST, *headers), body=body)
         try:
+            if reply.points_to is not None:
+                raise CrawlFailed(
+                    f"it answers {method} with HTTP {reply.status} and points to "
+                    f"{reply.points_to}; redirects are not followed, so set its url to that"
+                )
             if reply.status != 200:
                 raise CrawlFailed(f"it answers {method} with HTTP {reply.status}")
             if _is_stream(reply.header(b"content-type")):

@@ -90,6 +90,8 @@ def _success(raw: bytes, reply: Reply, name: str) -> Result:
 
 async def _failure(reply: Reply, name: str, secrets: Sequence[bytes]) -> Result:
     sentence = f"{name} answered with HTTP {reply.status}."
+    if reply.points_to is not None:
+        sentence += " That is a redirect, which is not followed; ask an admin to set its url."
     try:
         raw = await _read(reply, _ERROR_BYTES, name, secrets)
         shown = raw.decode("utf-8") if _kind(reply) else ""

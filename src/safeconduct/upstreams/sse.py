@@ -7,11 +7,14 @@ ends, how long it is, and what its data says (WHATWG HTML, section 9.2.6).
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 # The end of a line and an empty line; each ends with CR LF, LF or CR.
 _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
-_LINE = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
+_AFTER_A_NAME = (b"", b":", b"\r", b"\n")
+_MANY_LINES = 1000
+_LONG_BYTES = 64 * 1024
 
 
 class EventTooLarge(ValueError):
@@ -32,19 +35,28 @@ class Splitter:
             EventTooLarge: If the open event has outgrown the limit.
         """
         start = max(0, len(self._open) - 3)
+        # A lone CR at the end of what is open may end an event, and this chunk tells.
+        ends = b"\n" in chunk or b"\r" in chunk or self._open.endswith(b"\r")
         self._open += chunk
+        if not ends:
+            self._check(len(self._open))
+            return []
         events: list[bytes] = []
         begin = 0
         for end in _END.finditer(self._open, start):
             # A lone CR at the very end may be half of CR LF; the next chunk will tell.
             if end.end() == len(self._open) and self._open.endswith(b"\r"):
                 break
-            events.append(bytes(self._open[begin : end.end()]))
+            with memoryview(self._open) as whole:
+                events.append(bytes(whole[begin : end.end()]))
             begin = end.end()
         del self._open[:begin]
-        if len(self._open) > self._limit or any(len(event) > self._limit for event in events):
-            raise EventTooLarge(f"an event is longer than {self._limit} bytes")
+        self._check(max([len(self._open), *map(len, events)]))
         return events
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise EventTooLarge(f"an event is longer than {self._limit} bytes")
 
     @property
     def unfinished(self) -> bool:
@@ -60,65 +72,89 @@ def data_of(event: bytes) -> bytes | None:
     """
     lines = [
         line[5:].removeprefix(b" ")
-        for line in _LINE.split(event.removeprefix(_BOM))
+        for line in _lines(event.removeprefix(_BOM))
         if line.startswith(b"data:") or line == b"data"
     ]
     return b"\n".join(lines) if lines else None
 
 
+def _lines(text: bytes) -> list[bytes]:
+    """Cut at each line's end; an order of magnitude faster than an expression on long lines."""
+    lines = text.split(b"\n")
+    if b"\r" not in text:
+        return lines
+    *ended, last = lines
+    found: list[bytes] = []
+    for line in ended:
+        found += line.removesuffix(b"\r").split(b"\r")
+    return [*found, *last.split(b"\r")]
+
+
 def with_data(event: bytes, data: bytes) -> bytes:
     """Return the same event with other data; its id, name and retry stay."""
     kept = [
-        line
-        for line in _LINE.split(event.removeprefix(_BOM))
-        if line and not line.startswith(b"data")
+        line for line in _lines(event.removeprefix(_BOM)) if line and not line.startswith(b"data")
     ]
-    fresh = [b"data: " + line for line in _LINE.split(data)]
+    fresh = [b"data: " + line for line in _lines(data)]
     return b"\r\n".join([*kept, *fresh, b"", b""])
 
 
-def id_of(event: bytes) -> bytes | None:
-    """Return an event's id as a reader takes it, or None if it has none."""
-    lines = _id_lines(event)
+class EventId(NamedTuple):
+    """An event's id as a reader takes it, and where the lines are that hold one."""
+
+    value: bytes
+    lines: list[tuple[int, int]]
+
+
+def id_of(event: bytes) -> EventId | None:
+    """Return an event's id, or None if it has none."""
+    lines = [
+        (start, _line_end(event, start))
+        for start in _id_starts(event)
+        if event[start + 2 : start + 3] in _AFTER_A_NAME  # or it is another, longer name
+    ]
     if not lines:
         return None
     start, end = lines[-1]
-    return event[start + 2 : end].removeprefix(b":").removeprefix(b" ")
+    return EventId(event[start + 2 : end].removeprefix(b":").removeprefix(b" "), lines)
 
 
-def with_id(event: bytes, value: bytes | None) -> bytes:
-    """Return the same event with another id, or without one; every other byte stays."""
-    lines = _id_lines(event)
+def with_id(event: bytes, found: EventId, value: bytes | None) -> bytes:
+    """Return the same event with another id, or without one; every other byte stays.
+
+    Args:
+        event: The event.
+        found: What `id_of` says of it.
+        value: The other id.
+    """
     line = b"" if value is None else b"id: " + value
     pieces: list[bytes] = []
     begin = 0
-    for number, (start, end) in enumerate(lines, 1):
+    for number, (start, end) in enumerate(found.lines, 1):
         # A comment stands in the place of those that do not count, so that no line goes away.
-        pieces += (event[begin:start], line if line and number == len(lines) else b":")
+        pieces += (event[begin:start], line if line and number == len(found.lines) else b":")
         begin = end
     return b"".join((*pieces, event[begin:]))
 
 
-def _id_lines(event: bytes) -> list[tuple[int, int]]:
-    """Return where the lines begin and end that hold the field `id`."""
-    found = []
+def _id_starts(event: bytes) -> list[int]:
+    """Return where lines begin with the letters `id`.
+
+    A single byte is found far faster than three; that counts where an event is one long line.
+    """
     first = len(_BOM) if event.startswith(_BOM) else 0
-    for start in _line_starts(event, first):
-        end = start + 2
-        after = event[end : end + 1]
-        if after and after not in b":\r\n":
-            continue  # another field, whose name begins alike
-        ends = [at for at in (event.find(b"\r", end), event.find(b"\n", end)) if at >= 0]
-        found.append((start, min(ends, default=len(event))))
-    return found
-
-
-def _line_starts(event: bytes, first: int) -> list[int]:
-    """Return where lines begin with the letters `id`; found without a look at each byte here."""
     starts = [first] if event.startswith(b"id", first) else []
-    for ending in (b"\nid", b"\rid"):
-        at = event.find(ending)
+    for ending in (b"\n", b"\r"):
+        many = len(event) < _LONG_BYTES or event.count(ending) > _MANY_LINES
+        wanted = ending + b"id" if many else ending
+        at = event.find(wanted)
         while at >= 0:
-            starts.append(at + 1)
-            at = event.find(ending, at + 3)
+            if many or event.startswith(b"id", at + 1):
+                starts.append(at + 1)
+            at = event.find(wanted, at + len(wanted))
     return sorted(starts)
+
+
+def _line_end(event: bytes, start: int) -> int:
+    ends = [at for at in (event.find(b"\r", start), event.find(b"\n", start)) if at >= 0]
+    return min(ends, default=len(event))

@@ -11,13 +11,21 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from safeconduct.app import Installation, Provisioner, declared, names_of, offered, unknown_names
+from safeconduct.app import (
+    Installation,
+    Provisioner,
+    declared,
+    names_of,
+    offered,
+    unheeded,
+    unknown_names,
+)
 from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out, several
 from safeconduct.cli.work.asking import settings_of
@@ -27,8 +35,10 @@ from safeconduct.core.clock import SystemClock
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import Value
 from safeconduct.core.space import room_at
+from safeconduct.egress import parse_proxy
 from safeconduct.policy import PENDING, Bundle, BundleError, Embedded, Standing, standing_of
 from safeconduct.settings import (
+    EgressSettings,
     HostSettings,
     MailSettings,
     Settings,
@@ -101,6 +111,7 @@ async def _all(config: Path, told: Callable[[str], None]) -> list[Finding]:
         found += [finding async for finding in _declared(host)]
         told(host.origin)
         found.append(await _origin(host.key, host.origin))
+    found += [finding async for finding in way_out(settings.server.egress, os.environ)]
     if settings.server.mail is not None:
         told("mail")
         found.append(await _mail(settings.server.mail))
@@ -247,6 +258,31 @@ async def _origin(key: str, origin: str) -> Finding:
             check=check, state="fail", message=f"{parts.hostname} has no address", fix=fix
         )
     return Finding(check=check, state="ok", message=f"{parts.hostname} has an address")
+
+
+async def way_out(egress: EgressSettings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
+    """Say which way out is taken, also where a variable names another."""
+    variable = unheeded(egress, environ)
+    if variable is not None:
+        yield Finding(
+            check="egress",
+            state="warn",
+            message=f"{variable} is set and not used: everything but git is reached directly",
+            fix=f"To use it, write server.egress.proxy: {{env: {variable}}}.",
+        )
+    if egress.proxy is not None:
+        proxy = parse_proxy(egress.proxy.reveal())
+        where = f"the forward proxy at {proxy.host}:{proxy.port}"
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                _, writer = await asyncio.open_connection(proxy.host, proxy.port)
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, TimeoutError):
+            fix = "Check server.egress.proxy; nothing outside is reached without it."
+            yield Finding(check="egress", state="fail", message=f"{where} does not answer", fix=fix)
+        else:
+            yield Finding(check="egress", state="ok", message=f"{where} answers")
 
 
 async def _mail(mail: MailSettings) -> Finding:
