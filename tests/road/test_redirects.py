@@ -41,7 +41,7 @@ async def test_a_redirect_is_not_followed_and_who_can_mend_it_learns_where_it_po
         assert "moved.test" not in message
     assert caplog.text.count(f"https://moved.test/{status}/{version}") == 1, "said once"
     assert "secret" not in caplog.text
-    assert len(road.upstream.seen) == 3
+    assert len(road.upstream.calls()) == 3
 
 
 @pytest.mark.parametrize("headers", [(), ("location: ",), ("location: \x01",)])

@@ -62,10 +62,11 @@ async def _calling(world: World, *callers: Tokens) -> AsyncIterator[None]:
     """Have calls under way that the server does not answer."""
     world.upstream.scripts["tools/call"] = _slow
     async with AsyncExitStack() as stack:
-        for number, tokens in enumerate(callers, len(world.upstream.seen) + 1):
+        for number, tokens in enumerate(callers, len(world.upstream.calls()) + 1):
             client = await stack.enter_async_context(line(world))
             await client.post(tokens.access, "tools/call", CALL)
-            await world.upstream.arrived(number)
+            while len(world.upstream.calls()) < number:
+                await world.upstream.arrived(len(world.upstream.seen) + 1)
         world.upstream.scripts["tools/call"] = _quick
         yield
 
