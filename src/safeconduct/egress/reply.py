@@ -124,7 +124,10 @@ class Reply:
         """
         if not 300 <= self.status < 400 or self.status == 304:
             return None
-        where = (self.header(b"location") or b"").decode("latin-1").partition("?")[0]
+        location = self.header(b"location")
+        if not location:
+            return None
+        where = location.decode("latin-1").partition("?")[0]
         scheme, mark, rest = where.partition("://")
         where = f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else where
         return where[:_LONGEST_SHOWN] if where and where.isprintable() else "another address"
