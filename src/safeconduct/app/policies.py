@@ -89,12 +89,13 @@ class HostPolicies:
                 host.key,
                 refused,
             )
-        if host.policies.policy_engine == "embedded":
-            return Embedded(bundle)
-        if self._opa is None:
+        embedded = host.policies.policy_engine == "embedded"
+        if not embedded and self._opa is None:
             raise LookupError("this process was told of no OPA servers")
         try:
-            return OpaEngine(bundle, self._opa)
+            return (
+                Embedded(bundle) if self._opa is None or embedded else OpaEngine(bundle, self._opa)
+            )
         except BundleError as error:  # refused when it was applied, unless by an older version
             raise LookupError(error.public) from error
 
