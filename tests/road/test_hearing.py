@@ -138,6 +138,7 @@ async def test_a_signal_right_after_a_reading_is_followed_by_another(world: Worl
 
 async def test_a_signal_during_a_reading_is_followed_by_another(world: World) -> None:
     watch = world.gateway._answers.watch
+    world.upstream.eras = ("modern",)  # or the list of the other era would show the change
     asked, go_on = asyncio.Event(), asyncio.Event()
 
     async def slowly(seen: Seen, wire: Wire) -> None:
