@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from safeconduct.core.model import HostId, Level, ServerKey
+from safeconduct.proxy.messages import METHODS
 from tests.road.upstream import Seen, Wire, tool
 from tests.road.world import MODERN, VERSIONS, Tokens, World
 from tests.upstreams.test_pages import BAD
@@ -62,14 +63,17 @@ async def test_a_list_shows_what_can_be_shown(
         ("resources/templates/list", "resourceTemplates", "uriTemplate"),
     ],
 )
-async def test_other_lists_lose_no_more(
-    road: World, tokens: Tokens, method: str, member: str, name: str
-) -> None:
+async def test_other_lists_lose_no_more(world: World, method: str, member: str, name: str) -> None:
+    tokens = await world.tokens()
     good = json.dumps({name: "ticket:1"})
     bad = f'{{}},7,{{"{name}":5}},{{"{name}":"b","title":"\\ud83d"}}'
-    road.upstream.scripts[method] = _says(f'{{"{member}":[{bad},{good}]}}')
+    world.upstream.scripts[method] = _says(f'{{"{member}":[{bad},{good}]}}')
+    listing = METHODS[method].listing
+    if listing is not None and listing.pinned_as:  # it came after the server was reviewed
+        assert (await world.send(tokens.access, method)).json()["result"][member] == []
+        assert await world.accept("ticket:1", kind=listing.pinned_as)
 
-    shown = (await road.send(tokens.access, method)).json()["result"][member]
+    shown = (await world.send(tokens.access, method)).json()["result"][member]
 
     assert shown == [{name: "ticket:1"}]
 
@@ -96,33 +100,33 @@ async def test_a_tool_that_became_unreadable_is_neither_shown_nor_called(world: 
 
 @pytest.mark.requirement("P-02")
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
-async def test_a_server_of_2024_11_05_is_spoken_with(
-    road: World, tokens: Tokens, stream: bool
-) -> None:
+async def test_a_server_of_2024_11_05_is_spoken_with(world: World, stream: bool) -> None:
+    tokens = await world.tokens()
     hello = '{"protocolVersion":"2024-11-05","capabilities":{"tools":{}}}'
-    road.upstream.scripts["initialize"] = _says(hello, stream=stream)
+    world.upstream.scripts["initialize"] = _says(hello, stream=stream)
     params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}
 
-    greeting = await road.send(tokens.access, "initialize", params, version="2025-11-25")
-    listed = await road.send(tokens.access, "tools/list", version="2024-11-05")
-    called = await road.call(tokens.access, "get_issue", version="2024-11-05")
+    greeting = await world.send(tokens.access, "initialize", params, version="2025-11-25")
+    listed = await world.send(tokens.access, "tools/list", version="2024-11-05")
+    called = await world.call(tokens.access, "get_issue", version="2024-11-05")
 
     assert "2024-11-05" in greeting.text
     assert "get_issue" in listed.text
     assert called.json()["result"]["isError"] is False
-    assert road.upstream.calls()[-1].header("mcp-protocol-version") == "2024-11-05"
+    assert world.upstream.calls()[-1].header("mcp-protocol-version") == "2024-11-05"
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 @pytest.mark.parametrize("answered", ['"2024-10-07"', f'"{MODERN}"', "7", "null"])
 async def test_initialize_lets_no_revision_through_that_the_next_message_may_not_carry(
-    road: World, tokens: Tokens, answered: str, stream: bool
+    world: World, answered: str, stream: bool
 ) -> None:
+    tokens = await world.tokens()
     hello = f'{{"protocolVersion":{answered},"capabilities":{{}}}}'
-    road.upstream.scripts["initialize"] = _says(hello, stream=stream)
+    world.upstream.scripts["initialize"] = _says(hello, stream=stream)
     params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}
 
-    answer = await road.send(tokens.access, "initialize", params, version="2025-11-25")
+    answer = await world.send(tokens.access, "initialize", params, version="2025-11-25")
 
     data = answer.text.partition("data: ")[2] if stream else answer.text
     message = json.loads(data)["error"]["message"]
@@ -140,12 +144,13 @@ async def test_initialize_lets_no_revision_through_that_the_next_message_may_not
     ],
 )
 async def test_discovery_names_only_what_may_be_spoken(
-    road: World, tokens: Tokens, named: Any, shown: list[str] | None
+    world: World, named: Any, shown: list[str] | None
 ) -> None:
+    tokens = await world.tokens()
     said = json.dumps({"supportedVersions": named, "capabilities": {}, "resultType": "complete"})
-    road.upstream.scripts["server/discover"] = _says(said)
+    world.upstream.scripts["server/discover"] = _says(said)
 
-    answer = (await road.send(tokens.access, "server/discover")).json()
+    answer = (await world.send(tokens.access, "server/discover")).json()
 
     if shown is None:
         assert "'2027-03-01'" in answer["error"]["message"] or named == "2027-03-01"
