@@ -8,6 +8,7 @@ that was cut for one caller is never anybody else's to cache.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,6 +32,7 @@ from safeconduct.upstreams import (
 
 _LISTINGS = tuple(row.listing for row in METHODS.values() if row.listing is not None)
 _MOST_REMEMBERED = 1_000
+_MOST_REMEMBERED_BYTES = 4 * 1024 * 1024  # of lists as they are spelled; read, some five times
 _log = logging.getLogger(__name__)
 
 
@@ -39,35 +41,69 @@ class Page(NamedTuple):
 
     Attributes:
         whole: The members of the answer as they are spelled, `result` those of its result.
+        pins: Of each item, in order; none where the list is not pinned.
         omissions: What is left out of it.
     """
 
     whole: dict[str, Any]
     result: dict[str, Any]
     items: list[Item]
+    pins: list[str]
     omissions: list[Omission]
 
 
-def page_of(raw: bytes, listing: Listing) -> Page | None:
-    """Read a list answer; None for an error.
+class Pages:
+    """Reads list answers, each list once for as long as its bytes come again."""
 
-    Raises:
-        UpstreamFailed: If the answer is not a list of the kind that was asked for, or could
-            be read as another one.
-    """
-    whole = members(raw)
-    if "result" not in whole:
-        return None
-    result = members(whole["result"])
-    if disguised(whole, ENVELOPE) or disguised(result, frozenset({listing.member})):
-        raise UpstreamFailed("The server's list can be read in two ways.", sent=True)
+    def __init__(self) -> None:
+        self._read: OrderedDict[tuple[str, bytes], _Read] = OrderedDict()
+        self._bytes = 0
+
+    def page_of(self, raw: bytes, listing: Listing) -> Page | None:
+        """Read a list answer; None for an error.
+
+        Raises:
+            UpstreamFailed: If the answer is not a list of the kind that was asked for, or could
+                be read as another one.
+        """
+        whole = members(raw)
+        if "result" not in whole:
+            return None
+        result = members(whole["result"])
+        if disguised(whole, ENVELOPE) or disguised(result, frozenset({listing.member})):
+            raise UpstreamFailed("The server's list can be read in two ways.", sent=True)
+        spelled = bytes(result.get(listing.member, b"null"))
+        read = self._read.get((listing.member, spelled))
+        if read is None:
+            read = _read(spelled, listing)
+            self._keep((listing.member, spelled), read)
+        return Page(whole, result, *read)
+
+    def _keep(self, key: tuple[str, bytes], read: _Read) -> None:
+        size = len(key[1])
+        if size > _MOST_REMEMBERED_BYTES // 4:
+            return
+        self._read[key] = read
+        self._bytes += size
+        while self._bytes > _MOST_REMEMBERED_BYTES:
+            (_, oldest), _ = self._read.popitem(last=False)
+            self._bytes -= len(oldest)
+
+
+class _Read(NamedTuple):
+    """What the bytes of a list say, whoever sent them."""
+
+    items: list[Item]
+    pins: list[str]
+    omissions: list[Omission]
+
+
+def _read(spelled: bytes, listing: Listing) -> _Read:
     try:
-        items, omissions = items_of(
-            result.get(listing.member, b"null"), listing.member, listing.name
-        )
+        items, omissions = items_of(spelled, listing.member, listing.name)
     except NoList as error:
         raise UpstreamFailed("The server's list is not a list.", sent=True) from error
-    return Page(whole, result, items, omissions)
+    return _Read(items, [pin(item.value) for item in items if listing.pinned_as], omissions)
 
 
 def held_in(raw: bytes) -> Listing | None:
@@ -86,7 +122,11 @@ def narrowed(
         page: The server's answer.
         visible: For each item, in order, whether the caller may see it.
     """
-    unreviewed = [_unreviewed(listing, item, server) for item in page.items]
+    unreviewed = (
+        [_unreviewed(listing, *each, server) for each in zip(page.items, page.pins, strict=True)]
+        if listing.pinned_as
+        else [None] * len(page.items)
+    )
     result = dict(page.result)
     result[listing.member] = [
         item.raw
@@ -118,11 +158,9 @@ class OmissionLog:
         _log.warning("server %s of host %s: not taken over: %s", server.key, server.host, left)
 
 
-def _unreviewed(listing: Listing, item: Item, server: Server) -> Sighting | None:
+def _unreviewed(listing: Listing, item: Item, made: str, server: Server) -> Sighting | None:
     """Return an item that is not as it was reviewed, None for one that is."""
-    if not listing.pinned_as:
-        return None
-    known, made = server.offer(listing.pinned_as, item.name), pin(item.value)
+    known = server.offer(listing.pinned_as, item.name)
     if known is not None and is_pinned(item.value, made, known.pins):
         return None
     return Sighting(listing.pinned_as, item.name, item.value, made)

@@ -117,6 +117,7 @@ class Returns:
         self._stopping = False
         self._redirects = Redirects()
         self._omissions = listings.OmissionLog()
+        self._pages = listings.Pages()
 
     def stop(self) -> None:
         """End the streams nobody waits for an answer on; for a graceful stop."""
@@ -203,7 +204,7 @@ class Returns:
 
     async def _listed(self, call: Call, raw: bytes, listing: Listing) -> bytes:
         """Return a list with what its reader may see."""
-        page = listings.page_of(raw, listing)
+        page = self._pages.page_of(raw, listing)
         if page is None:
             return raw
         if page.omissions:
