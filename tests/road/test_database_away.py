@@ -87,15 +87,14 @@ async def _check_everybody_is_told(site: Served, client: str, *, reads_too: bool
     assert (page.status, page.header("content-type")) == (503, "text/html; charset=utf-8")
     assert int(page.header("retry-after") or "") > 0
     assert "Try again in a few seconds" in page.body.decode()
-    ready = await _asked(site, "/readyz", None)
-    assert ready.status == 503
-    assert "database" in ready.json()
+    await _ready(site, 503)
+    assert "database" in (await _asked(site, "/readyz", None)).json()
 
 
-async def _ready_again(site: Served) -> None:
-    """Wait until it says so; it looks once a second at most."""
+async def _ready(site: Served, status: int) -> None:
+    """Wait until `/readyz` answers so; it looks once a second at most."""
     async with asyncio.timeout(_LONGEST_SECONDS):
-        while (await _asked(site, "/readyz", None)).status != 200:
+        while (await _asked(site, "/readyz", None)).status != status:
             await asyncio.sleep(0.1)
 
 
@@ -115,7 +114,7 @@ async def test_a_locked_database_is_said_and_done_with(tmp_path: Path) -> None:
             await _check_everybody_is_told(site, client, reads_too=False)
         answer = await _asked(site, "/oauth/register", _REGISTRATION, **_JSON)
         assert answer.status == 201
-        await _ready_again(site)
+        await _ready(site, 200)
 
 
 @pytest.mark.parametrize("how", ["stalls", "breaks"])
@@ -129,6 +128,6 @@ async def test_a_database_that_is_stopped_is_said_to_everybody(
         between.fail(how)  # type: ignore[arg-type]  # the two ways it has
         await _check_everybody_is_told(site, client, reads_too=True)
         between.heal()
-        await _ready_again(site)
+        await _ready(site, 200)
         answer = await _asked(site, "/oauth/register", _REGISTRATION, **_JSON)
         assert answer.status == 201
