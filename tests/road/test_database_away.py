@@ -22,6 +22,11 @@ pytestmark = pytest.mark.slow
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
 _JSON = {"content-type": "application/json"}
 _PAGE = {"accept": "text/html"}
+# What goes on beside requests may meet the outage too, and says that it will try again.
+_AT_WORK = (
+    *("Sessions.", "Housekeeping.", "Expiring.", "CatalogueWatch.", "Repositories."),
+    *("Database.", "Importer.", "Listening.", "Sweeps.", "_witness"),
+)
 _LONGEST_SECONDS = 25.0  # the store's own patience, ours beyond it, and a busy machine
 _REGISTRATION = json.dumps(
     {"redirect_uris": ["http://127.0.0.1/cb"], "token_endpoint_auth_method": "none"}
@@ -125,6 +130,7 @@ async def test_a_database_that_is_stopped_is_said_to_everybody(
         between, through = await stack.enter_async_context(between_them(module_postgres))
         site = await stack.enter_async_context(served(tmp_path, database=through))
         client = await _client(site)
+        site.may_log += _AT_WORK
         between.fail(how)  # type: ignore[arg-type]  # the two ways it has
         await _check_everybody_is_told(site, client, reads_too=True)
         between.heal()
