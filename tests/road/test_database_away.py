@@ -24,8 +24,8 @@ _JSON = {"content-type": "application/json"}
 _PAGE = {"accept": "text/html"}
 # What goes on beside requests may meet the outage too, and says that it will try again.
 _AT_WORK = (
-    *("Sessions.", "Housekeeping.", "Expiring.", "CatalogueWatch.", "Repositories."),
-    *("Database.", "Importer.", "Listening.", "Sweeps.", "_witness"),
+    *("Sessions.", "Housekeeping.", "Expiring.", "Repositories."),
+    *("Upkeep.", "Database."),
 )
 _LONGEST_SECONDS = 25.0  # the store's own patience, ours beyond it, and a busy machine
 _REGISTRATION = json.dumps(
