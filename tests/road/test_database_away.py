@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import pytest
 
 from safeconduct.rehearsal import Answer, exchange
+from tests.fixtures.postgres import Postgres
 from tests.road.served import Served, served
 from tests.road.test_nodes import between_them
 
@@ -124,10 +125,10 @@ async def test_a_locked_database_is_said_and_done_with(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["stalls", "breaks"])
 async def test_a_database_that_is_stopped_is_said_to_everybody(
-    tmp_path: Path, module_postgres: str, how: str
+    tmp_path: Path, postgres: Postgres, how: str
 ) -> None:
     async with AsyncExitStack() as stack:
-        between, through = await stack.enter_async_context(between_them(module_postgres))
+        between, through = await stack.enter_async_context(between_them(postgres.create()))
         site = await stack.enter_async_context(served(tmp_path, database=through))
         client = await _client(site)
         site.may_log += _AT_WORK
