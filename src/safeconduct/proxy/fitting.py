@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from safeconduct.core.derived import Derived
+from safeconduct.core.flat_schema import Scalars
 from safeconduct.core.json_schema import Validator
 from safeconduct.core.schema_faults import Exhausted, Fault, Run
 from safeconduct.core.schema_shape import Shape, folded
@@ -82,6 +83,7 @@ class _Fit:
         self.input = Validator(True if schemas.input is None else schemas.input)
         self.shape = Shape.of(schemas.input)
         self.output = None if schemas.output is None else Validator(schemas.output)
+        self.scalars = Scalars.of(schemas.input)
         self._plan: tuple[Tool, OwnReads, _Plan] | None = None
 
     def plan(self, tool: Tool, reads: OwnReads) -> _Plan:
@@ -103,6 +105,9 @@ class _Plan:
         self._always = bool(bound) or () in self._paths or self._may_declare(self._first)
         self._known = frozenset({*reads.names, *(name for path in bound for name in path)})
         self._folded = {folded(name): name for name in self._known}
+        self._scalars = fit.scalars
+        if fit.scalars is not None and fit.scalars.may_be_taken_for(self._known):
+            self._scalars = None
         self._expected = [
             (path, Validator(schema))
             for path, schema in reads.expects
@@ -115,6 +120,8 @@ class _Plan:
 
     def fault(self, arguments: dict[str, Any]) -> Fault | None:
         """Return the first thing that does not fit."""
+        if self._scalars is not None and self._scalars.hold(arguments):
+            return None
         fault = self._input.fault(arguments)
         if fault is not None:
             return fault
