@@ -182,6 +182,10 @@ async def test_a_file_that_would_have_no_effect_is_refused(program: Program, pat
         ({"files": {f"{n}.rego": "" for n in range(129)}}, "more than 128 policy files"),
         ({"files": {f"{n}.rego": " " * 60_000 for n in range(5)}}, "more than 262144"),
         ({"files": {"x.zed": "definition"}}, "x.zed"),
+        (
+            {"files": {"x.zed": "definition box {\n relation abc: person#delegate\n}"}},
+            "x.zed: schema line 2: abc names person#delegate",
+        ),
     ],
 )
 async def test_a_body_that_means_nothing_is_refused(

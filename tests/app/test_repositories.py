@@ -42,6 +42,7 @@ test_it if count(deny) == {count} with input as {{"resource": {{"name": "{name}"
 """
 
 
+DELEGATED = "definition box {\n relation abc: person\n permission edit = abc->delegate\n}"
 SCENARIO = """\
 scenario: Reading an issue
 given:
@@ -181,9 +182,10 @@ async def test_a_host_whose_repository_was_never_read_allows_nothing(
         ({"rules/x.rego": "nonsense"}, "x.rego"),
         ({"rules/data.json": '{"denylists": {"clients": 1}}'}, "does not fit"),
         ({"rules/x.zed": "definition {"}, "x.zed"),
+        ({"rules/x.zed": DELEGATED}, "x.zed: schema line 3: edit names person#delegate"),
         ({"rules/x.scenario.yaml": SCENARIO}, "x.scenario.yaml"),
     ],
-    ids=["test", "package", "syntax", "data", "schema", "scenario"],
+    ids=["test", "package", "syntax", "data", "schema", "kept", "scenario"],
 )
 async def test_a_commit_that_does_not_hold_changes_nothing_and_is_said_once(
     tmp_path: Path,

@@ -116,9 +116,20 @@ deny contains {"reason": "old"} if input.resource.name in forbidden[input.subjec
 """
 
 
+DELEGATED = "definition box {\n relation abc: person\n permission edit = abc->delegate\n}"
+
+
 @pytest.mark.requirement("Z-37", "D-09")
+@pytest.mark.parametrize(
+    ("files", "schema", "said"),
+    [
+        ({"host/x.rego": OLD}, "", "host/x.rego:3: a map of sets is not supported"),
+        ({}, DELEGATED, "schema line 3: edit names person#delegate, which is kept"),
+    ],
+    ids=["rules", "definitions"],
+)
 def test_rules_in_force_that_would_not_be_taken_today_decide_on_and_status_says_so(
-    shell: Shell,
+    shell: Shell, files: dict[str, str], schema: str, said: str
 ) -> None:
     """As after an upgrade: they were taken by a version that did not know better."""
     configured(shell, "{directory: rules}")
@@ -127,10 +138,8 @@ def test_rules_in_force_that_would_not_be_taken_today_decide_on_and_status_says_
     with sqlite3.connect(shell.directory / "data" / "safeconduct.db") as database:
         ((host, content),) = database.execute("SELECT host, content FROM bundles").fetchall()
         rules = OwnRules.read(content)
-        modules = tuple(
-            (path, OLD if path == "host/x.rego" else text) for path, text in rules.modules
-        )
-        old = msgspec.structs.replace(rules, modules=modules)
+        modules = tuple((path, files.get(path, text)) for path, text in rules.modules)
+        old = msgspec.structs.replace(rules, modules=modules, schema=schema)
         signed = Signer(root_key(shell.directory / "data")).sign(host, old.digest)
         database.execute(
             "UPDATE bundles SET digest = ?, content = ?, signature = ?",
@@ -144,8 +153,24 @@ def test_rules_in_force_that_would_not_be_taken_today_decide_on_and_status_says_
     found = shell("policy", "status", "--json").json
 
     assert (found["problem"], found["runs"]) == ("", "interpreted")
-    assert "host/x.rego:3: a map of sets is not supported" in found["refused_today"]
+    assert said in found["refused_today"]
     assert "Warning: these rules would not be taken any more" in shell("policy", "status").out
+
+
+def test_definitions_that_name_what_is_kept_are_refused_by_check_and_plan(shell: Shell) -> None:
+    configured(shell, "{directory: rules}")
+    written(shell, "first")
+    file = shell.directory / "rules" / "x.zed"
+    file.write_text(DELEGATED)
+    said = "x.zed: schema line 3: edit names person#delegate, which is kept"
+
+    for command in (("policy", "check", "rules"), ("plan",), ("apply",)):
+        refused = shell(*command, code=1)
+        assert said in refused.out + refused.err
+
+    file.write_text(DELEGATED.replace("delegate", "represented"))
+    shell("policy", "check", "rules")
+    shell("apply")
 
 
 @pytest.mark.requirement("D-11", "D-09")

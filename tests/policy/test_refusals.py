@@ -45,7 +45,7 @@ def test_a_form_that_would_mean_something_else_is_refused(rules: str, said: str)
         judge(written(rules))
 
     assert said in refused.value.public
-    assert refused_today(written(rules)) == refused.value.public
+    assert refused_today(written(rules), "") == refused.value.public
 
 
 @pytest.mark.parametrize("what", ["future.keywords.not", "rego.v2", "future.keywords.and"])

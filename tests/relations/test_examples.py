@@ -33,7 +33,7 @@ definition document {
 
 definition ticket {
     relation assignee: person
-    permission edit = assignee->delegate
+    permission edit = assignee->represented
 }
 """
 
@@ -63,8 +63,8 @@ def test_an_agent_acts_on_behalf_of_a_person_who_owns_a_document() -> None:
 def test_an_agent_may_edit_a_ticket_only_if_its_human_is_the_assignee() -> None:
     graph = _graph("ticket:T-7#assignee@person:alice")
 
-    assert _allowed(graph, "ticket:T-7#edit@agent:bot", "person:alice#delegate@agent:bot")
-    assert not _allowed(graph, "ticket:T-7#edit@agent:bot", "person:bob#delegate@agent:bot")
+    assert _allowed(graph, "ticket:T-7#edit@agent:bot", "person:alice#mandate@agent:bot")
+    assert not _allowed(graph, "ticket:T-7#edit@agent:bot", "person:bob#mandate@agent:bot")
     assert not _allowed(graph, "ticket:T-7#edit@agent:bot")
 
 

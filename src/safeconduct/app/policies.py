@@ -81,7 +81,7 @@ class HostPolicies:
             return None
 
     def _engine(self, host: Host, bundle: Bundle) -> Engine:
-        refused = refused_today(bundle.own_modules)
+        refused = refused_today(bundle.own_modules, bundle.schema)
         if refused:
             _log.warning(
                 "host %s: its rules decide, and would not be taken any more (%s): mend them, and "

@@ -20,7 +20,7 @@ from safeconduct.policy.exactness import MEMBERS, exact
 from safeconduct.policy.files import DATA_NAMES, SCENARIO, Files, read_files
 from safeconduct.policy.rego import BundleError, Modules, interpreter
 from safeconduct.policy.vetting import extension, judged_elsewhere
-from safeconduct.relations import SchemaError, host_schema
+from safeconduct.relations import SchemaError, check_kept, host_schema
 
 if TYPE_CHECKING:
     import regorus
@@ -171,6 +171,7 @@ def _schema(files: Files) -> str:
     text = "\n".join(_text(files, name, MAX_FILE_BYTES) for name in names)
     try:
         host_schema(text)
+        check_kept(text)
     except SchemaError as error:
         raise BundleError(f"{', '.join(names)}: {error.public}") from error
     return text

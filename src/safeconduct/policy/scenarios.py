@@ -52,7 +52,9 @@ from safeconduct.policy.pdp import HostPolicy, Pdp
 from safeconduct.policy.rego import BundleError
 from safeconduct.relations import (
     Graph,
+    SchemaError,
     Tuple,
+    check_kept,
     check_many,
     host_schema,
     membership_tuples,
@@ -328,10 +330,14 @@ def _answers(
 ) -> Iterator[Answered]:
     try:
         edges = [Tuple.parse(_ADDRESS.sub(_person, text)) for text in given.relations]
+        check_kept(given.definitions)
+        definitions = host_schema(f"{schema}\n{given.definitions}")
+    except SchemaError as error:
+        raise BundleError(error.public) from error
     except ValueError as error:
         raise BundleError(str(error)) from error
     verdicts = check_many(
-        host_schema(f"{schema}\n{given.definitions}"),
+        definitions,
         Graph.of(edges),
         [Asked(object=one, permission=needed, subject=who) for one, needed, who in questions],
         at=given.time.timestamp(),

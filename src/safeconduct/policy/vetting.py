@@ -14,6 +14,7 @@ from safeconduct.policy.inputs import check_inputs
 from safeconduct.policy.inspection import judge
 from safeconduct.policy.machines import host_modules, is_built_in
 from safeconduct.policy.rego import BundleError, Modules, compiled, explain, interpreter
+from safeconduct.relations import SchemaError, check_kept
 
 _CPU_SECONDS = 5
 _EMPTY_INPUT = "{}"
@@ -39,12 +40,13 @@ def judged_elsewhere(base: Modules, added: Modules, data: dict[str, Any]) -> Pac
     return {name: tuple(packages) for name, packages in answer["packages"].items()}
 
 
-def refused_today(own: Modules) -> str:
-    """Say why a host's modules that are in force would not be taken any more, or ""."""
+def refused_today(own: Modules, schema: str) -> str:
+    """Say why a host's rules that are in force would not be taken any more, or ""."""
     try:
         judge(own)
         check_inputs(own)
-    except BundleError as error:
+        check_kept(schema)
+    except (BundleError, SchemaError) as error:
         return error.public
     return ""
 

@@ -24,6 +24,7 @@ from safeconduct.relations.errors import (
     Unanswerable,
 )
 from safeconduct.relations.graph import Graph
+from safeconduct.relations.kept import KEPT, check_kept
 from safeconduct.relations.listing import Filter, Stored, some
 from safeconduct.relations.lookup import lookup_resources, lookup_subjects
 from safeconduct.relations.opening import open_spicedb
@@ -48,6 +49,7 @@ __all__ = [
     "API",
     "CONFIGURATION",
     "DIRECTORY",
+    "KEPT",
     "MOST_EDITED",
     "Backend",
     "BackendUnavailable",
@@ -73,6 +75,7 @@ __all__ = [
     "base_text",
     "ceiling_tuple",
     "check",
+    "check_kept",
     "check_many",
     "compile_schema",
     "consent_tuples",

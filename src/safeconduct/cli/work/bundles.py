@@ -132,7 +132,9 @@ async def _status(asked: Asked) -> dict[str, Any]:
             "decides_as": "" if whole is None else whole.digest,
             "problem": problem,
             "runs": None if whole is None else _runs(desk, whole),
-            "refused_today": "" if whole is None else policy.refused_today(whole.own_modules),
+            "refused_today": ""
+            if whole is None
+            else policy.refused_today(whole.own_modules, whole.schema),
             **_who(since[0] if since else None),
             "repository": await _repository(desk, tx),
         }
