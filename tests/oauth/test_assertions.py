@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
+from safeconduct.core.encoding import from_base64url, to_base64url
 from safeconduct.oauth.assertions import TYPE
 from tests.oauth.world import ORIGIN, VERIFIER, WEB, World
 
@@ -150,9 +151,18 @@ async def test_only_the_documents_asymmetric_keys_count(world: World) -> None:
 async def test_a_short_rsa_key_proves_nothing(world: World) -> None:
     """Pitfall 23; RFC 7518 section 3.3."""
     signer = Signer(world)
-    for bits, answer in ((2048, (200, None)), (1024, (401, "invalid_client"))):
+    for bits, zeros, answer in (
+        (2048, 0, (200, None)),
+        (2048, 8, (200, None)),
+        (2047, 0, (401, "invalid_client")),
+        (2047, 8, (401, "invalid_client")),
+        (1024, 0, (401, "invalid_client")),
+        (1024, 128, (401, "invalid_client")),
+    ):
         key = RSAKey.import_key(pem_of(bits), {"kid": "k1"})
-        world.web.publish(JWKS, KeySet([key]).as_dict(private=False))
+        (public,) = KeySet([key]).as_dict(private=False)["keys"]
+        modulus = b"\0" * zeros + from_base64url(public["n"])
+        world.web.publish(JWKS, {"keys": [{**public, "n": to_base64url(modulus)}]})
         world.advance(hours=1)  # our copy of the keys is not fresh any more
         assert await signer.redeem(signer.assertion(key=key, alg="RS256")) == answer
 

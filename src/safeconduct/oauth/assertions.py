@@ -18,7 +18,7 @@ from sqlalchemy import Column, String, Table, delete, insert
 from sqlalchemy.exc import IntegrityError
 
 from safeconduct.core.clock import Clock
-from safeconduct.core.encoding import check_compact
+from safeconduct.core.encoding import check_compact, from_base64url
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import ClientId, HostId
 from safeconduct.core.secrets import digest
@@ -35,7 +35,7 @@ _KEYS_BYTES = 64 * 1024
 _KEYS_SECONDS = 300
 _ASK_AGAIN_SECONDS = 60  # when an assertion names a key that is not in our copy
 _MOST_KEY_SETS = 200
-_SHORTEST_MODULUS = 342  # 2048 bits in base64url; shorter RSA keys count as none
+_FEWEST_BITS = 2048  # of an RSA modulus; shorter keys count as none (RFC 7518 section 3.3)
 _UNUSABLE = (JoseError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 _assertions = Table(
@@ -140,7 +140,10 @@ def _usable(keys: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _is_weak(key: dict[str, Any]) -> bool:
-    return key.get("kty") == "RSA" and len(key["n"]) < _SHORTEST_MODULUS
+    """Say whether an RSA modulus is too short, however many zeros are written before it."""
+    if key.get("kty") != "RSA":
+        return False
+    return int.from_bytes(from_base64url(key["n"]), "big").bit_length() < _FEWEST_BITS
 
 
 def claimed_client(assertion: str) -> str | None:
