@@ -55,7 +55,6 @@ servers = Table(
     Column("http", JSON),
     Column("arguments", String(8)),
     Column("results", String(8)),
-    Column("manner", JSON(none_as_null=True)),
     Column("checked_at", UtcTime),
     Column("problem", Text),
     Column("omissions", JSON(none_as_null=True)),

@@ -30,7 +30,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("host", "server", "kind", "name", name=op.f("pk_offers")),
     )
     op.add_column("servers", sa.Column("kinds", sa.JSON(none_as_null=True), nullable=True))
-    op.add_column("servers", sa.Column("manner", sa.JSON(none_as_null=True), nullable=True))
     op.add_column("tools", sa.Column("spellings", sa.JSON(none_as_null=True), nullable=True))
     op.add_column("tools", sa.Column("witnessed", sa.JSON(none_as_null=True), nullable=True))
     op.add_column("tools", sa.Column("refused", sa.String(length=64), nullable=True))
