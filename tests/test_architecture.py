@@ -18,7 +18,11 @@ from tests.fixtures.tables import complete_metadata
 _SOURCE = Path(safeconduct.__file__).parent
 _ROOT = _SOURCE.parent.parent
 _MODULES = sorted(_SOURCE.rglob("*.py"))
-_NOT_OF_A_TENANT = {"changes", "nodes"}  # the feed and its followers are the installation's
+_NOT_OF_A_TENANT = {
+    "built_in_rules",
+    "changes",
+    "nodes",
+}  # the feed and its followers are the installation's
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,11 @@ import rego.v1
 
 deny contains {"reason": "no_t7", "message": "Not that one."} if input.arguments.id == "T-7"
 """
+
+
+def kept(data: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(data / "safeconduct.db")) as database:
+        return [digest for (digest,) in database.execute("SELECT digest FROM built_in_rules")]
 
 
 @pytest.mark.slow
@@ -31,6 +38,7 @@ async def test_the_log_is_explained_and_replayed_against_other_rules(tmp_path: P
 
         why = await site.command("policy", "eval", "--decision", allowed["decision_id"])
         assert why["same"] is True
+        assert why["bundle"] in kept(site.trial.data)  # also when another version serves
         assert why["computed"]["allow"] is True
         assert set(why["conditions"].values()) == {True}
         why_not = await site.command("policy", "eval", "--decision", denied["decision_id"])

@@ -28,6 +28,7 @@ from safeconduct.app.upkeep import Upkeep
 from safeconduct.core.clock import Clock
 from safeconduct.core.errors import GatewayError
 from safeconduct.egress import Fetcher
+from safeconduct.policy import Bundle, keep_built_in
 from safeconduct.relations import forget_clusters
 from safeconduct.settings import Settings
 from safeconduct.storage import Leading, Lease, Membership, StorageError, between_workers
@@ -94,6 +95,7 @@ async def gateway(
         parts = await stack.enter_async_context(
             open_installation(settings, clock=clock, fetcher=fetcher)
         )
+        await keep_built_in(parts.database, Bundle.shipped(), clock=parts.clock)
         if apply:
             await Provisioner.of(parts).apply(settings)
         await stack.enter_async_context(_following(parts))

@@ -16,6 +16,11 @@ from safeconduct.policy.authors import (
     verified,
     version_of,
 )
+from safeconduct.policy.built_in import (
+    bundle_named,
+    keep_built_in,
+    kept_built_in,
+)
 from safeconduct.policy.bundle import (
     Bundle,
 )
@@ -191,6 +196,7 @@ __all__ = [
     "beginning_with",
     "belongs",
     "binding_path",
+    "bundle_named",
     "check_bundle",
     "claim",
     "compare",
@@ -204,6 +210,8 @@ __all__ = [
     "input_schema",
     "is_plain",
     "keep",
+    "keep_built_in",
+    "kept_built_in",
     "known_data",
     "load",
     "make_key",

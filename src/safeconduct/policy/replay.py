@@ -213,11 +213,19 @@ def _word(decision: Recorded | Again) -> str:
 
 
 def explained(bundle: Bundle, document: bytes) -> Iterator[tuple[str, bool]]:
-    """Yield every condition of an allow, in order, and whether it holds for this input."""
+    """Yield every condition of an allow, in order, and whether it holds for this input.
+
+    The built-in rules of another version may not have them all.
+    """
     engine = bundle.interpreter()
     engine.set_input_json(document.decode())
     for condition in CONDITIONS:
-        holds = engine.eval_rule_as_json(f"data.safeconduct.decision.{condition}")
+        try:
+            holds = engine.eval_rule_as_json(f"data.safeconduct.decision.{condition}")
+        except RuntimeError as error:
+            if "not a valid rule path" not in str(error):
+                raise
+            continue
         yield condition, holds == "true"
 
 

@@ -21,13 +21,16 @@ from safeconduct.policy import (
     Bundle,
     BundleError,
     Comparison,
+    OwnRules,
     Recorded,
     Rules,
+    bundle_named,
     compare,
     deciding_rules,
     explained,
     recorded,
 )
+from safeconduct.storage import Read
 
 _UNTOLD = "The record does not hold everything the decision was made on, so it cannot be explained."
 
@@ -93,30 +96,35 @@ def _found(desk: Desk, decision: str) -> Recorded:
 
 
 async def _same(desk: Desk, found: Recorded) -> Bundle:
-    """Return the bundle that decided, in force or not, as long as the built-in rules are the same.
+    """Return the bundle that decided, in force or not, with the built-in rules of its time.
 
     Raises:
         Failed: If it cannot be put together any more.
     """
-    shipped, key = Bundle.shipped(), desk.host.key
-    now = desk.host.policies.policy_bundle
     async with desk.parts.database.read() as tx:
-        entries = await policy.history(tx, key)
-        past = [each.digest for each in entries if each.decides_as == found.bundle]
-        for digest in dict.fromkeys((now, "", *past)):  # the built-in rules decided at first
-            bundle = shipped
-            if digest:
-                try:
-                    stored = await policy.load(tx, key, digest, signer=desk.parts.shelf.signer)
-                except BundleError:
-                    continue
-                bundle = stored.rules.upon(shipped)
-            if bundle.digest == found.bundle:
+        built_in = [Bundle.shipped(), *await policy.kept_built_in(tx)]
+        entries = await policy.history(tx, desk.host.key)
+        named = [each.digest for each in entries if each.decides_as == found.bundle]
+        others = (desk.host.policies.policy_bundle, *(each.digest for each in entries))
+        for digest in dict.fromkeys((*named, "", *others)):  # the built-in ones alone at first
+            own = await _own(tx, desk, digest)
+            bundle = None if own is None else bundle_named(found.bundle, own, built_in)
+            if bundle is not None:
                 return bundle
     raise Failed(
         f"Bundle {found.bundle} decided, and this installation does not have it any more. "
         "Name the rules to ask with --directory."
     )
+
+
+async def _own(tx: Read, desk: Desk, digest: str) -> OwnRules | None:
+    if not digest:
+        return OwnRules()
+    try:
+        stored = await policy.load(tx, desk.host.key, digest, signer=desk.parts.shelf.signer)
+    except BundleError:
+        return None
+    return stored.rules
 
 
 def _other(directory: Path) -> Bundle:
