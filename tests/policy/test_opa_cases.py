@@ -47,6 +47,8 @@ REFUSALS = {
     "recursion": "refers to itself",
     "name that is two things": "rename",
     "deny that is no set": "deny must be a set",
+    "choice of nothing": "a choice of nothing",
+    "other verbs": "a format has %s",
     "not to be parsed": "expecting |invalid number|is unsafe|shadows|is imported",
 }
 
@@ -64,8 +66,10 @@ def outcome(case: Case) -> str:
         answer = answered(rules)
     except BundleError as error:
         return refused(error.public)
-    except RuntimeError:
-        return HOLDS if case.fails else "denied instead of undefined"
+    except RuntimeError as error:
+        unfit = "values that do not fit the format" in str(error)
+        word = "values that do not fit" if unfit else "denied instead of undefined"
+        return HOLDS if case.fails else word
     if case.fails:
         # OPA itself says undefined unless it was told to be strict.
         return HOLDS if case.only_strictly and not answer else "allowed instead of failing"

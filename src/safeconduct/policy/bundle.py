@@ -16,8 +16,9 @@ import yaml
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
 from safeconduct.core.model import Value
 from safeconduct.policy.data import known_data
-from safeconduct.policy.exactness import MEMBERS, exact
+from safeconduct.policy.exactness import exact
 from safeconduct.policy.files import DATA_NAMES, SCENARIO, Files, read_files
+from safeconduct.policy.members import MEMBERS
 from safeconduct.policy.rego import BundleError, Modules, interpreter
 from safeconduct.policy.vetting import extension, judged_elsewhere
 from safeconduct.relations import SchemaError, check_kept, host_schema

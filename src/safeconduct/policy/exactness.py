@@ -5,6 +5,7 @@ over what is no collection is undefined in Rego and an error here, so collection
 by `members`. A plain `some x` inside a loop would declare x anew each time around, so it goes to
 the front. A rule whose value is undefined goes on to its `else`, so the value is asked for in
 the body too. A constant key in a head would hide keys that are computed, so it is computed.
+Built-ins that do not always answer as OPA's are called by way of `members`, which knows when.
 
 And OPA looks what a negated expression uses up before it negates, so that `not f(input.x)` is
 undefined without `x`; here it is true, as it is for whatever cannot be shown. For OPA it is
@@ -17,6 +18,7 @@ from typing import Any
 
 from safeconduct.policy.forms import found
 from safeconduct.policy.inspection import Tree, syntax_tree
+from safeconduct.policy.members import GUARDED, called, has_empty_choice, literal
 from safeconduct.policy.rego import BundleError, Modules
 from safeconduct.policy.wording import plain
 
@@ -26,16 +28,6 @@ _PLAIN = frozenset({"Var", "String", "RawString", "Number", "Bool", "Null"})
 _CONSTANT = _PLAIN - {"Var"}
 _COLLECTIONS = frozenset({"Array", "Set", "Object", "ArrayCompr", "SetCompr", "ObjectCompr"})
 _OF, _SAME = "data.safeconduct.members.of", "data.safeconduct.members.same"
-MEMBERS = (
-    "members.rego",
-    """package safeconduct.members
-
-of(x) := x if type_name(x) in {"array", "object", "set"}
-
-same(x) := x
-""",
-)
-
 Edit = tuple[int, int, str]
 
 
@@ -84,6 +76,8 @@ def _spelled_out(file: str, text: str) -> str:
         edits += _declared_first(raw, query)
     for each in (some["SomeIn"] for some in found(tree["rules"], "SomeIn")):
         edits += _collection(raw, each)
+    for call in (each["Call"] for each in found(tree["rules"], "Call")):
+        edits += _guarded(raw, call)
     for rule in (each["Spec"] for each in tree["rules"] if "Spec" in each):
         edits += [*_otherwise(raw, rule), *_computed(raw, rule)]
     if not edits:
@@ -120,6 +114,17 @@ def _collection(raw: bytes, some: Tree) -> list[Edit]:
         return []
     start, stop = _place(raw, collection)
     return [(start, start, f"{_OF}("), (stop, stop, ")")]
+
+
+def _guarded(raw: bytes, call: Tree) -> list[Edit]:
+    """Have a built-in called that answers as OPA's or fails, unless it cannot but do so."""
+    name, given = called(call), literal(call)
+    if name not in GUARDED:
+        return []
+    if name == ("glob", "match") and given is not None and not has_empty_choice(given):
+        return []
+    start = _start(raw, call["fcn"])
+    return [(start, raw.index(b"(", start), GUARDED[name])]
 
 
 def _otherwise(raw: bytes, rule: Tree) -> list[Edit]:

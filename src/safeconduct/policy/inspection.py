@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import regorus
 
 from safeconduct.policy.forms import check_names, check_tree
+from safeconduct.policy.members import check_calls
 from safeconduct.policy.rego import BundleError, Modules, explain, place_of
 from safeconduct.policy.wording import check_wording, meant, plain
 
@@ -42,7 +43,7 @@ BUILTINS = frozenset(
     semver.is_valid sort split sprintf startswith strings.any_prefix_match strings.any_suffix_match
     strings.reverse substring sum time.add_date time.clock time.date time.diff time.format
     time.parse_duration_ns time.parse_ns time.parse_rfc3339_ns time.weekday to_number trim trim_left
-    trim_prefix trim_right trim_space trim_suffix type_name union units.parse units.parse_bytes
+    trim_prefix trim_right trim_space trim_suffix type_name union
     upper urlquery.decode urlquery.decode_object urlquery.encode urlquery.encode_object
     """.split()  # noqa: SIM905  ninety names read better as a paragraph
 )
@@ -54,9 +55,16 @@ LEFT_OUT = frozenset(
     bits.lsh graph.reachable graph.reachable_paths http.send json.marshal_with_options
     json.match_schema json.patch json.verify_schema net.cidr_expand numbers.range
     numbers.range_step opa.runtime rand.intn regex.find_all_string_submatch_n strings.count
-    strings.replace_n time.now_ns uuid.parse uuid.rfc4122 yaml.is_valid yaml.marshal yaml.unmarshal
+    strings.replace_n time.now_ns units.parse units.parse_bytes uuid.parse uuid.rfc4122
+    yaml.is_valid yaml.marshal yaml.unmarshal
     """.split()  # noqa: SIM905  as above
 )
+_INSTEAD = {
+    "units.parse": "; write the number itself, in the data too",
+    "units.parse_bytes": "; write the number of bytes, in the data too",
+}
+# A host's own function of such a name would not be told from the built-in.
+_TAKEN = frozenset({"sprintf", "glob"})
 
 
 class Reference(NamedTuple):
@@ -138,6 +146,8 @@ def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
     trees = [syntax_tree(file, text) for file, text in modules]
     for module, tree in zip(read, trees, strict=True):
         check_tree(module.file, tree)
+        check_calls(module.file, tree["rules"])
+        _check_taken(module)
     check_names(
         [(module.file, module.package, tree) for module, tree in zip(read, trees, strict=True)]
     )
@@ -164,6 +174,15 @@ def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
         )
         for collected in COLLECTED
     }
+
+
+def _check_taken(module: Module) -> None:
+    for name, line in (
+        *((each.name, each.line) for each in module.rules),
+        *((each, 1) for each in module.imports),
+    ):
+        if name in _TAKEN:
+            raise BundleError(f"{module.file}:{line}: {name} is a built-in's name; rename it")
 
 
 def _imports_stay_at_home(read: list[Module], names: dict[Path, set[str]]) -> None:
@@ -213,7 +232,9 @@ def _targets(module: Module, rule: Rule, siblings: set[str]) -> Iterator[Path]:
         where, name = f"{module.file}:{reference.line}", ".".join(reference.path)
         unknown = name in LEFT_OUT or (target is None and name not in BUILTINS)
         if reference.called and unknown:
-            raise BundleError(f"{where}: {name} is not available to a host's rules")
+            raise BundleError(
+                f"{where}: {name} is not available to a host's rules{_INSTEAD.get(name, '')}"
+            )
         if target is not None:
             _readable(target, where)
             if target[0] == "safeconduct":

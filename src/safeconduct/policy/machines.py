@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from safeconduct.core.canonical import canonical_bytes
-from safeconduct.policy.exactness import MEMBERS, exact
+from safeconduct.policy.exactness import exact
 from safeconduct.policy.interpreted import MAX_FRAME_BYTES, HostRules
 from safeconduct.policy.loops import loop_depth
+from safeconduct.policy.members import MEMBERS
 from safeconduct.policy.rego import ENTRY_POINT, compiled, interpreted
 
 if TYPE_CHECKING:
