@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,23 @@ def listing(member: str, *items: dict[str, Any], stream: bool = False, **more: A
         await wire.end_stream()
 
     return play
+
+
+@contextmanager
+def locked(world: World) -> Iterator[None]:
+    """Let nobody else write to the store, as while another process holds on to it."""
+    file = world.directory / "data" / "safeconduct.db"
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+async def until_on_record(world: World, kind: str) -> list[dict[str, Any]]:
+    async with asyncio.timeout(30):
+        while not (found := world.events(kind)):
+            await asyncio.sleep(0.05)
+    return found
 
 
 def code_of(answer: Any) -> int | None:
@@ -245,6 +265,36 @@ async def test_lists_of_resources_are_nobodys_to_review(offering: World) -> None
         item = {"uri": "file:///x", "name": "x", "description": text}
         offering.upstream.scripts["resources/list"] = listing("resources", item)
         assert text in (await offering.send(tokens.access, "resources/list")).text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", [MODERN, LEGACY])
+async def test_a_change_that_cannot_be_stored_ends_the_calls_of_it_until_it_is(
+    world: World, version: str
+) -> None:
+    """The server shows the old text again at once, so nothing but what was seen can tell."""
+    tokens = await world.tokens()
+    assert code_of(await world.call(tokens.access, version=version)) is None
+    sent = len(world.upstream.calls())
+    world.upstream.scripts["tools/list"] = listing("tools", EVIL)
+    world.http.timeout = 60  # the store's own patience is ten seconds
+    with locked(world):
+        refused = await world.send(tokens.access, "tools/list", version=version)
+        world.upstream.scripts.pop("tools/list")
+        withheld = await world.call(tokens.access, version=version)
+        other = await world.call(tokens.access, "create_issue", version=version)
+
+        assert refused.status_code == 503
+        assert code_of(withheld) == 4033
+        assert len(world.upstream.calls()) == sent + 1
+        assert code_of(other) is None
+        assert world.events("tool.changed") == []
+
+    (record,) = await until_on_record(world, "tool.changed")
+    assert (record["resource"], record["subject"]) == ("get_issue", tokens.subject)
+    assert code_of(await world.call(tokens.access, version=version)) == 4033
+    assert await world.accept("get_issue")
+    assert code_of(await world.call(tokens.access, version=version)) is None
 
 
 async def test_nothing_is_passed_on_that_cannot_be_kept(world: World) -> None:

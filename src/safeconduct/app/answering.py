@@ -79,6 +79,7 @@ class Answering(NamedTuple):
     protocol: Callable[..., asyncio.Protocol]
     returns: Returns
     held: HeldCalls
+    sightings: Sightings
     watch: CatalogueWatch
     repositories: Repositories
     housekeeping: Housekeeping
@@ -102,7 +103,7 @@ def answering(
     )
     watch = CatalogueWatch(parts)
     door = _door(parts, metrics)
-    returns, held, endpoint = _road(parts, judges, metrics, arguments, watch, door)
+    returns, held, sightings, endpoint = _road(parts, judges, metrics, arguments, watch, door)
     doors = _sign_in(parts)
     errors, recovery = ErrorPages(doors.drawing), _recovery(parts, doors)
     pages = _pages(parts, judges, watch, recovery, doors, errors)
@@ -137,6 +138,7 @@ def answering(
         protocol=functools.partial(McpProtocol, door=door, endpoint=endpoint, shared=shared),
         returns=returns,
         held=held,
+        sightings=sightings,
         watch=watch,
         repositories=repositories,
         housekeeping=housekeeping,
@@ -180,7 +182,7 @@ def _road(
     arguments: SealedArguments,
     watch: CatalogueWatch,
     door: edge.Door,
-) -> tuple[Returns, HeldCalls, McpEndpoint]:
+) -> tuple[Returns, HeldCalls, Sightings, McpEndpoint]:
     decider = judges.decider
     records = Records(parts.trail, metrics, arguments)
     gate, notices = _gate(parts), Notices()
@@ -205,6 +207,14 @@ def _road(
     def changed(call: Call) -> None:
         watch.soon(call.caller.host, call.server.key)
 
+    sightings = Sightings(
+        parts.database,
+        catalogue=parts.catalogue,
+        trail=parts.trail,
+        clock=parts.clock,
+        unkept=judges.unkept,
+        changed=changed,
+    )
     returns = Returns(
         decider=decider,
         records=records,
@@ -215,13 +225,7 @@ def _road(
         sessions=parts.sessions,
         flights=flights,
         obligations=obligations,
-        sightings=Sightings(
-            parts.database,
-            catalogue=parts.catalogue,
-            trail=parts.trail,
-            clock=parts.clock,
-            changed=changed,
-        ),
+        sightings=sightings,
         manners=parts.manners,
         changed=changed,
         most_bytes=parts.settings.server.limits.answer_bytes,
@@ -245,7 +249,7 @@ def _road(
         catch_up=door.keep_up,
     )
     body_bytes = parts.settings.server.limits.body_bytes
-    return returns, held, McpEndpoint(pipeline, max_body_bytes=body_bytes)
+    return returns, held, sightings, McpEndpoint(pipeline, max_body_bytes=body_bytes)
 
 
 def _shares(limits: Limits) -> Shares:

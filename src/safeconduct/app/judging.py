@@ -12,7 +12,7 @@ from safeconduct.app.shadowing import Flips
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import HostId
 from safeconduct.policy import FactSources, HostPolicy, Pdp
-from safeconduct.proxy import Decider, Fitting
+from safeconduct.proxy import Decider, Fitting, Unkept
 from safeconduct.storage import Lease
 
 
@@ -32,6 +32,7 @@ class Judging(NamedTuple):
     decider: Decider
     policies: Callable[[HostId], HostPolicy]
     flips: Flips
+    unkept: Unkept
 
 
 def judges_of(parts: Installation) -> Judging:
@@ -48,7 +49,7 @@ def judges_of(parts: Installation) -> Judging:
         clock=parts.clock,
     )
     flips = Flips(parts.trail)
-    pdp = Pdp(leased, told=flips.note)
+    pdp, unkept = Pdp(leased, told=flips.note), Unkept()
     return Judging(
         pdp=pdp,
         quiet=Pdp(leased),
@@ -60,9 +61,11 @@ def judges_of(parts: Installation) -> Judging:
             sessions=parts.sessions,
             fitting=Fitting(),
             background=parts.background,
+            unkept=unkept,
         ),
         policies=leased,
         flips=flips,
+        unkept=unkept,
     )
 
 

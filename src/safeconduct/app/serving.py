@@ -40,6 +40,7 @@ _CLEAN_SECONDS = 300.0
 _EXPIRE_SECONDS = 60.0
 _WITNESS_SECONDS = 10.0  # `audit verify` says this number
 _REPOSITORY_SECONDS = 2.0  # a host's own poll_seconds counts; this is how often we ask about them
+_SETTLE_SECONDS = 1.0
 _UPKEEP_SECONDS = 1.0  # when each server is due is its own matter
 _DRAIN_SECONDS = 20
 _COLLECT_AFTER = (20_000, 20, 20)  # a call makes few cycles, so looking for them can wait
@@ -112,6 +113,7 @@ async def gateway(
         for work, seconds in (
             (parts.sessions.flush, _FLUSH_SECONDS),
             (answers.housekeeping.clean, _CLEAN_SECONDS),
+            (answers.sightings.settle, _SETTLE_SECONDS),
             (_witness(parts), _WITNESS_SECONDS),
             (Expiring(parts).end_what_ran_out, _EXPIRE_SECONDS),
             (answers.repositories.look_around, _REPOSITORY_SECONDS),

@@ -24,6 +24,7 @@ from safeconduct.proxy.shares import Share, ShareLimits, Shares
 from safeconduct.proxy.sightings import Sightings
 from safeconduct.proxy.throttling import Throttles, share_of
 from safeconduct.proxy.transport_sessions import TransportSessions
+from safeconduct.proxy.unkept import Unkept
 
 __all__ = [
     "STRANGERS_BYTES",
@@ -55,6 +56,7 @@ __all__ = [
     "Sightings",
     "Throttles",
     "TransportSessions",
+    "Unkept",
     "methods_of",
     "read_head",
     "share_of",

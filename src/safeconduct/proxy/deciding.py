@@ -22,6 +22,7 @@ from safeconduct.proxy.eras import META_CLIENT
 from safeconduct.proxy.fitting import Fitting
 from safeconduct.proxy.messages import Listing, takes_long
 from safeconduct.proxy.refusals import ARGUMENTS_UNFIT, Denied
+from safeconduct.proxy.unkept import Unkept
 from safeconduct.sessions import Session, Sessions
 from safeconduct.upstreams import PINNED, Server, Tool
 
@@ -55,9 +56,11 @@ class Decider:
         sessions: Sessions,
         fitting: Fitting,
         background: Background,
+        unkept: Unkept,
     ) -> None:
         self._fitting = fitting
         self._background = background
+        self._unkept = unkept
         self._sources = sources
         self._pdp = pdp
         self._sessions = sessions
@@ -150,11 +153,15 @@ class Decider:
 
     def _tool_facts(self, server: Server, kind: str, name: str, level: Level) -> ToolFacts:
         """Describe what is asked for; only a tool has a level of its own."""
+        withheld = self._unkept.withholds(server, kind, name)
         if kind != "tool":
-            facts = _CHANGED if server.awaits_review(kind, name) else _ALWAYS
+            facts = _CHANGED if withheld or server.awaits_review(kind, name) else _ALWAYS
             return facts if level is Level.LOW else replace(facts, level=level)
         tool = server.tools.get(name)
-        return _NEVER if tool is None else self._tool(tool)
+        if tool is None:
+            return _NEVER
+        facts = self._tool(tool)
+        return replace(facts, state="changed") if withheld else facts
 
     def obliges(self, call: Call) -> bool:
         """Say whether the host's rules may oblige to anything at all."""

@@ -1,13 +1,15 @@
 """Step 8, for what a server says of itself: what nobody reviewed is kept before it is withheld.
 
 A definition that differs from its pin ends the calls of it at once: it is stored and on record
-before the caller has the answer, so the very next call, in whichever process, is refused. Only
-what is news costs a transaction; everything else is a comparison in memory.
+before the caller has the answer, so the very next call, in whichever process, is refused. While
+nothing can be stored this process refuses its calls, and tries again. Only what is news costs a
+transaction; everything else is a comparison in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,6 +23,7 @@ from safeconduct.core.errors import Code, Refused
 from safeconduct.egress import UpstreamFailed
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.results import members
+from safeconduct.proxy.unkept import Unkept
 from safeconduct.storage import Database, StorageError
 from safeconduct.upstreams import (
     INSTRUCTIONS,
@@ -54,17 +57,20 @@ class Sightings:
         catalogue: Catalogue,
         trail: Trail,
         clock: Clock,
+        unkept: Unkept,
         changed: Callable[[Call], None],
     ) -> None:
         """Take the collaborators.
 
         Args:
+            unkept: Holds what is not stored yet.
             changed: Told when a server is not as it was reviewed, so that it is read again.
         """
         self._database = database
         self._catalogue = catalogue
         self._trail = trail
         self._clock = clock
+        self._unkept = unkept
         self._changed = changed
         self._turn = asyncio.Lock()
         # What was looked at a moment ago and left as it is: it waits already, or is too much.
@@ -76,16 +82,24 @@ class Sightings:
         Raises:
             Refused: UNAVAILABLE if it cannot be kept; then the answer may not be passed on.
         """
-        if not self._news(call.server, seen := [*seen]):
+        news = self._news(call.server, seen := [*seen])
+        if not news:
             if any(each.kind not in call.server.kinds for each in seen):
                 self._changed(call)  # nobody has read it yet
             return
+        self._unkept.add(call, news)
         try:
-            async with self._turn:  # who was first has told the others
-                await self._keep(call, seen)
+            await self._store(call, news)
         except (OSError, StorageError) as error:
             raise Refused(Code.UNAVAILABLE, _NOT_KEPT) from error
         self._changed(call)
+
+    async def settle(self) -> None:
+        """Store what could not be stored when it was seen; to be called now and then."""
+        with contextlib.suppress(OSError, StorageError):  # said where it was met; tried again
+            for call, seen in self._unkept.waiting():
+                await self._store(call, seen)
+                self._changed(call)
 
     async def greeted(self, call: Call, raw: bytes) -> bytes:
         """Return the answer in which a server introduces itself, without unreviewed instructions.
@@ -113,6 +127,11 @@ class Sightings:
         await self.note(call, [said])
         result.pop("instructions")
         return msgspec.json.encode({**whole, "result": result})
+
+    async def _store(self, call: Call, news: list[Sighting]) -> None:
+        async with self._turn:  # who was first has told the others
+            await self._keep(call, news)
+        self._unkept.drop(call.server, news)
 
     async def _keep(self, call: Call, seen: list[Sighting]) -> None:
         host, key = call.caller.host, call.server.key

@@ -76,6 +76,7 @@ from safeconduct.upstreams.tables import (
     TEMPLATE,
     TOOL,
 )
+from safeconduct.upstreams.templates import fits
 from safeconduct.upstreams.tool_schemas import ToolSchemas, unchecked
 
 __all__ = [
@@ -139,6 +140,7 @@ __all__ = [
     "differences_of",
     "every_server",
     "find_review",
+    "fits",
     "flags_of",
     "id_of",
     "is_news",
