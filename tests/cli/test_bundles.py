@@ -119,18 +119,7 @@ deny contains {"reason": "old"} if input.resource.name in forbidden[input.subjec
 DELEGATED = "definition box {\n relation abc: person\n permission edit = abc->delegate\n}"
 
 
-@pytest.mark.requirement("Z-37", "D-09")
-@pytest.mark.parametrize(
-    ("files", "schema", "said"),
-    [
-        ({"host/x.rego": OLD}, "", "host/x.rego:3: a map of sets is not supported"),
-        ({}, DELEGATED, "schema line 3: edit names person#delegate, which is kept"),
-    ],
-    ids=["rules", "definitions"],
-)
-def test_rules_in_force_that_would_not_be_taken_today_decide_on_and_status_says_so(
-    shell: Shell, files: dict[str, str], schema: str, said: str
-) -> None:
+def put_in_force(shell: Shell, files: dict[str, str], schema: str = "") -> None:
     """As after an upgrade: they were taken by a version that did not know better."""
     configured(shell, "{directory: rules}")
     written(shell, "first")
@@ -150,11 +139,37 @@ def test_rules_in_force_that_would_not_be_taken_today_decide_on_and_status_says_
         )
     database.close()
 
+
+@pytest.mark.requirement("Z-37", "D-09")
+@pytest.mark.parametrize(
+    ("files", "schema", "said"),
+    [
+        ({"host/x.rego": OLD}, "", "host/x.rego:3: a map of sets is not supported"),
+        ({}, DELEGATED, "schema line 3: edit names person#delegate, which is kept"),
+    ],
+    ids=["rules", "definitions"],
+)
+def test_rules_in_force_that_would_not_be_taken_today_decide_on_and_status_says_so(
+    shell: Shell, files: dict[str, str], schema: str, said: str
+) -> None:
+    put_in_force(shell, files, schema)
+
     found = shell("policy", "status", "--json").json
 
     assert (found["problem"], found["runs"]) == ("", "interpreted")
     assert said in found["refused_today"]
     assert "Warning: these rules would not be taken any more" in shell("policy", "status").out
+
+
+@pytest.mark.requirement("Z-37", "D-09")
+def test_status_says_that_rules_in_force_cannot_be_loaded(shell: Shell) -> None:
+    put_in_force(shell, {"host/x.rego": "package safeconduct.host\n\np := := 1\n"})
+
+    found = shell("policy", "status", "--json").json
+
+    assert found["runs"] is None
+    assert "cannot be loaded, so nothing is allowed: host/x.rego:3" in found["problem"]
+    assert "Problem: these rules cannot be loaded" in shell("policy", "status").out
 
 
 def test_definitions_that_name_what_is_kept_are_refused_by_check_and_plan(shell: Shell) -> None:

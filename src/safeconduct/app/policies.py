@@ -33,6 +33,7 @@ class HostPolicies:
         self._opa = opa
         self._shipped = Bundle.shipped()
         self._of_host: dict[HostId, tuple[Host, HostPolicy]] = {}
+        self._unusable: dict[HostId, Host] = {}
 
     def of(self, key: HostId) -> HostPolicy:
         """Return the policy in force.
@@ -47,6 +48,8 @@ class HostPolicies:
         held = self._of_host.get(key)
         if held is not None and held[0] is host:
             return held[1]
+        if self._unusable.get(key) is host:
+            raise LookupError(key)  # as it was a moment ago
         bundle = bundle_of(host, self._shelf, self._shipped)
         engine = host.policies.policy_engine
         if (
@@ -57,8 +60,20 @@ class HostPolicies:
         ):
             policy = held[1]
         else:
+            policy = self._made(host, bundle)
+        self._of_host[key] = (host, policy)
+        return policy
+
+    def _made(self, host: Host, bundle: Bundle) -> HostPolicy:
+        """Make what decides.
+
+        Raises:
+            LookupError: If it cannot be made of these rules: refused when they are applied, and
+                taken by an earlier version. Nobody tries again until the host is another.
+        """
+        try:
             questions = tuple(known_data(bundle.data).questions.items())
-            policy = HostPolicy(
+            return HostPolicy(
                 engine=self._engine(host, bundle),
                 bundle=bundle.digest,
                 questions=questions,
@@ -67,8 +82,15 @@ class HostPolicies:
                 schema=bundle.schema,
                 shadow=self._shadow(host),
             )
-        self._of_host[key] = (host, policy)
-        return policy
+        except BundleError as error:
+            self._unusable[host.key] = host
+            _log.error(
+                "host %s: its rules cannot be loaded (%s): everything is refused. Mend them and "
+                "apply, or go back: safeconduct policy rollback",
+                host.key,
+                error.public,
+            )
+            raise LookupError(error.public) from error
 
     def _shadow(self, host: Host) -> Shadow | None:
         """Return what is asked beside; what cannot be is left out, for it decides nothing."""
@@ -81,6 +103,10 @@ class HostPolicies:
             return None
 
     def _engine(self, host: Host, bundle: Bundle) -> Engine:
+        embedded = host.policies.policy_engine == "embedded"
+        if not embedded and self._opa is None:
+            raise LookupError("this process was told of no OPA servers")
+        engine = Embedded(bundle) if self._opa is None or embedded else OpaEngine(bundle, self._opa)
         refused = refused_today(bundle.own_modules, bundle.schema)
         if refused:
             _log.warning(
@@ -89,15 +115,7 @@ class HostPolicies:
                 host.key,
                 refused,
             )
-        embedded = host.policies.policy_engine == "embedded"
-        if not embedded and self._opa is None:
-            raise LookupError("this process was told of no OPA servers")
-        try:
-            return (
-                Embedded(bundle) if self._opa is None or embedded else OpaEngine(bundle, self._opa)
-            )
-        except BundleError as error:  # refused when it was applied, unless by an older version
-            raise LookupError(error.public) from error
+        return engine
 
 
 def bundle_of(host: Host, shelf: Shelf, shipped: Bundle) -> Bundle:

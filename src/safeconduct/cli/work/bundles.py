@@ -126,12 +126,18 @@ async def _status(asked: Asked) -> dict[str, Any]:
             except BundleError as error:
                 problem = error.public
         whole = None if problem else rules.upon(Bundle.shipped())
+        runs = None
+        if whole is not None:
+            try:
+                runs = _runs(desk, whole)
+            except BundleError as error:
+                problem = f"these rules cannot be loaded, so nothing is allowed: {error.public}"
         return {
             "host": key,
             "digest": active,
             "decides_as": "" if whole is None else whole.digest,
             "problem": problem,
-            "runs": None if whole is None else _runs(desk, whole),
+            "runs": runs,
             "refused_today": ""
             if whole is None
             else policy.refused_today(whole.own_modules, whole.schema),
