@@ -291,6 +291,38 @@ async def is_held(world: World, count: int = 1) -> None:
 
 
 @pytest.mark.requirement("H-12")
+@pytest.mark.requirement("SEC-32", "P-11")
+@pytest.mark.parametrize("version", [LEGACY, MODERN])
+async def test_a_cancellation_ends_the_wait_of_ones_own_call_alone(
+    ruled: World, agent: Tokens, version: str
+) -> None:
+    others = [await ruled.tokens(person="bob"), await ruled.tokens(client="assistant")]
+
+    async def cancel(tokens: Tokens, request_id: Any) -> None:
+        params = {"requestId": request_id}
+        note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
+        body = json.dumps(note).encode()
+        said = await ruled.send(tokens.access, note["method"], version=version, body=body)
+        assert said.status_code == 202
+
+    async with calling(ruled, agent, version=version) as call:
+        (approval,) = await pending(ruled)
+        for other in others:
+            await cancel(other, 1)
+        await cancel(agent, 2)
+        await cancel(agent, "1")
+        assert len(held(ruled)._held) == 1
+        assert not call.done()
+
+        await cancel(agent, 1)
+
+        said = (await answer(call))["error"]
+        assert "was cancelled by its client" in said["message"]
+        assert said["data"]["reason"] == "approval.cancelled"
+    assert [each.id for each in await pending(ruled)] == [approval.id]
+    assert ruled.upstream.calls() == []
+
+
 async def test_one_approval_lets_one_call_through_and_not_two_at_once(
     ruled: World, agent: Tokens
 ) -> None:

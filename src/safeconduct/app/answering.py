@@ -187,7 +187,9 @@ def _road(
     records = Records(parts.trail, metrics, arguments)
     gate, notices = _gate(parts), Notices()
     again = Again(gate=gate, decider=decider, records=records, catch_up=door.keep_up)
-    held = _held(parts, gate, notices, metrics)
+    requests = OpenRequests(parts.clock, parts.inquiries)
+    parts.inquiries.answer = requests.knows
+    held = _held(parts, gate, notices, requests, metrics)
     obligations = Obligations(
         consents=parts.consents,
         approvals=held,
@@ -200,8 +202,6 @@ def _road(
     )
     transports, event_ids = TransportSessions(parts.root_key), EventIds(parts.root_key)
     states = RequestStates(parts.root_key, clock=parts.clock)
-    requests = OpenRequests(parts.clock, parts.inquiries)
-    parts.inquiries.answer = requests.knows
     flights = Flights(metrics, shares=_shares(parts.settings.server.limits))
 
     def changed(call: Call) -> None:
@@ -266,13 +266,16 @@ def _share(parts: Installation) -> Callable[[int], int]:
     return lambda count: share_of(count, own=own, processes=parts.database.processes)
 
 
-def _held(parts: Installation, gate: Gate, notices: Notices, metrics: Metrics) -> HeldCalls:
+def _held(
+    parts: Installation, gate: Gate, notices: Notices, requests: OpenRequests, metrics: Metrics
+) -> HeldCalls:
     return HeldCalls(
         parts.approvals,
         gate=gate,
         sessions=parts.sessions,
         catalogue=parts.catalogue,
         notices=notices,
+        requests=requests,
         metrics=metrics,
         clock=parts.clock,
         sealed=SealedCalls(parts.root_key),

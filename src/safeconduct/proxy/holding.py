@@ -31,6 +31,7 @@ from safeconduct.proxy.asked_calls import as_approved, asked_call
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.gate import Gate, Unauthenticated
 from safeconduct.proxy.notices import Notices
+from safeconduct.proxy.open_requests import OpenRequests
 from safeconduct.proxy.refusals import Denied
 from safeconduct.sessions import Sessions
 from safeconduct.telemetry import Metrics
@@ -38,6 +39,18 @@ from safeconduct.upstreams import Catalogue
 
 _TOLD_SECONDS = 300.0
 _UNTOLD_SECONDS = 50.0  # many clients that hear nothing give up after a minute
+
+
+class _Wait:
+    """One call that waits, and whether its client has cancelled it."""
+
+    def __init__(self, news: asyncio.Event) -> None:
+        self.news = news
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.news.set()
 
 
 class HeldCalls:
@@ -51,6 +64,7 @@ class HeldCalls:
         sessions: Sessions,
         catalogue: Catalogue,
         notices: Notices,
+        requests: OpenRequests,
         metrics: Metrics,
         clock: Clock,
         sealed: SealedCalls,
@@ -65,6 +79,7 @@ class HeldCalls:
             sessions: Say when one ends that a held call is of.
             catalogue: Says when a tool is no longer what was asked for.
             notices: Tell a client why it waits.
+            requests: Say when a client cancels its call.
             metrics: Show how many calls are held.
             clock: Says when a request's window closes.
             sealed: Keeps what a call says until it is decided about.
@@ -76,6 +91,7 @@ class HeldCalls:
         self._sessions = sessions
         self._catalogue = catalogue
         self._notices = notices
+        self._requests = requests
         self._metrics = metrics
         self._clock = clock
         self._sealed = sealed
@@ -102,8 +118,10 @@ class HeldCalls:
         while True:  # until a yes is ours: another call of the same kind may be quicker
             approval = await self._queue.ask(self._wanted(call, decision, obligation))
             if approval.state == "pending":
-                with self._holding(call, approval) as news:
-                    approval = await self._decided(call, approval, news)
+                with self._holding(call, approval) as wait:
+                    approval = await self._decided(call, approval, wait)
+                    if wait.cancelled and approval.state == "pending":
+                        raise _cancelled(call, decision, approval)
             if approval.state == "used":
                 continue
             if approval.state != "approved":
@@ -142,11 +160,12 @@ class HeldCalls:
         )
 
     @contextmanager
-    def _holding(self, call: Call, approval: Approval) -> Iterator[asyncio.Event]:
+    def _holding(self, call: Call, approval: Approval) -> Iterator[_Wait]:
         """Hold an event that is set when anything changes that the call waits for."""
         host, session = call.caller.host, call.caller.session
         with (
             self._queue.news(approval.host, approval.id) as news,
+            self._requests.waiting(call, (wait := _Wait(news)).cancel),
             self._catalogue.watching(host, call.server.key, news.set),
         ):
             self._sessions.watch(host, session, news.set)
@@ -154,18 +173,18 @@ class HeldCalls:
             self._metrics.held += 1
             self._notices.begin(call, approval)
             try:
-                yield news
+                yield wait
             finally:
                 self._metrics.held -= 1
                 self._held.discard(news)
                 self._sessions.unwatch(host, session, news.set)
 
-    async def _decided(self, call: Call, approval: Approval, news: asyncio.Event) -> Approval:
+    async def _decided(self, call: Call, approval: Approval, wait: _Wait) -> Approval:
         """Return a request once it is decided, or as it stands when we can wait no longer."""
         while True:
-            news.clear()  # before looking, so that nothing falls in between
+            wait.news.clear()  # before looking, so that nothing falls in between
             approval = await self._queue.get(approval.host, approval.id) or approval
-            if approval.state != "pending" or self._stopping:
+            if approval.state != "pending" or self._stopping or wait.cancelled:
                 return approval
             await self._check_session(call, approval)
             await self._check_offer(call, approval)
@@ -178,7 +197,7 @@ class HeldCalls:
                 return approval
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(seconds, left)):
-                    await news.wait()
+                    await wait.news.wait()
 
     def _patience(self, call: Call) -> float:
         """Return how many seconds a call may still be held."""
@@ -229,6 +248,17 @@ def _fingerprint(call: Call) -> str:
 def _denied(call: Call, decision: Decision, approval: Approval) -> Denied:
     """Say what has become of a request, and what to do, to a reader who sees nothing else."""
     reason, said = _told(call.message.name or call.server.name, approval)
+    return Denied(Code.APPROVAL, replace(decision, allow=False, reason=reason, message=said))
+
+
+def _cancelled(call: Call, decision: Decision, approval: Approval) -> Denied:
+    what = call.message.name or call.server.name
+    said = (
+        f"{what} was cancelled by its client while it waited for an approval. Nothing was done; "
+        f"request {approval.id} stays open until {approval.expires_at:%H:%M:%S} UTC, for who "
+        "makes exactly the same call again."
+    )
+    reason = "approval.cancelled"
     return Denied(Code.APPROVAL, replace(decision, allow=False, reason=reason, message=said))
 
 

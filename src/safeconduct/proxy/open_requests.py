@@ -13,6 +13,8 @@ comes that is about nothing here.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, Protocol
 
 import msgspec
@@ -76,6 +78,7 @@ class OpenRequests:
         self._on_streams: dict[str, list[Key]] = {}
         self._questions: dict[tuple[HostId, SessionId], int] = {}
         self._sweep_at = 0.0
+        self._waits: dict[tuple[HostId, SessionId, Key], Callable[[], None]] = {}
 
     def begin(self, call: Call) -> None:
         """Note that a client's request is under way."""
@@ -110,6 +113,17 @@ class OpenRequests:
         for key in self._on_streams.pop(call.exchange.id, ()):
             self._close(call, key, keep=True)
 
+    @contextmanager
+    def waiting(self, call: Call, cancelled: Callable[[], None]) -> Iterator[None]:
+        """Have something called when a client cancels a request that waits here."""
+        key = call.caller.host, call.caller.session, _key("request", call, call.message.id or 0)
+        self._waits[key] = cancelled
+        try:
+            yield
+        finally:
+            if self._waits.get(key) is cancelled:  # not another of the same id
+                del self._waits[key]
+
     async def concerns(self, call: Call) -> bool:
         """Whether a message is about nothing else, or about what is open for its sender."""
         kind = kind_of(call.message)
@@ -121,6 +135,7 @@ class OpenRequests:
         key = _key(kind, call, about)
         caller = call.caller.host, call.caller.session
         if self._has(caller, key):
+            self._cancel(caller, key)
             return True
         if self._questions.get(caller, 0) >= _MOST_QUESTIONS:
             return False
@@ -139,10 +154,17 @@ class OpenRequests:
         except msgspec.DecodeError:
             return False
         caller = HostId(host), SessionId(session)
-        return any(
-            _fingerprint(key) == asked[2] and self._has(caller, key)
-            for key in tuple(self._sessions.get(caller, ()))
-        )
+        for key in tuple(self._sessions.get(caller, ())):
+            if _fingerprint(key) == asked[2] and self._has(caller, key):
+                self._cancel(caller, key)
+                return True
+        return False
+
+    def _cancel(self, caller: tuple[HostId, SessionId], key: Key) -> None:
+        """End the wait for a client's own request; a message about one is its cancellation."""
+        cancelled = self._waits.get((*caller, key))
+        if cancelled is not None:
+            cancelled()
 
     def _has(self, caller: tuple[HostId, SessionId], key: Key) -> bool:
         until = self._sessions.get(caller, {}).get(key)
