@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from safeconduct.policy import BundleError
-from safeconduct.policy.exactness import MEMBERS, edited, exact, negations
+from safeconduct.policy.exactness import edited, exact, negations
 from safeconduct.policy.inspection import judge, syntax_tree
+from safeconduct.policy.members import MEMBERS
 from safeconduct.policy.rego import Modules, interpreter
 from tests.fixtures.opa import UNDEFINED, Opa, OpaError, opa_library
 
