@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from safeconduct.core.binding import UriBinding
 from safeconduct.core.model import HostId, ServerKey
 from safeconduct.upstreams import save, wanted
 from tests.core.test_resource_uri import ABNORMAL, MISSPELLED
-from tests.road.upstream import Seen, Wire
+from tests.road.upstream import Seen, Upstream, Wire
 from tests.road.world import LEGACY, MODERN, VERSIONS, Tokens, World, world_at
 
 pytestmark = pytest.mark.requirement("Z-18", "Z-28", "SEC-62")
@@ -32,10 +34,28 @@ deny contains {"reason": "secret", "message": "No."} if {
 """
 
 
+def listing_templates(*uris: str) -> Callable[[Upstream], None]:
+    """Return what has a server list templates."""
+
+    async def play(seen: Seen, wire: Wire) -> None:
+        items = [{"uriTemplate": uri, "name": "x"} for uri in uris]
+        said = {"jsonrpc": "2.0", "id": seen.message["id"], "result": {"resourceTemplates": items}}
+        await wire.answer(said)
+
+    def before(behind: Upstream) -> None:
+        behind.hello = {"capabilities": {"tools": {}, "resources": {}}}
+        behind.scripts["resources/templates/list"] = play
+
+    return before
+
+
 @pytest.fixture(scope="module")
 async def binding(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     said = {"relations": ["ticket:T-7#view@user:alice@acme.test"]}
-    async with world_at(tmp_path_factory.mktemp("uris"), asgi=True, acme=said) as world:
+    shown = listing_templates("note://{anything}")
+    async with world_at(
+        tmp_path_factory.mktemp("uris"), asgi=True, before=shown, acme=said
+    ) as world:
         async with world.parts.database.write() as tx:
             about = await wanted(tx, HostId("acme"), ServerKey("tickets"))
             assert about is not None
@@ -197,6 +217,26 @@ async def test_a_completion_may_name_a_template_and_binds_as_its_kind(binding: W
         return answer.json().get("error", {}).get("data", {}).get("reason")
 
     assert await completed("note://{anything}") is None
+    assert await completed("note://{another}") == "uri.form"
     assert await completed("ticket://{id}") == "relation.unnamed"
     assert await completed("ticket://{id}/{part}") == "relation.unnamed"
     assert await completed("note://../{id}") == "uri.form"
+
+
+async def test_a_template_that_no_list_showed_is_refused_where_its_uri_is_read(
+    tmp_path: Path,
+) -> None:
+    """Where nothing reads the URI it is the server's own affair."""
+
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "own.rego").write_text(RULE)
+    said = {"policy": {"directory": "rules"}}
+    async with world_at(tmp_path, before=listing_templates("note://{id}"), acme=said) as world:
+        tokens = await world.tokens()
+        for version, (uri, reason) in itertools.product(
+            VERSIONS, [("note://{id}", None), ("note://{any}", "uri.form"), ("x://{a}", "uri.form")]
+        ):
+            params = {"ref": {"type": "ref/resource", "uri": uri}, "argument": {"name": "a"}}
+            answer = await world.send(tokens.access, "completion/complete", params, version=version)
+            error = answer.json().get("error", {})
+            assert error.get("data", {}).get("reason") == reason, (version, uri)

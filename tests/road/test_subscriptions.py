@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.road.test_resource_uris import listing_templates
 from tests.road.upstream import Seen, Wire
 from tests.road.world import LEGACY, VERSIONS, World, line, world_at
 
@@ -41,7 +42,10 @@ NOTE = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params":
 async def ruled(tmp_path: Path) -> AsyncIterator[World]:
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "own.rego").write_text(RULE)
-    async with world_at(tmp_path, acme={"policy": {"directory": "rules"}}) as world:
+    shown = listing_templates("file:///{name}", "file:///private/{name}")
+    said = {"policy": {"directory": "rules"}}
+    async with world_at(tmp_path, before=shown, acme=said) as world:
+        world.upstream.reset()
         yield world
 
 

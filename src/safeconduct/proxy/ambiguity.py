@@ -18,7 +18,7 @@ from safeconduct.core.resource_uri import abnormality, misspelling
 from safeconduct.policy import OwnReads
 from safeconduct.proxy.fitting import Fitting
 from safeconduct.proxy.refusals import ARGUMENTS_UNFIT
-from safeconduct.upstreams import Server
+from safeconduct.upstreams import TEMPLATE, Server
 
 URI_FORM = "uri.form"
 _LONGEST_PROBLEM = 300
@@ -48,6 +48,13 @@ def judged_uri(
         return decision
     uri = request.resource.name
     fault = uri_fault(uri, server=server, reads=reads, template=template)
+    if template and not fault and _is_unlisted(uri, server, reads):
+        return taken_back(
+            decision,
+            reason=URI_FORM,
+            message=f"{uri} is no template that the server lists. Nothing was done. Send one as "
+            "resources/templates/list shows it.",
+        )
     if not fault:
         return decision
     return taken_back(
@@ -105,6 +112,19 @@ def uri_fault(uri: str, *, server: Server | None, reads: OwnReads, template: boo
         bound = any(scheme_of(each.uri) == scheme_of(uri) for each in bindings)
         return fault or ("it is no template that is known here" if bound and not known else "")
     return _abnormality(uri) if bindings or reads.uri else _misspelling(uri)
+
+
+def _is_unlisted(uri: str, server: Server | None, reads: OwnReads) -> bool:
+    """Say whether a template is none of a server's, where what it is would matter.
+
+    A server whose templates were never read may have any.
+    """
+    if server is None or "{" not in uri or TEMPLATE not in server.kinds:
+        return False
+    if not server.resources and not reads.uri:
+        return False
+    bound = any(shape_of(each.uri) == shape_of(uri) for each in server.resources)
+    return not bound and uri not in server.templates
 
 
 def taken_back(decision: Decision, *, reason: str, message: str) -> Decision:
