@@ -93,9 +93,9 @@ async def given(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Given
     (directory / "password").write_text(PASSWORD)
     url = "http://127.0.0.1:1/mcp"  # nobody answers: a server that only acme has
     may = {"mesh": "write", "foreign": "write"}
-    acme = points(directory, relations=may, policy=may, mesh=POINT)
+    acme = points(directory, relations=may, policy=may, tools=may, mesh=POINT)
     acme |= {"people": _people(directory)}
-    other = points(directory, relations=may, policy=may, foreign=OTHER_POINT)
+    other = points(directory, relations=may, policy=may, tools=may, foreign=OTHER_POINT)
     async with world_at(directory, acme=acme, other=other) as world:
         await world.parts.hosts.refresh()
         tokens = await world.tokens()
@@ -552,12 +552,35 @@ def rules(
     return both
 
 
+def reviews(verb: str, path: str) -> Callable[[Given], Awaitable[None]]:
+    """Read or decide what servers changed with acme's secret: at the other it is nobody's."""
+
+    async def ask(given: Given, origin: str, secret: str) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {secret}"}
+        url = f"{origin}/api/v1/servers/tickets{path}"
+        return await given.world.http.request(verb, url, headers=headers)
+
+    async def both(given: Given) -> None:
+        there = await ask(given, OTHER, POINT)
+        assert there.status_code == 401
+        _shows_nothing(there)
+        assert (await ask(given, ACME, OTHER_POINT)).status_code == 401
+        own = (await ask(given, ACME, POINT)).status_code
+        # Without the hash that was read nothing is decided; this server has no instructions.
+        expected = 404 if path.startswith("/instructions") else 200 if verb == "GET" else 428
+        assert own == expected
+        _shows_nothing(await ask(given, OTHER, OTHER_POINT))
+
+    return both
+
+
 def _shows_nothing_of(answer: httpx2.Response, *secrets: str) -> None:
     assert not any(each in answer.text for each in secrets)
 
 
 CHECKS = [f"/access/v1/{each}" for each in ("evaluation", "evaluations")]
 CHECKS += [f"/access/v1/search/{each}" for each in ("subject", "resource", "action")]
+REVIEWS = "/api/v1/servers/{server}"
 DISCOVERY = ("oauth-authorization-server", "openid-configuration", "oauth-protected-resource")
 TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("POST", "/mcp"): mcp,
@@ -587,6 +610,19 @@ TABLE: dict[tuple[str, str], Callable[[Given], Awaitable[None]]] = {
     ("PUT", "/api/v1/policy"): rules("PUT", "", {"files": {}}),
     ("PATCH", "/api/v1/policy/data/{member}"): rules("PATCH", "/data/own", {"value": 1}),
     ("POST", "/api/v1/policy/rollback"): rules("POST", "/rollback", {"bundle": "0" * 64}),
+    **{
+        (verb, f"{REVIEWS}{rest}"): reviews(verb, path)
+        for verb, rest, path in (
+            ("GET", "/review", "/review"),
+            ("GET", "/instructions", "/instructions"),
+            ("POST", "/instructions/accept", "/instructions/accept"),
+            ("POST", "/instructions/refuse", "/instructions/refuse"),
+            ("GET", "/{kind:str}", "/tools"),
+            ("GET", "/{kind:str}/{name:path}", "/tools/get_issue"),
+            ("POST", "/{kind:str}/{name:path}/accept", "/tools/get_issue/accept"),
+            ("POST", "/{kind:str}/{name:path}/refuse", "/tools/get_issue/refuse"),
+        )
+    },
     ("GET", "/.well-known/authzen-configuration"): document("/.well-known/authzen-configuration"),
     **{("GET", f"/.well-known/{name}"): document(f"/.well-known/{name}") for name in DISCOVERY},
     **{

@@ -386,7 +386,10 @@ async def test_a_redirect_is_not_followed(site: Site) -> None:
 
     message = await site.call("get_issue", {"issue_id": "7"})
 
-    assert text_of(message) == "Tickets answered with HTTP 302."
+    assert text_of(message) == (
+        "Tickets answered with HTTP 302. That is a redirect, which is not followed; ask an admin "
+        "to set its url."
+    )
     assert len(site.api.seen) == 1
 
 

@@ -781,7 +781,7 @@ async def test_an_upstream_that_misbehaves_is_a_clear_error(  # noqa: C901, PLR0
     assert "upstream-secret" not in answer.text
     assert "127.0.0.1" not in answer.text
     assert "www-authenticate" not in answer.headers
-    assert len(road.upstream.seen) == 1
+    assert len(road.upstream.calls()) == 1
     assert road.events("call.outcome")[-1]["outcome"] == "upstream_failed"
     del road.upstream.scripts["tools/call"]
     assert (await road.call(tokens.access)).json().get("result")

@@ -84,7 +84,7 @@ class Server:
             case "initialize" if self.era == "legacy":
                 result = '{"protocolVersion":"2025-11-25","capabilities":{"tools":{}}}'
             case "tools/list":
-                cursor = message["params"].get("cursor")
+                cursor = message.get("params", {}).get("cursor")
                 self.asked.append(cursor)
                 result = self.pages.get(cursor, self.pages.get("*", "null"))
             case _:
