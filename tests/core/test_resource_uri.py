@@ -48,6 +48,7 @@ ABNORMAL = (
     *("http://127.1/", "http://0x7f.0.0.1/", "http://2130706433/", "http://017.0.0.1/"),
     *("http://[::0001]/", "http://[0:0:0:0:0:0:0:1]/", "http://[::FFFF]/", "http://[::1.2.3.4]/"),
     *("https://xn--a-/", "file://localhost/a", "file:/a", "file:a", "file://h"),
+    *("file:////a", "file://///a", "file://h//a"),
     *("file:///C|/a", "file://h/C:/a", "https://h/?a='b'", "readme", "/etc/passwd", "//h/a", ""),
     *("x://h/a#b#c", "http://exa mple.com/", "x://h o/", "https://user name@h/", "https:// h/"),
 )

@@ -147,6 +147,10 @@ async def test_the_nearest_calls_are_decided_by_the_rules(
             "arguments.rows[0].a.B differs",
         ),
         ({"order": {"amount": 5}, "memo": {"Text": "secret"}}, "arguments.memo.Text differs"),
+        ({"order": {"amount": 5}, "memo": '{"text":"secret"}'}, "arguments.memo is a string"),
+        ({"order": {"amount": 5}, "memo": ["secret"]}, "arguments.memo is an array"),
+        ({"order": {"amount": 5}, "memo": [{"text": "secret"}]}, "arguments.memo is an array"),
+        ({"order": {"amount": 5}, "memo": None}, "arguments.memo is null"),
         (
             {"order": {"amount": 5}, "memo": {"text": ["secret"]}},
             "arguments.memo.text is an array, and must be a string",
@@ -304,3 +308,32 @@ async def test_structured_results_that_do_not_fit_are_noted_or_withheld(
     world.upstream.reset()
     world.upstream.tools = TOOLS
     await offering(world, results=None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"anyOf": [{"type": "object"}, {"type": "string"}, {"type": "null"}]},
+        {"type": ["object", "string"]},
+        {"anyOf": [{"type": "object"}, {}]},
+        {"not": {"type": "null"}},
+        {"enum": ['{"text":"secret"}', {"text": "x"}]},
+        {"type": "string"},
+    ],
+    ids=str,
+)
+async def test_what_a_rule_expects_holds_whatever_the_schema_would_allow_beside_it(
+    tmp_path: Any, said: dict[str, Any]
+) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "own.rego").write_text(RULE)
+    async with world_at(tmp_path, asgi=True, acme={"policy": {"directory": "rules"}}) as world:
+        schema = {"type": "object", "properties": {"memo": said}}
+        world.upstream.tools = [tool("place_order", inputSchema=schema)]
+        await offering(world)
+        agent = await world.tokens()
+
+        message = await called(world, agent, "place_order", {"memo": '{"text":"secret"}'})
+
+        assert "arguments.memo" in refusal(message)
+        assert world.upstream.calls() == []

@@ -180,6 +180,7 @@ async def test_a_rule_that_reads_the_uri_is_not_passed_by_another_spelling(ruled
         assert [each for each in await answers(ruled, tokens, uri) if each] == refused
     for uri in (
         *("file:///%73ecret", "file:///x/../secret", "file://localhost/secret", "file:/secret"),
+        *("file:////secret", "file://///secret"),
         *("https://wiki.test:443/secret", "https://WIKI.test/secret", "https:/wiki.test/secret"),
         *("https://wiki\u3002test/secret", "https://wiki.test/secre%74", "file:///secret#"),
     ):

@@ -128,7 +128,7 @@ def _authority(scheme: str, authority: str) -> str:
 
 
 def _file(host: str, path: str) -> str:
-    if host == "localhost" or not path or (host and _DRIVE.match(path)):
+    if host == "localhost" or not path or path[:2] == "//" or (host and _DRIVE.match(path)):
         return "its host or path is not in its normal form"
     return _domain(host) if host else ""
 

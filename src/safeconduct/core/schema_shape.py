@@ -36,7 +36,6 @@ class Shape:
 
     Attributes:
         names: The members it declares.
-        typed: Whether it says what type stands here.
         closed: Whether it has no room for members that it does not declare.
     """
 
@@ -45,7 +44,6 @@ class Shape:
         self._schemas = list(book.all_of(schemas))
         self.names = frozenset().union(*(_properties(each) for each in self._schemas))
         self._folded = {folded(name): name for name in self.names}
-        self.typed = any(_TYPED.intersection(each) for each in self._schemas)
         self.closed = any(each.get("additionalProperties") is False for each in self._schemas)
         self._children: dict[tuple[str, ...], Shape | None] = {}
 

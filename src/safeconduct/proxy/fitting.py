@@ -105,14 +105,10 @@ class _Plan:
         self._always = bool(bound) or () in self._paths or self._may_declare(self._first)
         self._known = frozenset({*reads.names, *(name for path in bound for name in path)})
         self._folded = {folded(name): name for name in self._known}
+        self._expected = _expectations(reads.expects)
         self._scalars = fit.scalars
-        if fit.scalars is not None and fit.scalars.may_be_taken_for(self._known):
+        if fit.scalars is None or self._expected or fit.scalars.may_be_taken_for(self._known):
             self._scalars = None
-        self._expected = [
-            (path, Validator(schema))
-            for path, schema in reads.expects
-            if not _is_typed(fit.shape, path)
-        ]
 
     def reads(self, arguments: dict[str, Any]) -> bool:
         """Say whether a binding or a rule reads arguments of this tool, or any of these."""
@@ -194,11 +190,20 @@ def _at(value: Any, path: Path) -> Iterator[Any]:
     yield value
 
 
-def _is_typed(shape: Shape | None, path: Path) -> bool:
-    """Say whether a schema says what type stands at a path."""
-    for name in path:
-        shape = None if shape is None else shape.member(name)
-    return shape is not None and shape.typed
+def _expectations(expects: Iterable[tuple[Path, Any]]) -> list[tuple[Path, Validator]]:
+    """Return what has to hold where, the shorter paths first.
+
+    Whatever the tool's own schema says, as a branch of it may allow more than the rule knows. What
+    is expected of a member is expected of an object that has it: what stands there instead would
+    be read as one by servers that parse texts.
+    """
+    an_object = Validator({"type": "object"})
+    found: dict[Path, list[Validator]] = {}
+    for path, schema in expects:
+        for length in range(1, len(path)):
+            found.setdefault(path[:length], []).append(an_object)
+        found.setdefault(path, []).append(Validator(schema))
+    return [(path, each) for path in sorted(found, key=len) for each in found[path]]
 
 
 _NONE = ToolSchemas()

@@ -31,6 +31,8 @@ from safeconduct.upstreams import (
 )
 
 _LISTINGS = tuple(row.listing for row in METHODS.values() if row.listing is not None)
+_JUDGED = frozenset({"instructions", *(row.member for row in _LISTINGS)})
+_TWO_WAYS = "The server's list can be read in two ways."
 _MOST_REMEMBERED = 1_000
 _MOST_REMEMBERED_BYTES = 4 * 1024 * 1024  # of lists as they are spelled; read, some five times
 _log = logging.getLogger(__name__)
@@ -67,11 +69,13 @@ class Pages:
                 be read as another one.
         """
         whole = members(raw)
+        if disguised(whole, ENVELOPE):
+            raise UpstreamFailed(_TWO_WAYS, sent=True)
         if "result" not in whole:
             return None
         result = members(whole["result"])
-        if disguised(whole, ENVELOPE) or disguised(result, frozenset({listing.member})):
-            raise UpstreamFailed("The server's list can be read in two ways.", sent=True)
+        if disguised(result, frozenset({listing.member})):
+            raise UpstreamFailed(_TWO_WAYS, sent=True)
         spelled = bytes(result.get(listing.member, b"null"))
         read = self._read.get((listing.member, spelled))
         if read is None:
@@ -107,9 +111,17 @@ def _read(spelled: bytes, listing: Listing) -> _Read:
 
 
 def held_in(raw: bytes) -> Listing | None:
-    """Return which list an answer holds, for answers to requests nobody here remembers."""
+    """Return which list an answer holds, for answers to requests nobody here remembers.
+
+    Raises:
+        UpstreamFailed: If it holds more than one thing that is judged, or could be read as another.
+    """
     whole = members(raw)
     result = members(whole["result"]) if "result" in whole else {}
+    if disguised(whole, ENVELOPE) or disguised(result, _JUDGED):
+        raise UpstreamFailed(_TWO_WAYS, sent=True)
+    if len(_JUDGED.intersection(result)) > 1:
+        raise UpstreamFailed("The server's answer holds several lists.", sent=True)
     return next((row for row in _LISTINGS if row.member in result), None)
 
 

@@ -39,6 +39,7 @@ from safeconduct.core.model import Level
 from safeconduct.egress import UpstreamFailed
 from safeconduct.proxy.background import LARGE_BYTES, Background
 from safeconduct.proxy.calls import Call
+from safeconduct.proxy.messages import ENVELOPE
 from safeconduct.proxy.refusals import Denied
 from safeconduct.proxy.reshaping import Answers, Unfit, questions, reshaped
 from safeconduct.proxy.throttling import Throttles
@@ -168,7 +169,8 @@ class Obligations:
         if not duties or not call.row.pauses:
             return raw
         task = _Task(call, duties, len(raw))
-        whole: dict[str, Any] = await self._do(task, _read_bounded, raw)
+        read: dict[str, Any] = await self._do(task, _read_bounded, raw)
+        whole = {name: read[name] for name in ENVELOPE if name in read}  # and no look-alike
         result = whole.get("result")
         if not isinstance(result, dict):
             return _without_error_data(raw, whole)

@@ -93,6 +93,8 @@ def read(raw: bytes, message: Message) -> Reading:
         raise UpstreamFailed("The server's answer is not JSON-RPC 2.0.", sent=True)
     if reading.method is not None and (reading.result is not None or reading.error is not None):
         raise UpstreamFailed("The server's message is two at once.", sent=True)
+    if reading.result is not None and reading.error is not None:
+        raise UpstreamFailed("The server's answer is two at once.", sent=True)
     asked = message.form == "request"  # a stream may also bring answers to earlier requests
     if asked and reading.result is not None and reading.id != message.id:
         raise UpstreamFailed("The server answered another request.", sent=True)

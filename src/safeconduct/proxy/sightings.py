@@ -22,6 +22,7 @@ from safeconduct.core.clock import Clock
 from safeconduct.core.errors import Code, Refused
 from safeconduct.egress import UpstreamFailed
 from safeconduct.proxy.calls import Call
+from safeconduct.proxy.messages import ENVELOPE
 from safeconduct.proxy.results import members
 from safeconduct.proxy.unkept import Unkept
 from safeconduct.storage import Database, StorageError
@@ -36,9 +37,11 @@ from safeconduct.upstreams import (
     is_pinned,
     pin,
     sight,
+    within_room,
 )
 
 _QUIET_SECONDS = 10.0
+_AT_ONCE = 50  # stored in one transaction
 _MOST_QUIET = 10_000
 _NOT_KEPT = (
     "The server offers something that was not reviewed, and that cannot be written down now. "
@@ -112,8 +115,9 @@ class Sightings:
             return raw
         whole = members(raw)
         result = members(whole["result"]) if "result" in whole else {}
-        if disguised(result, _GREETING):
+        if disguised(whole, ENVELOPE) or disguised(result, _GREETING):
             raise UpstreamFailed("The server's answer can be read in two ways.", sent=True)
+        raw = _without_repeats(raw, whole, result)
         if "instructions" not in result:
             return raw
         said = _instructions(result["instructions"])
@@ -139,17 +143,21 @@ class Sightings:
         news = [] if server is None else self._news(server, seen)
         if not news:
             return
-        async with self._database.write() as tx:
-            waits = await sight(tx, host, key, news, at=self._clock.now())
-            for each in waits:
-                self._trail.append(_event(call, each, news))
-        done = {(each.kind, each.name) for each in waits}
+        done: set[tuple[str, str]] = set()
+        for first in range(0, len(news), _AT_ONCE):  # others write between
+            part = news[first : first + _AT_ONCE]
+            async with self._database.write() as tx:
+                waits = await sight(tx, host, key, part, at=self._clock.now())
+                for each in waits:
+                    self._trail.append(_event(call, each, part))
+            done |= {(each.kind, each.name) for each in waits}
         for seen_again in news:
             if (seen_again.kind, seen_again.name) not in done:
                 self._hush(call.server, seen_again)
 
     def _news(self, server: Server, seen: list[Sighting]) -> list[Sighting]:
-        return [each for each in seen if is_news(server, each) and not self._is_quiet(server, each)]
+        news = (each for each in seen if is_news(server, each) and not self._is_quiet(server, each))
+        return within_room(server, news)
 
     def _is_quiet(self, server: Server, seen: Sighting) -> bool:
         known = server.offer(seen.kind, seen.name)
@@ -196,3 +204,10 @@ def _event(call: Call, waits: Waiting, news: list[Sighting]) -> Event:
         detail={"seen": "on the way to a caller"},
         request_id=call.exchange.id,
     )
+
+
+def _without_repeats(raw: bytes, whole: dict[str, Any], result: dict[str, Any]) -> bytes:
+    """Return an answer with each member once, as it was read: others may keep the first."""
+    read = msgspec.json.encode({**whole, "result": result} if "result" in whole else whole)
+    same = msgspec.json.format(read, indent=-1) == msgspec.json.format(raw, indent=-1)
+    return raw if same else read

@@ -57,7 +57,7 @@ from safeconduct.upstreams.revisions import (
     MODERN_VERSIONS,
     VERSIONS,
 )
-from safeconduct.upstreams.sightings import Sighting, is_news, sight, unreadable
+from safeconduct.upstreams.sightings import Sighting, is_news, sight, unreadable, within_room
 from safeconduct.upstreams.sse import (
     EventTooLarge,
     Splitter,
@@ -166,5 +166,6 @@ __all__ = [
     "wanted",
     "with_data",
     "with_id",
+    "within_room",
     "witnessed_differences",
 ]

@@ -18,6 +18,8 @@ from safeconduct.upstreams.definitions import PINNED_MEMBERS
 from safeconduct.upstreams.legibility import illegible
 from safeconduct.upstreams.tables import LONGEST_NAME
 
+MOST_REVIEWED = 2_000  # of one kind at one server; nobody reviews more
+_REVIEWED = frozenset({"tools", "prompts", "resourceTemplates"})
 _LONGEST_URI = 2048
 _LONGEST_SHOWN = 100
 _MOST_OMISSIONS = 100
@@ -89,6 +91,10 @@ def items_of(
         raise NoList(f"{listing} is no list") from error
     found: list[Item] = []
     omitted: list[Omission] = []
+    if listing in _REVIEWED and len(spelled) > MOST_REVIEWED:
+        reason = f"only the first {MOST_REVIEWED} of {len(spelled)} are read"
+        omitted.append(Omission(listing=listing, item="", reason=reason))
+        spelled = spelled[:MOST_REVIEWED]
     for position, each in enumerate(spelled, 1):
         try:
             found.append(_item(each, listing, name))

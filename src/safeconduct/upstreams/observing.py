@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +14,7 @@ from safeconduct.core.model import HostId
 from safeconduct.storage import Write
 from safeconduct.upstreams.descriptions import Wanted, judgement_of, row_of, wanted_of_row
 from safeconduct.upstreams.http_tools import public_definition
-from safeconduct.upstreams.items import Omission
+from safeconduct.upstreams.items import MOST_REVIEWED, Omission
 from safeconduct.upstreams.pins import pin
 from safeconduct.upstreams.standing import Spelled, after_reading, first, was_extended
 from safeconduct.upstreams.tables import (
@@ -32,6 +33,7 @@ from safeconduct.upstreams.tables import (
 from safeconduct.upstreams.tool_schemas import spoken_in
 
 # The member of an item that names it. Instructions are one item, and have no name.
+MOST_NEW = 500  # of one kind at one server, that wait; more would be nobody's to review
 NAMED_BY = {TOOL: "name", PROMPT: "name", TEMPLATE: "uriTemplate", INSTRUCTIONS: ""}
 Lists = list[list[dict[str, Any]]]
 
@@ -100,6 +102,8 @@ async def observe(
         each = await reading.compared(lists)
         found = Observed(found.waits + each.waits, found.extended + each.extended)
         changed = changed or reading.changed
+        if reading.left_out:
+            omissions = (*omissions, _too_many(kind, reading.left_out))
     now = {
         "eras": [*eras],
         "kinds": sorted(known | {*fresh}),
@@ -133,10 +137,13 @@ class _Reading:
         self._place = place
         self._server = server
         self._first_time = first_time
+        self._room = MOST_NEW
         self.changed = False
+        self.left_out = 0
 
     async def compared(self, lists: Lists) -> Observed:
         stored = {row.name: row for row in await self._tx.all(self._place.rows())}
+        self._room -= sum(row.state == NEW for row in stored.values())
         waits: list[Waiting] = []
         extended: list[Waiting] = []
         for name, found in self._by_name(lists):
@@ -175,11 +182,16 @@ class _Reading:
                 await self._tx.execute(update(tools).where(*where).values(spoken=spoken))
 
     async def _added(self, name: str, found: Spelled) -> str:
-        """Store what was not known, and return its state."""
-        self.changed = True
+        """Store what was not known, and return its state; "" where too much waits already."""
         # An admin who named a tool has asked for it, whenever it appears.
         named = self._place.kind == TOOL and self._server.tools is not None
         state = PINNED if self._first_time or named else NEW
+        if state == NEW:
+            if self._room <= 0:
+                self.left_out += 1
+                return ""
+            self._room -= 1
+        self.changed = True
         await add(self._tx, self._place, self._server, name, first(found, state=state))
         return state
 
@@ -189,7 +201,8 @@ class _Reading:
             name = name_of(self._place.kind, definition)
             if name is not None and self._is_wanted(name):
                 found.setdefault(name, []).append(definition)
-        for name, definitions in found.items():
+        self.left_out += max(0, len(found) - MOST_REVIEWED)
+        for name, definitions in islice(found.items(), MOST_REVIEWED):
             made = [pin(self._as_shown(each)) for each in definitions]
             yield name, Spelled.of(definitions, made)
 
@@ -199,6 +212,11 @@ class _Reading:
 
     def _as_shown(self, definition: dict[str, Any]) -> dict[str, Any]:
         return definition if self._server.http is None else public_definition(definition)
+
+
+def _too_many(kind: str, count: int) -> Omission:
+    reason = f"{count} more are not kept: review or refuse what waits first"
+    return Omission(listing=f"{kind}s", item="", reason=reason)
 
 
 async def add(tx: Write, place: Place, server: Wanted, name: str, columns: dict[str, Any]) -> None:

@@ -18,12 +18,11 @@ from safeconduct.storage import Write
 from safeconduct.upstreams.catalogue import Offer, Server, Tool
 from safeconduct.upstreams.descriptions import Wanted, row_of, wanted_of_row
 from safeconduct.upstreams.items import Omission
-from safeconduct.upstreams.observing import NAMED_BY, Waiting, add, name_of
+from safeconduct.upstreams.observing import MOST_NEW, NAMED_BY, Waiting, add, name_of
 from safeconduct.upstreams.pins import is_pinned, pin
 from safeconduct.upstreams.standing import NOT_KEPT, Spelled, after_sighting
-from safeconduct.upstreams.tables import NEW, PINNED, TOOL, Place
+from safeconduct.upstreams.tables import NEW, PINNED, PROMPT, TEMPLATE, TOOL, Place
 
-_MOST_NEW = 500  # of one kind, that wait because the road saw them
 _MOST_BYTES = 256 * 1024
 
 
@@ -41,6 +40,32 @@ def unreadable(kind: str, omission: Omission) -> Sighting:
     words = f"This definition cannot be read: {omission.reason}."
     definition = {NAMED_BY[kind]: omission.item, "description": words}
     return Sighting(kind, omission.item, definition, NOT_KEPT + pin(definition))
+
+
+def within_room(server: Server, seen: Iterable[Sighting]) -> list[Sighting]:
+    """Return what is known, and of what is not as much as may wait."""
+    rooms: dict[str, int] = {}
+    kept = []
+    for each in seen:
+        if server.offer(each.kind, each.name) is None:
+            room = rooms.get(each.kind)
+            if room is None:
+                room = MOST_NEW - _waiting_new(server, each.kind)
+            if room <= 0:
+                rooms[each.kind] = 0
+                continue
+            rooms[each.kind] = room - 1
+        kept.append(each)
+    return kept
+
+
+def _waiting_new(server: Server, kind: str) -> int:
+    known: Iterable[Tool | Offer] = ()
+    if kind == TOOL:
+        known = server.tools.values()
+    elif kind in {PROMPT, TEMPLATE}:
+        known = (server.prompts if kind == PROMPT else server.templates).values()
+    return sum(each.state == NEW for each in known)
 
 
 def is_news(server: Server, seen: Sighting) -> bool:
@@ -65,31 +90,43 @@ async def sight(
     if about is None:
         return []
     server = wanted_of_row(about)
-    changed = [
-        Waiting(each.kind, each.name)
-        for each in seen
-        if await _stored(tx, Place(host, key, each.kind), server, each, at)
-    ]
+    rooms: dict[str, int] = {}
+    changed = []
+    for each in seen:
+        place = Place(host, key, each.kind)
+        if each.kind not in rooms:
+            rooms[each.kind] = MOST_NEW - await _count_new(tx, place)
+        stored = await _stored(tx, place, server, each, at, room=rooms[each.kind])
+        rooms[each.kind] -= stored == NEW
+        if stored:
+            changed.append(Waiting(each.kind, each.name))
     if changed:
         tx.changed("server", host, key)
     return changed
 
 
-async def _stored(tx: Write, place: Place, server: Wanted, seen: Sighting, at: datetime) -> bool:
+async def _count_new(tx: Write, place: Place) -> int:
+    new = (*place.where(), place.table.c.state == NEW)
+    count: int = await tx.scalar(select(func.count()).select_from(place.table).where(*new))
+    return count
+
+
+async def _stored(
+    tx: Write, place: Place, server: Wanted, seen: Sighting, at: datetime, *, room: int
+) -> str:
+    """Store one; returns `new` for what was not known, `pinned` for what was, "" for nothing."""
     row = await tx.one_or_none(place.row(seen.name))
     spelled = _bounded(seen)
     columns = after_sighting(row, spelled, at=at)
     if not columns:
-        return False
+        return ""
     if row is not None:
         await tx.execute(update(place.table).where(*place.where(seen.name)).values(columns))
-        return True
-    new = (*place.where(), place.table.c.state == NEW)
-    count = await tx.scalar(select(func.count()).select_from(place.table).where(*new))
-    if count >= _MOST_NEW:
-        return False
+        return PINNED  # known before, so it takes no room
+    if room <= 0:
+        return ""
     await add(tx, place, server, seen.name, columns)
-    return True
+    return NEW
 
 
 def _waits(known: Tool | Offer, seen: Sighting) -> bool:
