@@ -110,7 +110,7 @@ def test_a_module_that_could_harm_is_refused_by_file_and_line(
     assert str(tmp_path) not in refused.value.public
 
 
-OTHER = HEAD + "import data.safeconduct.levels as l\n\nb if l.rank[input.x]\n"
+OTHER = HEAD + "import data.safeconduct.levels as l\n\nb if l.rank[input.tool.level]\n"
 
 
 @pytest.mark.requirement("Z-20", "Z-37")
