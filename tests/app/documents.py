@@ -6,6 +6,7 @@ Whoever adds a setting adds nothing here, unless it is a text of a new shape.
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from safeconduct.core.secrets import Secret
 from safeconduct.settings import forms
 from safeconduct.settings.marks import Range, SecretUrl, Shape, Switch
 from safeconduct.settings.model import SettingsFile
+from tests.egress.certificates import Authority
 
 SECRET = "correct-horse-battery-staple"
 _MOST_AT_ONCE = 64  # combinations of one part; beyond that, one key at a time
@@ -50,6 +52,7 @@ _TEXTS: dict[forms.Form, tuple[str, ...]] = {
     forms.point_id: ("mesh",),
 }
 _PATHS = {"data_dir": ("state",), "directory": ("rules", "nowhere"), "openapi": ("api.yaml",)}
+_PATHS["ca_file"] = ("authority.pem",)
 # What a part needs beside what its own model requires.
 _BESIDE: dict[str, dict[str, Any]] = {
     "SettingsFile": {"server": {"allow_loopback_upstreams": True, "listen": "127.0.0.1:0"}},
@@ -94,6 +97,12 @@ def lay_out(directory: Path) -> None:
     (rules / "limits.rego").write_text("package safeconduct.host\n\nimport rego.v1\n")
     api = {"openapi": "3.0.3", "info": {"title": "A", "version": "1"}, "paths": {"/a": {"get": {}}}}
     (directory / "api.yaml").write_bytes(msgspec.json.encode(api))
+    (directory / "authority.pem").write_text(_authority(), "ascii")
+
+
+@functools.cache
+def _authority() -> str:
+    return Authority(Path()).pem()
 
 
 def _parts(kind: type[msgspec.Struct]) -> Iterator[dict[str, Any]]:
