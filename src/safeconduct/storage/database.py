@@ -327,6 +327,14 @@ def _write_ahead(cursor: Any) -> None:
             return
 
 
+def _set_up(cursor: Any) -> None:
+    _write_ahead(cursor)
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+    cursor.close()
+
+
 def _engine(url: str, *, sqlite: bool) -> AsyncEngine:
     # What a statement was given (digests, password hashes, addresses) stays out of its errors.
     if not sqlite:
@@ -345,12 +353,11 @@ def _engine(url: str, *, sqlite: bool) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see below
-        cursor = connection.cursor()
-        _write_ahead(cursor)
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
-        cursor.close()
+        try:
+            _set_up(connection.cursor())
+        except sqlite3.Error:
+            connection.close()  # the pool would leave it, and its thread, to the collector
+            raise
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:
