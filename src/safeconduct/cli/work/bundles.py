@@ -27,7 +27,7 @@ _NO_RULES = {
 _RUNS = {
     "compiled": "the built-in rules alone",
     "interpreted": "which costs about twice what the built-in rules do",
-    "apart": "in a process beside the gateway, which costs four to eight times what the built-in do",
+    "apart": "in a process beside the gateway, which costs four to eight times as much",
     "opa": "on the OPA servers",
 }
 _KINDS = {
