@@ -164,11 +164,11 @@ def test_built_ins_that_took_long_rest_and_others_are_not_held_up_again(tmp_path
     before = time.thread_time()
     decided(pdp, asked(n=1), some_facts())
     spent = time.thread_time() - before
-    assert 0.25 < spent < 30
+    assert 0.25 < spent < 100
 
     before = time.thread_time()
     assert decided(pdp, asked(n=2), some_facts()).reason == "engine.failed"
-    assert time.thread_time() - before < 0.1
+    assert time.thread_time() - before < 0.25
     assert decided(pdp, asked(), some_facts()).allow  # was answered before, and costs nothing
     assert decided(other, asked(), some_facts()).allow
     seconds[0] += 11 * spent
