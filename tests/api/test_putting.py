@@ -107,7 +107,7 @@ async def test_one_member_of_the_data_is_replaced_and_the_rest_stays(
         (ISSUE | {"y.scenario.yaml": "scenario: 1"}, {"file": "y.scenario.yaml"}),
         (
             {"x.rego": f"package safeconduct.host\n\nx := {'[' * 20_000}{']' * 20_000}"},
-            {"file": "x.rego", "line": None},
+            {"file": "x.rego", "line": 3},
         ),
         (
             ISSUE

@@ -151,7 +151,7 @@ def test_rules_that_run_long_are_ended_and_hold_nobody_up(tmp_path: Path) -> Non
 @pytest.mark.requirement("Z-37")
 def test_built_ins_that_took_long_rest_and_others_are_not_held_up_again(tmp_path: Path) -> None:
     seconds = [0.0]
-    texts = "\n".join(f"count(upper(data.big)) != args.n - {number}" for number in range(400))
+    texts = "\n".join(f"count(upper(data.big)) != args.n - {number}" for number in range(1_200))
     heavy = bundle_of(
         tmp_path,
         f"deny contains 1 if {{\n{texts}\nargs.n == 0\n}}",

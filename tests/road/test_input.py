@@ -293,6 +293,7 @@ async def test_a_large_message_within_the_bounds_goes_on_byte_for_byte(
     answer = await road.http.post(
         f"{ACME}/mcp/tickets",
         content=body,
+        timeout=60,  # a person's large messages wait for that person's share of the time
         headers=headers_of("tools/call", params, version=version)
         | {"authorization": f"Bearer {tokens.access}"},
     )
