@@ -49,10 +49,14 @@ class Ear:
         self._open.set()
         await wire.gone()
 
-    async def signal(self) -> None:
-        """Say on every stream that the tools have changed."""
+    async def listened_to(self) -> None:
+        """Return once a stream is open."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self._open.wait()
+
+    async def signal(self) -> None:
+        """Say on every stream that the tools have changed."""
+        await self.listened_to()
         for wire in self._wires:
             await wire.event(CHANGED)
 

@@ -31,6 +31,7 @@ from sqlalchemy.engine import CursorResult, Row
 from sqlalchemy.exc import SQLAlchemyError as StorageError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util import await_only
 
 from safeconduct.core.clock import Clock
 from safeconduct.core.space import room_at
@@ -313,8 +314,7 @@ def _write_ahead(cursor: Any) -> None:
     """Switch the file to write-ahead logging.
 
     While another process does the same to a fresh file, SQLite says "locked" at once, whatever
-    patience it was told to have. Waiting here holds the loop up, which has nothing else to do
-    before the first connection stands.
+    patience it was told to have.
     """
     for turn in range(_TURNS):
         try:
@@ -322,7 +322,7 @@ def _write_ahead(cursor: Any) -> None:
         except sqlite3.OperationalError:
             if turn == _TURNS - 1:
                 raise
-            time.sleep(_TURN_SECONDS)
+            await_only(asyncio.sleep(_TURN_SECONDS))  # in a greenlet, as all that a driver does
         else:
             return
 
