@@ -159,6 +159,16 @@ def test_rules_in_force_that_would_not_be_taken_today_decide_on_and_status_says_
     assert (found["problem"], found["runs"]) == ("", "interpreted")
     assert said in found["refused_today"]
     assert "Warning: these rules would not be taken any more" in shell("policy", "status").out
+    finding = examined(shell)
+    assert finding["state"] == "warn"
+    assert said in finding["message"]
+
+
+def examined(shell: Shell, *, code: int = 0) -> dict[str, str]:
+    """Return what the doctor finds of the rules."""
+    checks = shell("doctor", "--json", code=code).json["checks"]
+    (finding,) = (each for each in checks if each["check"] == "policy of acme")
+    return finding
 
 
 @pytest.mark.requirement("Z-37", "D-09")
@@ -170,6 +180,9 @@ def test_status_says_that_rules_in_force_cannot_be_loaded(shell: Shell) -> None:
     assert found["runs"] is None
     assert "cannot be loaded, so nothing is allowed: host/x.rego:3" in found["problem"]
     assert "Problem: these rules cannot be loaded" in shell("policy", "status").out
+    finding = examined(shell, code=1)
+    assert finding["state"] == "fail"
+    assert "its rules cannot be loaded: host/x.rego:3" in finding["message"]
 
 
 def test_definitions_that_name_what_is_kept_are_refused_by_check_and_plan(shell: Shell) -> None:

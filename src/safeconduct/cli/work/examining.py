@@ -36,7 +36,15 @@ from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import Value
 from safeconduct.core.space import room_at
 from safeconduct.egress import parse_proxy
-from safeconduct.policy import PENDING, Bundle, BundleError, Embedded, Standing, standing_of
+from safeconduct.policy import (
+    PENDING,
+    Bundle,
+    BundleError,
+    Embedded,
+    Standing,
+    refused_today,
+    standing_of,
+)
 from safeconduct.settings import (
     EgressSettings,
     HostSettings,
@@ -370,8 +378,24 @@ async def _rules(parts: Installation, settings: Settings) -> AsyncIterator[Findi
             fix = "The last good rules decide. Mend the repository; see: safeconduct policy status"
             yield Finding(check=check, state="warn", message=found.problem, fix=fix)
             continue
-        message = f"bundle {digest[:12]} is whole" if digest else "the built-in rules alone"
-        yield Finding(check=check, state="ok", message=message)
+        yield _judged(check, parts.shelf.of(host.key, digest).upon(Bundle.shipped()), digest)
+
+
+def _judged(check: str, bundle: Bundle, digest: str) -> Finding:
+    """Say whether rules that are there can decide, and would be taken today."""
+    try:
+        Embedded(bundle)
+        refused = refused_today(bundle.own_modules, bundle.schema)
+    except BundleError as error:
+        fix = "Nothing is allowed on this host. Mend them and apply; or safeconduct policy rollback"
+        message = f"its rules cannot be loaded: {error.public}"
+        return Finding(check=check, state="fail", message=message, fix=fix)
+    if refused:
+        fix = "They decide as before. Mend them, and try with: safeconduct policy check"
+        message = f"its rules would not be taken any more: {refused}"
+        return Finding(check=check, state="warn", message=message, fix=fix)
+    message = f"bundle {digest[:12]} is whole" if digest else "the built-in rules alone"
+    return Finding(check=check, state="ok", message=message)
 
 
 async def _servers(
