@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from safeconduct.app.outside import outside, unheeded
+from safeconduct.app.outside import not_understood, outside, unheeded
 from safeconduct.core.errors import Refused
 from safeconduct.core.secrets import Secret
 from safeconduct.settings import EgressSettings, SettingsError, parse
@@ -89,3 +89,23 @@ def test_a_variable_that_is_not_heeded_is_named(variable: str) -> None:
     assert unheeded(EgressSettings(), {}) is None
     assert unheeded(EgressSettings(), environ) == variable
     assert unheeded(EgressSettings(proxy=Secret("http://proxy.test:3128")), environ) is None
+
+
+@pytest.mark.parametrize("written", ["'*.corp.test'", "'http://corp.test'", "'corp.test:80'"])
+def test_what_no_proxy_cannot_mean_is_refused_with_its_line(written: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read(f"proxy: 'http://proxy.test:3128', no_proxy: [fine.test, {written}]")
+
+    (problem,) = refused.value.problems
+    assert (problem.path, problem.line) == ("server.egress.no_proxy[1]", 1)
+
+
+def test_what_the_variable_cannot_mean_goes_by_the_proxy_and_is_named(tmp_path: Path) -> None:
+    environ = {"NO_PROXY": "corp.test,a.other.test:80"}
+    egress = read("proxy: 'http://proxy.test:3128'")
+
+    assert not_understood(egress, environ) == ("a.other.test:80",)
+    proxy = outside(egress, tmp_path, environ).proxy
+    assert proxy is not None
+    assert proxy.carries("a.other.test")
+    assert not_understood(read("proxy: 'http://p.test:1', no_proxy: []"), environ) == ()

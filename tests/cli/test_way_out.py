@@ -35,3 +35,14 @@ async def test_the_doctor_names_a_variable_that_is_not_used() -> None:
     assert "server.egress.proxy: {env: https_proxy}" in said.fix
     assert "s3cret" not in said.message
     assert [finding async for finding in way_out(EgressSettings(), {})] == []
+
+
+async def test_the_doctor_names_what_the_variable_cannot_mean() -> None:
+    egress = EgressSettings(proxy=Secret("http://127.0.0.1:9"))
+    environ = {"NO_PROXY": "corp.test,other.test:80"}
+
+    said, _ = [finding async for finding in way_out(egress, environ)]
+
+    assert (said.check, said.state) == ("egress", "warn")
+    assert "other.test:80" in said.message
+    assert "corp.test" not in said.message

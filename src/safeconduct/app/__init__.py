@@ -5,10 +5,10 @@ from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.declaring import declared
 from safeconduct.app.importing import Importer
 from safeconduct.app.judging import Judging, judges_of
-from safeconduct.app.looking import look_at_installation
+from safeconduct.app.looking import installed, look_at_installation
 from safeconduct.app.naming import names_of, unknown_names
 from safeconduct.app.occupancy import sole_server
-from safeconduct.app.outside import unheeded
+from safeconduct.app.outside import not_understood, unheeded
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.repositories import Repositories
@@ -34,9 +34,11 @@ __all__ = [
     "configured",
     "declared",
     "gateway",
+    "installed",
     "judges_of",
     "look_at_installation",
     "names_of",
+    "not_understood",
     "offered",
     "open_installation",
     "own_failures",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from safeconduct.app.backends import backend_of, schemas_of
-from safeconduct.app.outside import Outside, outside, unheeded
+from safeconduct.app.outside import Outside, not_understood, outside, unheeded
 from safeconduct.app.policies import HostPolicies
 from safeconduct.approvals import ApprovalQueue
 from safeconduct.audit import Trail
@@ -114,7 +114,7 @@ async def open_installation(
         writer: The audit trail's slot, or None for the first that is free.
         fetcher: Gets client metadata documents; guarded, from the internet, by default.
         key_dir: Where to say that the key belongs, if not in the data directory itself.
-        upgrade: Whether a database that others may use is brought up to date, or has to be.
+        upgrade: Whether the database is brought up to date, or has to be already.
     """
     clock = clock or SystemClock()
     server = settings.server
@@ -127,7 +127,7 @@ async def open_installation(
         stack.callback(tally.close)
         database = Database(_url(server), feed=feed, clock=clock)
         stack.push_async_callback(database.close)
-        await (migrate if upgrade or not database.shared else check_schema)(database)
+        await (migrate if upgrade else check_schema)(database)
         await feed.start(database)
         root = await _root_key(server.data_dir, key_dir or server.data_dir, database)
         trail = _trail(server, clock, writer, root)
@@ -252,7 +252,7 @@ def _make_key(path: Path) -> None:
 
 
 def _outside(server: ServerSettings) -> Outside:
-    """Return the way out, and say once where a variable names one that is not taken."""
+    """Return the way out, and say once where a variable says what is not done."""
     variable = unheeded(server.egress, os.environ)
     if variable is not None:
         _log.warning(
@@ -261,6 +261,9 @@ def _outside(server: ServerSettings) -> Outside:
             variable,
             variable,
         )
+    other = not_understood(server.egress, os.environ)
+    if other:
+        _log.warning("NO_PROXY: not understood, so reached by the proxy: %s", ", ".join(other))
     return outside(server.egress, server.data_dir, os.environ)
 
 

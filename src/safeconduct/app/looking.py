@@ -20,6 +20,12 @@ from safeconduct.settings import ServerSettings, Settings
 from safeconduct.storage import copy_sqlite
 
 
+def installed(server: ServerSettings) -> bool:
+    """Whether `apply` or `serve` ever made an installation for this data directory."""
+    file = DATABASE_FILE if server.database is None else KEY_FILE
+    return (server.data_dir / file).exists()
+
+
 @contextlib.asynccontextmanager
 async def look_at_installation(settings: Settings) -> AsyncIterator[Installation]:
     """Open what there is, or as it would be if nothing is there yet.
@@ -31,7 +37,9 @@ async def look_at_installation(settings: Settings) -> AsyncIterator[Installation
         server = settings.server
         copied = replace(server, data_dir=_copied(server, Path(directory)))
         async with open_installation(
-            replace(settings, server=copied), key_dir=server.data_dir, upgrade=False
+            replace(settings, server=copied),
+            key_dir=server.data_dir,
+            upgrade=server.database is None,
         ) as parts:
             yield parts
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from safeconduct.core.bypasses import read_variable
 from safeconduct.egress import ForwardProxy, parse_proxy, trusting
 from safeconduct.settings import EgressSettings
 
@@ -40,8 +41,7 @@ def outside(egress: EgressSettings, data_dir: Path, environ: Mapping[str, str]) 
         return Outside(None, tls, git)
     url, names = egress.proxy.reveal(), egress.no_proxy
     if names is None:
-        words = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
-        names = tuple(filter(None, map(str.strip, words.split(","))))
+        names, _ = read_variable(_no_proxy(environ))
     git |= dict.fromkeys(("HTTPS_PROXY", "https_proxy", "http_proxy"), url)
     git |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(names))
     return Outside(parse_proxy(url, names), tls, git)
@@ -52,6 +52,17 @@ def unheeded(egress: EgressSettings, environ: Mapping[str, str]) -> str | None:
     if egress.proxy is not None:
         return None
     return next((name for name in _PROXY_VARIABLES if environ.get(name)), None)
+
+
+def not_understood(egress: EgressSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what of the variable `NO_PROXY` cannot be read, and so goes through the proxy."""
+    if egress.proxy is None or egress.no_proxy is not None:
+        return ()
+    return read_variable(_no_proxy(environ))[1]
+
+
+def _no_proxy(environ: Mapping[str, str]) -> str:
+    return environ.get("NO_PROXY") or environ.get("no_proxy") or ""
 
 
 def _bundle(ca_file: Path, data_dir: Path) -> Path:

@@ -12,6 +12,7 @@ import re
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
+from safeconduct.core.bypasses import Bypasses, bypasses_of
 from safeconduct.core.encoding import to_base64
 from safeconduct.core.machines import is_this_machine
 from safeconduct.core.model import Value
@@ -29,29 +30,25 @@ class ForwardProxy(Value, frozen=True):
     Attributes:
         host: Its name or address.
         authorization: What it gets to see of us (`Proxy-Authorization`), if anything.
-        no_proxy: Names and addresses that are reached directly; `.corp.example` and
-            `corp.example` both cover what is below them, `*` everything.
+        direct: What is reached without it.
     """
 
     host: str
     port: int
     authorization: Secret | None = None
-    no_proxy: tuple[str, ...] = ()
+    direct: Bypasses = Bypasses()
 
     def carries(self, host: str) -> bool:
         """Whether a host is reached through the proxy."""
-        name = host.lower().rstrip(".")
-        if is_this_machine(name):
-            return False
-        for each in self.no_proxy:
-            other = each.strip().lower().lstrip("*").strip(".")
-            if each.strip() == "*" or (other and (name == other or name.endswith(f".{other}"))):
-                return False
-        return True
+        return not is_this_machine(host.lower().rstrip(".")) and not self.direct.cover(host)
 
 
 def parse_proxy(url: str, no_proxy: tuple[str, ...] = ()) -> ForwardProxy:
     """Read a proxy's address, as `HTTPS_PROXY` holds it.
+
+    Args:
+        url: The address.
+        no_proxy: What is reached without it, as `core.bypasses` spells it.
 
     Raises:
         ValueError: If it is none that is spoken to here; the message holds nothing of it.
@@ -67,7 +64,7 @@ def parse_proxy(url: str, no_proxy: tuple[str, ...] = ()) -> ForwardProxy:
         host=parts.hostname,
         port=parts.port or 80,
         authorization=authorization,
-        no_proxy=no_proxy,
+        direct=bypasses_of(no_proxy),
     )
 
 

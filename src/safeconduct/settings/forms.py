@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from safeconduct.core import redirects
 from safeconduct.core.binding import check_template, variables_of
+from safeconduct.core.bypasses import read_bypass
 from safeconduct.core.edges import read_edge
 from safeconduct.core.emails import is_email, normal_email
 from safeconduct.core.http_request import METHODS, check_path
@@ -289,6 +290,11 @@ def forward_proxy(text: str) -> str:
     if not fits or parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ValueError("must be http://HOST:PORT; https to it is not spoken")
     return text
+
+
+def bypass(text: str) -> str:
+    """Return what is reached without the forward proxy: a name, an address or a network."""
+    return read_bypass(text)
 
 
 def holds_password(text: str) -> bool:

@@ -15,6 +15,7 @@ from safeconduct.core.secrets import Secret
 from safeconduct.settings import forms
 from safeconduct.settings.marks import About, Range, SecretUrl, Shape
 from safeconduct.settings.spellings import (
+    Bypass,
     Count,
     Domain,
     Email,
@@ -179,10 +180,10 @@ class EgressSettings(Value, frozen=True):
         ),
     ] = None
     no_proxy: Annotated[
-        tuple[str, ...] | None,
+        tuple[Bypass, ...] | None,
         About(
-            text="Names that are reached directly all the same, each with all below it. This"
-            " machine always is.",
+            text="What is reached directly all the same: names, each with all below it, addresses"
+            " and networks. This machine always is.",
             default="what the variable `NO_PROXY` holds",
         ),
     ] = None

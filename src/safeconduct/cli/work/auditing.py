@@ -53,7 +53,10 @@ class Place:
         data_dir = self.data_dir or settings_of(self.config).server.data_dir
         found = data_dir / "audit"
         if not found.is_dir():
-            raise Failed(f"There is no audit trail in {data_dir}. Name another with --data-dir.")
+            raise Failed(
+                f"There is no audit trail in {data_dir}. It begins with: safeconduct apply, or "
+                "serve. Name another directory with --data-dir."
+            )
         return found
 
     def one_host(self) -> HostId:

@@ -7,10 +7,17 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from safeconduct.app import Installation, Plan, Provisioner, Repositories, look_at_installation
+from safeconduct.app import (
+    Installation,
+    Plan,
+    Provisioner,
+    Repositories,
+    look_at_installation,
+    open_installation,
+)
 from safeconduct.cli.output import Out, warn
 from safeconduct.cli.work.asking import settings_of, user
-from safeconduct.cli.work.installations import opened, run
+from safeconduct.cli.work.installations import run
 from safeconduct.settings import Settings
 
 
@@ -40,7 +47,7 @@ async def _planned(settings: Settings, *, prune: bool) -> Plan:
 async def _applied(
     settings: Settings, *, prune: bool, crawl: bool, told: Callable[[str], None]
 ) -> Plan:
-    async with opened(settings) as parts:
+    async with open_installation(settings) as parts:
         provisioner = Provisioner.of(parts)
         done = await provisioner.apply(settings, crawl=crawl, prune=prune, by=user(), told=told)
         return replace(done, warnings=(*done.warnings, *await _fetched(parts, told)))

@@ -21,7 +21,10 @@ from safeconduct.app import (
     Installation,
     Provisioner,
     declared,
+    installed,
+    look_at_installation,
     names_of,
+    not_understood,
     offered,
     unheeded,
     unknown_names,
@@ -53,7 +56,7 @@ from safeconduct.settings import (
     SettingsError,
     UpstreamSettings,
 )
-from safeconduct.storage import StorageError, StoreUnavailable
+from safeconduct.storage import DatabaseIsOlder, StorageError, StoreUnavailable
 from safeconduct.upstreams import CrawlFailed, named, unchecked
 
 _MOST_NAMED = 5
@@ -278,6 +281,14 @@ async def way_out(egress: EgressSettings, environ: Mapping[str, str]) -> AsyncIt
             message=f"{variable} is set and not used: everything but git is reached directly",
             fix=f"To use it, write server.egress.proxy: {{env: {variable}}}.",
         )
+    other = not_understood(egress, environ)
+    if other:
+        yield Finding(
+            check="egress",
+            state="warn",
+            message=f"NO_PROXY: not understood, so reached by the proxy: {', '.join(other)}",
+            fix="Write names, addresses or networks, or write server.egress.no_proxy instead.",
+        )
     if egress.proxy is not None:
         proxy = parse_proxy(egress.proxy.reveal())
         where = f"the forward proxy at {proxy.host}:{proxy.port}"
@@ -308,10 +319,11 @@ async def _mail(mail: MailSettings) -> Finding:
 
 async def _installation(settings: Settings, told: Callable[[str], None]) -> AsyncIterator[Finding]:
     server = settings.server
-    if server.database is None and not (server.data_dir / "safeconduct.db").exists():
+    made = installed(server)
+    if server.database is None and not made:
         return
     try:
-        async with opened(settings) as parts:
+        async with opened(settings) if made else look_at_installation(settings) as parts:
             yield Finding(check="database", state="ok", message="answers")
             yield Finding(check="migrations", state="ok", message="all applied")
             yield _trail(parts)
@@ -324,6 +336,8 @@ async def _installation(settings: Settings, told: Callable[[str], None]) -> Asyn
     except StoreUnavailable as error:
         fix = "Check server.database and that this user may use the data directory."
         yield Finding(check="database", state="fail", message=error.public, fix=fix)
+    except DatabaseIsOlder as error:
+        yield Finding(check="migrations", state="warn", message=error.public)
     except GatewayError as error:
         yield Finding(check="installation", state="fail", message=error.public)
     except (StorageError, OSError, ValueError):

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from safeconduct.app import Installation, open_installation
+from safeconduct.app import Installation, installed, open_installation
 from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.work.asking import Asked, settings_of, user
 from safeconduct.core.model import HostId
@@ -18,6 +18,8 @@ from safeconduct.settings import Settings
 from safeconduct.storage import StorageError, StoreUnavailable
 
 T = TypeVar("T")
+
+_OTHER_NODES = "If another node made it, copy its master.key there first."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +68,30 @@ def run(work: Callable[[], Awaitable[T]]) -> T:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Installation]:
-    """Open the installation, beside a running gateway or without one."""
-    async with open_installation(settings) as parts:
+    """Open the installation there is, beside a running gateway or without one.
+
+    Raises:
+        Failed: If there is none; only `apply` and `serve` make one, or change the schema of a
+            database that others may use.
+    """
+    check_made(settings)
+    async with open_installation(settings, upgrade=False) as parts:
         yield parts
+
+
+def check_made(settings: Settings) -> None:
+    """Go on only where an installation was made: looking for one must not make it.
+
+    Raises:
+        Failed: If there is none.
+    """
+    if installed(settings.server):
+        return
+    more = "" if settings.server.database is None else f" {_OTHER_NODES}"
+    raise Failed(
+        f"There is no installation in {settings.server.data_dir}, so there is nothing to look at "
+        f"or to change. Make the one that the file describes: safeconduct apply, or serve.{more}"
+    )
 
 
 @asynccontextmanager
