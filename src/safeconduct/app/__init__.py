@@ -15,6 +15,7 @@ from safeconduct.app.repositories import Repositories
 from safeconduct.app.reviewing import Reviews
 from safeconduct.app.rules import Offer, offered, own_failures, read_rules
 from safeconduct.app.running import serve
+from safeconduct.app.served import kept_until_served_again
 from safeconduct.app.serving import Gateway, configured, gateway
 from safeconduct.app.watching import CatalogueWatch
 
@@ -36,6 +37,7 @@ __all__ = [
     "gateway",
     "installed",
     "judges_of",
+    "kept_until_served_again",
     "look_at_installation",
     "names_of",
     "not_understood",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from safeconduct.core.errors import Code, Refused
 
 _FILE = "serving.lock"
 _LONGEST = 200
+_TRIES, _MOMENT_SECONDS = 3, 0.05
 
 
 @contextlib.contextmanager
@@ -28,18 +30,43 @@ def sole_server(data_dir: Path, *, listen: str) -> Iterator[None]:
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(data_dir / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(lock):
             holder = os.read(lock, _LONGEST).decode("utf-8", "replace").strip() or "another process"
             raise Refused(
                 Code.CONFLICT,
                 f"{data_dir} is served already, by {holder}. End that one first, or give this one "
                 "a server.data_dir of its own. To bring the running one to what a file says: "
                 "safeconduct apply",
-            ) from None
+            )
         os.ftruncate(lock, 0)
         os.write(lock, f"process {os.getpid()} on {listen}\n".encode())
         yield
     finally:
         os.close(lock)
+
+
+def _taken(lock: int) -> bool:
+    """Take the lock, if need be in a moment: whoever asks whether we serve holds it that long."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_MOMENT_SECONDS)
+        else:
+            return True
+    return False
+
+
+def is_served(data_dir: Path) -> bool:
+    """Whether a gateway serves from a data directory; nothing is made by asking."""
+    try:
+        lock = os.open(data_dir / _FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False

@@ -12,6 +12,7 @@ from safeconduct.app import (
     Plan,
     Provisioner,
     Repositories,
+    kept_until_served_again,
     look_at_installation,
     open_installation,
 )
@@ -27,7 +28,7 @@ def plan(config: Path, *, prune: bool, as_json: bool) -> None:
     out = Out(as_json=as_json)
     with out.progress("Comparing"):
         found = run(lambda: _planned(settings, prune=prune))
-    _show(out, found)
+    _show(out, _with_kept(found, settings))
 
 
 def apply(config: Path, *, prune: bool, crawl: bool, as_json: bool) -> None:
@@ -36,7 +37,13 @@ def apply(config: Path, *, prune: bool, crawl: bool, as_json: bool) -> None:
     out = Out(as_json=as_json)
     with out.progress("Applying") as told:
         done = run(lambda: _applied(settings, prune=prune, crawl=crawl, told=told))
-    _show(out, done)
+    _show(out, _with_kept(done, settings))
+
+
+def _with_kept(found: Plan, settings: Settings) -> Plan:
+    """Add what applying does not reach."""
+    kept = kept_until_served_again(settings)
+    return replace(found, warnings=(*found.warnings, kept)) if kept else found
 
 
 async def _planned(settings: Settings, *, prune: bool) -> Plan:

@@ -22,6 +22,7 @@ from safeconduct.app import (
     Provisioner,
     declared,
     installed,
+    kept_until_served_again,
     look_at_installation,
     names_of,
     not_understood,
@@ -328,6 +329,8 @@ async def _installation(settings: Settings, told: Callable[[str], None]) -> Asyn
             yield Finding(check="migrations", state="ok", message="all applied")
             yield _trail(parts)
             yield await _plan(parts, settings)
+            if kept := kept_until_served_again(settings):
+                yield Finding(check="running gateway", state="warn", message=kept)
             async for finding in _rules(parts, settings):
                 yield finding
             for host in settings.hosts:
