@@ -31,6 +31,7 @@ _TEXTS: dict[forms.Form, tuple[str, ...]] = {
     forms.listen: ("127.0.0.1:0", "[::1]:0"),
     forms.target: ("127.0.0.1:9",),
     forms.network: ("10.0.0.0/8", "::1"),
+    forms.bypass: ("localhost", ".acme.test", "10.0.0.0/8", "::1"),
     forms.origin: ("http://localhost:8420",),
     forms.url: ("http://127.0.0.1:9/mcp",),
     forms.api_base: ("http://127.0.0.1:9/api",),
