@@ -59,11 +59,11 @@ async def get(client: Line, token: str, *more: str) -> None:
 async def test_a_call_answers_event_by_event(road: World, tokens: Tokens, version: str) -> None:
     go = asyncio.Event()
     sent: list[bytes] = []
-    odd = b"id: 1\rretry: 5\r: comment\revent:message\r"
+    lead = b"id: 1\r\nevent:message\r\nretry: 5\r\n"
 
     async def play(_seen: Seen, wire: Wire) -> None:
         await wire.begin_stream()
-        sent.append(await wire.event(PROGRESS, lead=odd))
+        sent.append(await wire.event(PROGRESS, lead=lead))
         await go.wait()
         sent.append(await wire.event(RESULT, lead=b""))
         await wire.end_stream()

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconduct.upstreams import EventTooLarge, Splitter, data_of, id_of, with_data, with_id
+from safeconduct.upstreams import (
+    EventTooLarge,
+    Splitter,
+    data_of,
+    id_of,
+    message_event,
+    plain,
+    with_data,
+    with_id,
+)
 
 pytestmark = pytest.mark.requirement("GW-10")
 
@@ -132,10 +141,67 @@ def test_replaced_data_leaves_nothing_of_the_old(first: bytes) -> None:
 
 
 def test_new_data_cannot_end_its_event() -> None:
-    event = with_data(b"data: old\n\n", b"one\n\ndata: two")
+    for event in (
+        with_data(b"data: old\n\n", b"one\n\ndata: two"),
+        message_event(b"one\n\ndata: two"),
+    ):
+        assert Splitter(limit=1000).feed(event) == [event]
+        assert data_of(event) == b"one  data: two"
 
-    assert Splitter(limit=1000).feed(event) == [event]
-    assert data_of(event) == b"one\n\ndata: two"
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"data: {}\n\n",
+        b"data:{}\r\n\r\n",
+        b"id: 7\r\nevent: message\r\ndata: {}\r\n\r\n",
+        b"event: message\ndata: {}\n\n",
+        'data: {"a": "\N{EM DASH}"}\n\n'.encode(),
+        b"id: 7\ndata: \n\n",
+    ],
+)
+def test_an_event_that_every_reader_takes_alike_stays_byte_for_byte(event: bytes) -> None:
+    assert plain(event) is event
+
+
+@pytest.mark.parametrize("end", [b"\r\r", b"\n\r", b"\r\n\r", b"\r\n\n"])
+def test_a_plain_event_ends_where_every_reader_sees_its_end(end: bytes) -> None:
+    assert plain(b"data: 1" + end).endswith(b"\n\n")
+
+
+_LINES = st.lists(
+    st.sampled_from(
+        [
+            *("data: 1", "data:2", " data: 3", "Data: 4", "data : 5", "data", "\ufeff"),
+            *("id: 6", "id: 7\0", "id", "event: m", "event: m\x0bdata: 8", ": c"),
+            *(": c\x1edata: 9", "foo: data: 10", "retry: 5", "retry: x"),
+            *('data: "\u2028data: 11\u0085"', "event: \u2029data: 12"),
+        ]
+    ),
+    max_size=5,
+)
+
+
+@given(_LINES, st.lists(st.sampled_from(["\n", "\r\n", "\r"]), min_size=6, max_size=6))
+def test_every_reader_takes_a_plain_event_alike(lines: list[str], ends: list[str]) -> None:
+    text = "".join(line + end for line, end in zip(lines, ends, strict=False))
+    (event,) = Splitter(limit=10_000).feed(text.encode() + b"\n\n:\n")[:1]
+
+    made = plain(event)
+
+    data = data_of(event)
+    wanted = [] if data is None else [data.decode().replace("\n", " ")]
+    for end in "\N{NEXT LINE}\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}":
+        wanted = [text.replace(end, f"\\u{ord(end):04x}") for text in wanted]
+    assert _seen_by_the_lax(made) == [text.strip() for text in wanted]
+    assert plain(made) == made
+    assert Splitter(limit=10_000).feed(made) == [made]
+
+
+def _seen_by_the_lax(event: bytes) -> list[str]:
+    """What a reader takes that cuts as `str.splitlines` does and is lax about names."""
+    parted = (line.partition(":") for line in event.decode().splitlines())
+    return [value.strip() for name, _, value in parted if name.strip().lower() == "data"]
 
 
 def _id_by_the_standard(event: bytes) -> bytes | None:

@@ -23,6 +23,7 @@ from safeconduct.upstreams import (
     Omission,
     Server,
     Sighting,
+    illegible,
     is_pinned,
     items_of,
     named,
@@ -66,12 +67,14 @@ class Pages:
 
         Raises:
             UpstreamFailed: If the answer is not a list of the kind that was asked for, or could
-                be read as another one.
+                be read as another one; or is an error that is no JSON.
         """
         whole = members(raw)
         if disguised(whole, ENVELOPE):
             raise UpstreamFailed(_TWO_WAYS, sent=True)
         if "result" not in whole:
+            if illegible(raw):
+                raise UpstreamFailed("The server's answer is not JSON-RPC.", sent=True)
             return None
         result = members(whole["result"])
         if disguised(result, frozenset({listing.member})):

@@ -19,6 +19,7 @@ from safeconduct.core.errors import GatewayError
 from safeconduct.proxy import refusals
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.exchange import STREAM_HEADERS, Answer, raw_body
+from safeconduct.upstreams import message_event
 
 _STEP = 0.001  # stays below what the server itself may report later: progress only grows
 
@@ -71,7 +72,7 @@ class Notices:
                 await asyncio.wait({task}, timeout=self._every_seconds)
             answer = _answer(call, task)
             if isinstance(answer.body, bytes):
-                yield _event(raw_body(answer))
+                yield message_event(raw_body(answer))
                 return
             async with contextlib.aclosing(answer.body) as events:
                 async for event in events:
@@ -99,7 +100,7 @@ def _progress(call: Call, approval: Approval, count: int) -> bytes:
     )
     params = {"progressToken": _token(call), "progress": count * _STEP, "message": said}
     note = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
-    return _event(msgspec.json.encode(note))
+    return message_event(msgspec.json.encode(note))
 
 
 def _answer(call: Call, task: asyncio.Task[Answer]) -> Answer:
@@ -107,10 +108,6 @@ def _answer(call: Call, task: asyncio.Task[Answer]) -> Answer:
         return task.result()
     except GatewayError as error:
         return refusals.answer(error, era=call.revision.era, message_id=call.message.id)
-
-
-def _event(data: bytes) -> bytes:
-    return b"event: message\ndata: " + data + b"\n\n"
 
 
 async def _ended(task: asyncio.Task[Answer]) -> None:

@@ -46,6 +46,8 @@ from safeconduct.upstreams import (
     legible,
     manner_of_hello,
     manner_of_meta,
+    message_event,
+    plain,
     with_data,
 )
 
@@ -254,7 +256,7 @@ class Returns:
                         yield _KEEP_ALIVE, ""
                         continue
                     for event in splitter.feed(chunk):
-                        shown, word = await self._event(call, event)
+                        shown, word = await self._event(call, plain(event))
                         if word and answered:
                             return  # a second answer is nobody's
                         answered = answered or bool(word)
@@ -393,7 +395,7 @@ class Returns:
         if isinstance(error, UpstreamFailed):
             error = named(call, error)
         said = refusals.answer(error, era=call.revision.era, message_id=call.message.id)
-        return b"event: message\ndata: " + raw_body(said) + b"\n\n", word
+        return message_event(raw_body(said)), word
 
     def _headers(self, headers: Pairs, call: Call, reply: Reply) -> Pairs:
         """Return an answer's headers, with the transport session where one may begin."""

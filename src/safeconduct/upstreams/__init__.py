@@ -29,7 +29,7 @@ from safeconduct.upstreams.forward import Forwarder
 from safeconduct.upstreams.http_calls import Called, HttpCalls
 from safeconduct.upstreams.http_tools import HttpApi, HttpTool, declare
 from safeconduct.upstreams.items import Item, NoList, Omission, items_of, named
-from safeconduct.upstreams.legibility import legible
+from safeconduct.upstreams.legibility import illegible, legible
 from safeconduct.upstreams.listening import Listener, NotHeard
 from safeconduct.upstreams.manners import Manner, Manners, manner_of_hello, manner_of_meta
 from safeconduct.upstreams.observing import Observed, Waiting, observe
@@ -63,6 +63,8 @@ from safeconduct.upstreams.sse import (
     Splitter,
     data_of,
     id_of,
+    message_event,
+    plain,
     with_data,
     with_id,
 )
@@ -143,6 +145,7 @@ __all__ = [
     "fits",
     "flags_of",
     "id_of",
+    "illegible",
     "is_news",
     "is_pinned",
     "items_of",
@@ -152,9 +155,11 @@ __all__ = [
     "lower_level",
     "manner_of_hello",
     "manner_of_meta",
+    "message_event",
     "named",
     "observe",
     "pin",
+    "plain",
     "remove",
     "save",
     "server_keys",

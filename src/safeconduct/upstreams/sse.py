@@ -1,7 +1,9 @@
-"""Server-sent events, cut at event boundaries and otherwise left as they are.
+"""Server-sent events: cut at event boundaries, and in one form that every reader takes alike.
 
-The gateway forwards the bytes of each event unchanged; it only needs to know where one
-ends, how long it is, and what its data says (WHATWG HTML, section 9.2.6).
+Where lines end and what counts is WHATWG HTML, section 9.2.6. Readers are laxer: many cut at every
+character that Unicode calls a line's end, strip blanks around names, or ignore their case, and
+would find data where the standard sees a comment or one long line. So an event that leaves room
+for that is written anew from what was read of it; others stay as they are, byte for byte.
 """
 
 from __future__ import annotations
@@ -13,6 +15,17 @@ from typing import NamedTuple
 _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _BOM = b"\xef\xbb\xbf"
 _AFTER_A_NAME = (b"", b":", b"\r", b"\n")
+_PLAIN_HEAD = re.compile(
+    rb"(?:id: ?[\x20-\x7e]*\r?\n)?(?:event: ?[\x20-\x7e]*\r?\n)?(?:retry: ?[0-9]+\r?\n)?data:"
+)
+_BLANK_LINES = (b"\n\n", b"\n\r\n")
+_LAST_BYTES = 3  # from the end of the last line on, at most
+_SEPARATORS = {
+    each.encode(): b"\\u%04x" % ord(each)
+    for each in ("\N{NEXT LINE}", "\N{LINE SEPARATOR}", "\N{PARAGRAPH SEPARATOR}")
+}
+_NOTHING = b":\n\n"  # a comment: the stream is alive
+_LONGEST_NAME = 100
 _MANY_LINES = 1000
 _LONG_BYTES = 64 * 1024
 
@@ -64,6 +77,75 @@ class Splitter:
         return bool(self._open)
 
 
+def plain(event: bytes) -> bytes:
+    """Return an event in a form that every reader takes alike; as it is if it has that form.
+
+    Known fields, each once, the data last and on one line, and no character at which anybody else
+    ends a line. Of any other event, comments, unknown fields and names that are no plain text go.
+    Control characters in data stay: with them it is no JSON, and whoever reads it refuses it.
+    """
+    return event if _is_plain(event) else _rewritten(event)
+
+
+def message_event(data: bytes) -> bytes:
+    """Return an event that carries a JSON text."""
+    return b"event: message\ndata: " + _on_one_line(data) + b"\n\n"
+
+
+def _is_plain(event: bytes) -> bool:
+    head = _PLAIN_HEAD.match(event)
+    if head is None:
+        return False
+    end = event.find(b"\n", head.end())
+    return (
+        len(event) - end <= _LAST_BYTES
+        and event.endswith(_BLANK_LINES)
+        and event.find(b"\r", head.end(), end - 1) < 0
+        and (event.isascii() or not _divides(event))
+    )
+
+
+def _divides(text: bytes) -> bool:
+    """Say whether a reader that goes by Unicode sees a line's end."""
+    return b"\xc2\x85" in text or (
+        b"\xe2\x80" in text and (b"\xe2\x80\xa8" in text or b"\xe2\x80\xa9" in text)
+    )
+
+
+def _rewritten(event: bytes) -> bytes:
+    data = data_of(event)
+    found: dict[bytes, bytes] = {}
+    for line in _lines(event.removeprefix(_BOM)):
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if (
+            (name == b"event" and _is_name(value))
+            or (name == b"retry" and value.isdigit())
+            or (name == b"id" and b"\0" not in value)
+        ):
+            found[name] = value
+    lines = [name + b": " + value for name, value in found.items()]
+    if data is not None:
+        lines.append(b"data: " + _on_one_line(data))
+    return b"\n".join((*lines, b"", b"")) if lines else _NOTHING
+
+
+def _is_name(value: bytes) -> bool:
+    return len(value) <= _LONGEST_NAME and value.isascii() and value.decode("ascii").isprintable()
+
+
+def _on_one_line(data: bytes) -> bytes:
+    """Return a JSON text with nothing in it that ends a line.
+
+    JSON has line feeds between its parts alone, and what Unicode calls a line's end in strings.
+    """
+    text = b" ".join(_lines(data))
+    if not text.isascii():
+        for separator, escape in _SEPARATORS.items():
+            text = text.replace(separator, escape)
+    return text
+
+
 def data_of(event: bytes) -> bytes | None:
     """Return an event's data, or None if it carries none (a comment, an id, a retry).
 
@@ -95,8 +177,7 @@ def with_data(event: bytes, data: bytes) -> bytes:
     kept = [
         line for line in _lines(event.removeprefix(_BOM)) if line and not line.startswith(b"data")
     ]
-    fresh = [b"data: " + line for line in _lines(data)]
-    return b"\r\n".join([*kept, *fresh, b"", b""])
+    return b"\r\n".join([*kept, b"data: " + _on_one_line(data), b"", b""])
 
 
 class EventId(NamedTuple):
