@@ -29,6 +29,11 @@ default kind := "tool"
 kind := input.resource.kind if is_string(input.resource.kind)
 
 changed_message := sprintf(
+	"%s is new at the server %s and awaits review. Ask an admin of this host to review it.",
+	[target, server],
+) if {
+	input.tool.state == "new"
+} else := sprintf(
 	"%s was changed by the server %s and awaits review. Ask an admin of this host to review it.",
 	[target, server],
 )

@@ -21,6 +21,8 @@ test_a_hidden_tool_shows_no_level if {
 
 test_changed_and_new_tools_wait if {
 	answer({"state": "changed"}).reason == "tool.changed"
+	contains(answer({"state": "changed"}).message, "was changed by the server")
 	answer({"state": "new"}).reason == "tool.changed"
+	contains(answer({"state": "new"}).message, "is new at the server")
 	answer({"state": "pinned"}).reason == "allowed"
 }

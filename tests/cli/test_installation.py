@@ -261,6 +261,10 @@ def test_a_changed_tool_waits_until_it_is_accepted(installed: Shell, upstream: U
     assert shown["get_issue"]["state"] == "changed"
     stale = installed("servers", "accept", "tickets", "get_issue", "--digest", "0" * 64, code=1)
     assert "no longer what was read" in stale.err
+    short = installed(
+        "servers", "accept", "tickets", "get_issue", "--digest", digest[1][:12], code=1
+    )
+    assert "A digest has 64 characters and this one has 12" in short.err
     installed("servers", "accept", "tickets", "get_issue", *digest)
     shown = {each["name"]: each for each in installed("servers", "show", "tickets", "--json").json}
     assert (shown["get_issue"]["state"], shown["get_issue"]["description"]) == (

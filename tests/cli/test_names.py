@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from safeconduct.audit import Event, Trail
+from safeconduct.cli.work.auditing import Place, export_to, filters
+from safeconduct.core.clock import SystemClock
 from tests.cli.conftest import FILE, Shell
 from tests.cli.upstream import Upstream
 
@@ -61,11 +66,56 @@ def test_commands_tell_the_nearest_name(shell: Shell, upstream: Upstream) -> Non
     shell("apply")
 
     assert "did you mean 'tickets'?" in shell("servers", "show", "ticket", code=1).err
+    assert "did you mean 'tickets'?" in shell("servers", "review", "ticket", code=1).err
     assert "did you mean 'tickets'?" in shell("sessions", "list", "--server", "ticket", code=1).err
     assert (
         "did you mean 'get_issue'?"
         in shell("servers", "review", "tickets", "get-issue", code=1).err
     )
+
+
+def test_people_and_agents_are_found_by_what_they_are_called_or_the_nearest_is_said(
+    shell: Shell, upstream: Upstream
+) -> None:
+    _configured(shell, upstream, "description: x")
+    shell("apply", "--no-crawl")
+
+    for command in (("sessions", "list", "--person"), ("people", "suspend")):
+        assert "did you mean 'alice@acme.test'?" in shell(*command, "alcie@acme.test", code=1).err
+    for command in (("sessions", "list", "--agent"), ("agents", "block")):
+        assert "did you mean 'ci'?" in shell(*command, "cii", code=1).err
+    assert shell("sessions", "list", "--agent", "CI").out == "No session is live.\n"
+    assert "is blocked" in shell("agents", "block", "CI").out, "that is its name"
+
+
+def test_the_trail_finds_a_person_by_address_and_an_agent_by_name(tmp_path: Path) -> None:
+    """Most records have the ids alone."""
+    trail = Trail(tmp_path / "audit", clock=SystemClock(), root_key=b"k" * 32)
+    trail.open()
+    for name, email, subject, client in (
+        ("My agent", "alice@acme.test", "p_1", "c_1"),
+        ("Other", "bob@acme.test", "p_2", "c_2"),
+    ):
+        who: Any = {"host": "acme", "subject": subject, "client": client}
+        trail.append(Event(kind="session.opened", subject_email=email, client_name=name, **who))
+        trail.append(Event(kind="call.outcome", **who))
+    trail.close()
+    place = Place(config=tmp_path / "none", data_dir=tmp_path, host="acme")
+
+    def found(**named: str) -> list[str]:
+        out = tmp_path / "out"
+        out.unlink(missing_ok=True)
+        chosen = filters(
+            **dict.fromkeys(("kind", "decision", "since", "until", "server")),
+            **{"subject": None, "agent": None, **named},
+        )
+        export_to(out, place, chosen, fmt="jsonl", as_json=False)
+        return [json.loads(line)["subject"] for line in out.read_text().splitlines()]
+
+    assert found(subject="Alice@acme.test") == found(subject="p_1") == ["p_1", "p_1"]
+    assert found(agent="other") == found(agent="c_2") == ["p_2", "p_2"]
+    assert found(subject="alice@acme.test", agent="Other") == []
+    assert found(subject="nobody@acme.test") == []
 
 
 def test_a_filter_of_the_trail_that_fits_nothing_says_which_name_nothing_has(
@@ -78,6 +128,7 @@ def test_a_filter_of_the_trail_that_fits_nothing_says_which_name_nothing_has(
     assert "has the kind configuration.aplied; did you mean 'configuration.applied'?" in kind.err
     subject = shell("audit", "export", "--subject", "alice@acme.test")
     assert "No record of host acme has the subject alice@acme.test" in subject.err
+    assert "people list" not in subject.err
     server = shell("audit", "export", "-o", str(tmp_path / "out"), "--server", "tickts")
     assert "has the server tickts" in server.err
     assert "No record" not in shell("audit", "tail", "--kind", "configuration.applied").err

@@ -103,3 +103,31 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_done(
 
     assert sentence in ran.err
     assert typed("relations", "list", "--source", "api", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--object", "tikcet"), "There is no type tikcet; did you mean 'ticket'?"),
+        (("--object", "ticket:T-2"), "No relation has the object ticket:T-2; did you mean"),
+        (("--relation", "asignee"), "No type has the relation asignee; did you mean 'assignee'?"),
+        (("--subject", "user:alcie@acme.test"), "did you mean 'alice@acme.test'?"),
+        (("--subject", "alice@acme.test"), "Write user:alice@acme.test"),
+        (("--subject", "persom:p_1"), "There is no type persom; did you mean 'person'?"),
+    ],
+)
+def test_a_listing_of_nothing_says_which_name_nothing_has(
+    typed: Typed, arguments: tuple[str, ...], sentence: str
+) -> None:
+    ran = typed("relations", "list", *arguments)
+
+    assert ran.out == "There is no such relation.\n"
+    assert sentence in ran.err
+
+
+def test_a_listing_of_names_that_exist_hints_at_nothing(typed: Typed) -> None:
+    ran = typed("relations", "list", "--object", "ticket:T-1", "--relation", "assignee")
+    assert (ran.out, ran.err) == ("There is no such relation.\n", "")
+    assert typed("relations", "list", "--subject", "user:bob@acme.test").err == ""
+    wrong = typed("relations", "list", "--source", "file", code=1)
+    assert wrong.err == "--source is one of: api, directory, configuration, access\n"

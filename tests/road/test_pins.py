@@ -112,6 +112,19 @@ async def test_the_very_next_call_after_a_list_that_showed_a_change_is_4033(
     assert code_of(await world.call(tokens.access, "create_issue", version=version)) is None
 
 
+async def test_whoever_calls_something_new_hears_that_it_is_new(world: World) -> None:
+    tokens = await world.tokens()
+    world.upstream.tools = [*world.upstream.tools, {**EVIL, "name": "get_more"}]
+    assert await world.crawl() == ["get_more"]
+
+    called = await world.call(tokens.access, "get_more")
+
+    assert code_of(called) == 4033
+    message = called.json()["error"]["message"]
+    assert "get_more is new at the server" in message
+    assert "Ask an admin" in message
+
+
 async def test_what_callers_saw_is_ended_by_an_operator_alone(world: World) -> None:
     """The server shows us and everybody the old text again: that ends nothing."""
     tokens = await world.tokens()

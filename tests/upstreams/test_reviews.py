@@ -24,6 +24,7 @@ from safeconduct.upstreams import (
     Moved,
     NothingToDecide,
     Observed,
+    Omission,
     Review,
     Sighting,
     Waiting,
@@ -60,6 +61,7 @@ class Desk:
         self.database = database
         self._clock = clock
         self._catalogue = Catalogue(database, feed)
+        self.omissions: tuple[Omission, ...] = ()
 
     async def read(self, *tools_now: dict[str, Any], **others: dict[str, Any] | None) -> Observed:
         """Read the server as it is now; further kinds as one item each."""
@@ -72,8 +74,13 @@ class Desk:
                 eras=(MODERN,),
                 spellings=[list(tools_now)],
                 others=lists,
+                omissions=self.omissions,
                 at=self._clock.now(),
             )
+
+    async def waits(self) -> list[str]:
+        async with self.database.read() as tx:
+            return [each.name for each in await list_reviews(tx, ACME)]
 
     async def show(self, definition: dict[str, Any], kind: str = TOOL) -> list[Waiting]:
         """Show a caller a definition, as the road does."""
@@ -357,3 +364,57 @@ async def test_only_what_waits_is_listed(desk: Desk, database: Database) -> None
     assert [(each.kind, each.name) for each in waiting] == [(TOOL, "get_issue")]
     assert {each.kind for each in everything} == {TOOL, PROMPT, TEMPLATE, INSTRUCTIONS}
     assert others == []
+
+
+async def test_something_new_that_is_withdrawn_waits_for_nobody(desk: Desk) -> None:
+    other = {**GOOD, "name": "other"}
+    await desk.read(GOOD, other, prompt={**GREET, "name": "late"})
+    assert sorted(await desk.waits()) == ["late", "other"]
+
+    await desk.read(GOOD, prompt=None)
+    assert await desk.waits() == []
+
+    (again,) = (await desk.read(GOOD, other)).waits
+    assert again.name == "other", "it comes up for review, as the first time"
+    assert not await desk.offered("other")
+
+
+async def test_what_is_not_surely_withdrawn_stays(desk: Desk) -> None:
+    other, third = {**GOOD, "name": "other"}, {**GOOD, "name": "third"}
+    await desk.read(GOOD)
+    await desk.read(GOOD, other, third)
+    await desk.decide((await desk.about("third")).digest, accept=False, name="third")
+
+    desk.omissions = (Omission(listing="tools", item="", reason="it may be incomplete"),)
+    await desk.read(GOOD)
+    assert await desk.waits() == ["other", "third"], "the list was not read to its end"
+
+    desk.omissions = ()
+    await desk.show(other)
+    await desk.read(GOOD)
+    assert await desk.waits() == ["third"], "what was refused is remembered"
+
+    await desk.show({**GOOD, "name": "hidden"})
+    await desk.read(GOOD)
+    assert await desk.waits() == ["hidden", "third"], "callers were shown it, and we are not"
+
+
+async def test_a_tool_that_was_reviewed_is_never_forgotten(desk: Desk) -> None:
+    await desk.read(GOOD)
+    await desk.read(EVIL)
+    await desk.read()
+
+    assert await desk.waits() == ["get_issue"]
+    await desk.read(EVIL)
+    assert not await desk.offered()
+
+
+async def test_flags_name_what_is_so(desk: Desk) -> None:
+    remover = {"name": "delete_everything", "description": "x", "inputSchema": {"type": "object"}}
+    await desk.read(GOOD)
+    await desk.read(GOOD, remover)
+
+    assert flags_of(await desk.about()) == (), "it is as it was reviewed, and always was"
+    assert flags_of(await desk.about("delete_everything")) == (), "nothing of it was otherwise"
+    await desk.read({**GOOD, "inputSchema": {"type": "object"}}, remover)
+    assert flags_of(await desk.about()) == ("schema_changed",)

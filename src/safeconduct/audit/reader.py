@@ -23,18 +23,24 @@ from safeconduct.core.model import ClientId, HostId, ServerKey, SubjectId, Value
 
 MOST_RECORDS = 10_000
 _MOST_PER_POLL = 1000
+_PERSON, _AGENT = ("subject", "subject_email"), ("client", "client_name")
 
 # A line exactly as it was written, and its members.
 Entry = tuple[bytes, dict[str, Any]]
 
 
 class Filters(TypedDict, total=False):
-    """Which records are wanted; those named must all fit. `since` is included, `until` not."""
+    """Which records are wanted; those named must all fit. `since` is included, `until` not.
+
+    `subjects` and `clients` are ids, or what records call them: an address, an agent's name.
+    """
 
     host: HostId | None
     kind: str | None
     subject: SubjectId | None
     client: ClientId | None
+    subjects: frozenset[str] | None
+    clients: frozenset[str] | None
     server: ServerKey | None
     decision: str | None
     since: datetime | None
@@ -48,6 +54,8 @@ class Selection(Value, frozen=True):
     kind: str | None = None
     subject: SubjectId | None = None
     client: ClientId | None = None
+    subjects: frozenset[str] | None = None
+    clients: frozenset[str] | None = None
     server: ServerKey | None = None
     decision: str | None = None
     since: datetime | None = None
@@ -58,6 +66,9 @@ class Selection(Value, frozen=True):
         for name in ("host", "kind", "subject", "client", "server", "decision"):
             wanted = getattr(self, name)
             if wanted is not None and record.get(name) != wanted:
+                return False
+        for those, members in ((self.subjects, _PERSON), (self.clients, _AGENT)):
+            if those is not None and not any(record.get(name) in those for name in members):
                 return False
         if self.since is not None and record["ts"] < stamp(self.since):
             return False

@@ -16,8 +16,8 @@ _DataDir = Annotated[
     typer.Option("--data-dir", help="The data directory, instead of the file.", metavar="DIR"),
 ]
 _Kind = Annotated[str | None, typer.Option(help="Only events of this kind, such as call.denied.")]
-_Subject = Annotated[str | None, typer.Option(help="Only this person's, by id.")]
-_Agent = Annotated[str | None, typer.Option(help="Only this agent's, by client id.")]
+_Subject = Annotated[str | None, typer.Option(help="Only this person's, by address or id.")]
+_Agent = Annotated[str | None, typer.Option(help="Only this agent's, by name or client id.")]
 _Server = Annotated[str | None, typer.Option(help="Only on this server.", metavar="KEY")]
 _Decision = Annotated[str | None, typer.Option(help="Only these: allow, deny, error or pending.")]
 _Since = Annotated[

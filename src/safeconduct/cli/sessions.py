@@ -11,7 +11,9 @@ import typer
 from safeconduct.cli.options import DEFAULT_FILE, AsJson, Config, HostKey
 
 _Person = Annotated[str | None, typer.Option(help="Only this person's.", metavar="EMAIL")]
-_Agent = Annotated[str | None, typer.Option(help="Only this agent's.", metavar="CLIENT")]
+_Agent = Annotated[
+    str | None, typer.Option(help="Only this agent's, by name or id.", metavar="AGENT")
+]
 _Server = Annotated[str | None, typer.Option(help="Only on this server.", metavar="KEY")]
 
 

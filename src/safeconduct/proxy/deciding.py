@@ -24,10 +24,14 @@ from safeconduct.proxy.messages import Listing, takes_long
 from safeconduct.proxy.refusals import ARGUMENTS_UNFIT, Denied
 from safeconduct.proxy.unkept import Unkept
 from safeconduct.sessions import Session, Sessions
-from safeconduct.upstreams import PINNED, Server, Tool
+from safeconduct.upstreams import CHANGED, NEW, PINNED, Server, Tool
 
 _ALWAYS = ToolFacts(known=True, enabled=True, state="pinned", level=Level.LOW)
-_CHANGED = replace(_ALWAYS, state="changed")
+_AS_REVIEWED = {
+    PINNED: _ALWAYS,
+    CHANGED: replace(_ALWAYS, state="changed"),
+    NEW: replace(_ALWAYS, state="new"),
+}
 _LONGEST = 200
 _NEVER = ToolFacts(known=False, enabled=False, state="new", level=Level.HIGH)
 _CODES = {
@@ -155,13 +159,14 @@ class Decider:
         """Describe what is asked for; only a tool has a level of its own."""
         withheld = self._unkept.withholds(server, kind, name)
         if kind != "tool":
-            facts = _CHANGED if withheld or server.awaits_review(kind, name) else _ALWAYS
+            state = server.review_state(kind, name)
+            facts = _AS_REVIEWED[CHANGED if withheld and state == PINNED else state]
             return facts if level is Level.LOW else replace(facts, level=level)
         tool = server.tools.get(name)
         if tool is None:
             return _NEVER
         facts = self._tool(tool)
-        return replace(facts, state="changed") if withheld else facts
+        return replace(facts, state="changed") if withheld and tool.state != NEW else facts
 
     def obliges(self, call: Call) -> bool:
         """Say whether the host's rules may oblige to anything at all."""
@@ -212,6 +217,6 @@ def _described(tool: Tool) -> ToolFacts:
     return ToolFacts(
         known=True,
         enabled=tool.enabled,
-        state="pinned" if tool.state == PINNED else "changed",
+        state=_AS_REVIEWED[tool.state].state,
         level=tool.level,
     )

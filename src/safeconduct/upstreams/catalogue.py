@@ -167,20 +167,18 @@ class Server(Value, frozen=True):
             return was is found
         return found.state == PINNED and set(was.pins) == set(found.pins)
 
-    def awaits_review(self, kind: str, name: str) -> bool:
-        """Say whether a prompt, a template or a resource of a changed template may not be used.
+    def review_state(self, kind: str, name: str) -> str:
+        """Say whether a prompt, a template or a resource of a changed template may be used.
 
         A resource is pinned by its template alone; a list of resources is nobody's to review.
         """
         if kind == "prompt":
             prompt = self.prompts.get(name)
-            return prompt is not None and prompt.state != PINNED
-        if kind != "resource" or not self.unsettled:
-            return False
-        return any(
-            template.name == name or (template.state == CHANGED and fits(template.name, name))
-            for template in self.unsettled
-        )
+            return PINNED if prompt is None else prompt.state
+        for template in self.unsettled if kind == "resource" else ():
+            if template.name == name or (template.state == CHANGED and fits(template.name, name)):
+                return template.state
+        return PINNED
 
 
 class Catalogue:

@@ -17,7 +17,7 @@ from safeconduct.core.model import Value
 from safeconduct.upstreams.classify import classify
 from safeconduct.upstreams.pins import pin
 from safeconduct.upstreams.reviews import Definition, Review
-from safeconduct.upstreams.tables import TOOL
+from safeconduct.upstreams.tables import PINNED, TOOL
 
 _MOST_WORDS = 800  # of one text; comparing takes up to the square of it
 _MOST_COMPARED = 100  # texts of one definition
@@ -67,12 +67,14 @@ def flags_of(review: Review) -> tuple[str, ...]:
 
 def _flags(review: Review) -> Iterator[tuple[str, bool]]:
     before, after = [*_texts(review.pinned)], [*_texts(review.present)]
+    known, waits = bool(review.pinned), review.state != PINNED
     yield "unseen_characters", any(map(_has_unseen, after))
     yield "new_links", bool(_links(after) - _links(before))
     yield "unknown_members", any(each.keys() - _KNOWN for each in review.present)
-    yield "schema_changed", _schemas(review.pinned) != _schemas(review.present)
-    yield "level_rises", _level(review, review.present) > _level(review, review.pinned)
-    yield "as_reviewed_again", bool(review.pinned) and not differences_of(review)
+    yield "schema_changed", known and _schemas(review.pinned) != _schemas(review.present)
+    rises = _level(review, review.present) > _level(review, review.pinned)
+    yield "level_rises", known and rises
+    yield "as_reviewed_again", known and waits and not differences_of(review)
     yield "seen_by_callers", bool(review.witnessed)
 
 

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, update
+from sqlalchemy.engine import Row
 
 from safeconduct.core.model import HostId
 from safeconduct.storage import Write
@@ -16,7 +17,13 @@ from safeconduct.upstreams.descriptions import Wanted, judgement_of, row_of, wan
 from safeconduct.upstreams.http_tools import public_definition
 from safeconduct.upstreams.items import MOST_REVIEWED, Omission
 from safeconduct.upstreams.pins import pin
-from safeconduct.upstreams.standing import Spelled, after_reading, first, was_extended
+from safeconduct.upstreams.standing import (
+    Spelled,
+    after_reading,
+    first,
+    is_withdrawn,
+    was_extended,
+)
 from safeconduct.upstreams.tables import (
     INSTRUCTIONS,
     LONGEST_NAME,
@@ -35,6 +42,7 @@ from safeconduct.upstreams.tool_schemas import spoken_in
 # The member of an item that names it. Instructions are one item, and have no name.
 MOST_NEW = 500  # of one kind at one server, that wait; more would be nobody's to review
 NAMED_BY = {TOOL: "name", PROMPT: "name", TEMPLATE: "uriTemplate", INSTRUCTIONS: ""}
+_LISTINGS = {TOOL: "tools", PROMPT: "prompts", TEMPLATE: "resourceTemplates"}
 Lists = list[list[dict[str, Any]]]
 
 
@@ -99,7 +107,8 @@ async def observe(
     for kind, lists in {TOOL: spellings, **(others or {})}.items():
         place = Place(host, server.key, kind)
         reading = _Reading(tx, place, server, eras=eras, first_time=fresh[kind])
-        each = await reading.compared(lists)
+        whole = not any(each.listing == _LISTINGS.get(kind) for each in omissions)
+        each = await reading.compared(lists, whole=whole)
         found = Observed(found.waits + each.waits, found.extended + each.extended)
         changed = changed or reading.changed
         if reading.left_out:
@@ -141,13 +150,14 @@ class _Reading:
         self.changed = False
         self.left_out = 0
 
-    async def compared(self, lists: Lists) -> Observed:
+    async def compared(self, lists: Lists, *, whole: bool) -> Observed:
+        """Compare the lists; `whole` says that nothing of them was left out."""
         stored = {row.name: row for row in await self._tx.all(self._place.rows())}
         self._room -= sum(row.state == NEW for row in stored.values())
         waits: list[Waiting] = []
         extended: list[Waiting] = []
         for name, found in self._by_name(lists):
-            row = stored.get(name)
+            row = stored.pop(name, None)
             if row is None:
                 if await self._added(name, found) == NEW:
                     waits.append(Waiting(self._place.kind, name))
@@ -162,9 +172,18 @@ class _Reading:
                 waits.append(Waiting(self._place.kind, name))
             if was_extended(row, columns):
                 extended.append(Waiting(self._place.kind, name))
+        if whole and not self.left_out:
+            await self._forget([row for row in stored.values() if is_withdrawn(row)])
         if self._place.kind == TOOL:
             await self._note_eras(lists)
         return Observed(tuple(waits), tuple(extended))
+
+    async def _forget(self, rows: list[Row[Any]]) -> None:
+        """Forget what came and went before anybody reviewed it; if it comes again, it is new."""
+        for row in rows:
+            self.changed = True
+            where = self._place.where(row.name)
+            await self._tx.execute(delete(self._place.table).where(*where))
 
     async def _note_eras(self, lists: Lists) -> None:
         """Note which era spells a tool how, where they differ: each is called by its own."""

@@ -62,6 +62,15 @@ def after_reading(row: Row[Any], found: Spelled) -> Columns:
     return {**extended, **_WAITS_NO_MORE, "state": PINNED}
 
 
+def is_withdrawn(row: Row[Any]) -> bool:
+    """Say whether something that a whole reading does not find any more is forgotten.
+
+    It was never reviewed, so nothing is lost. What the road saw, and what an operator refused,
+    stays as it is: a server that hides it from readings alone would have it come up again.
+    """
+    return row.state == NEW and row.witnessed is None and row.refused is None
+
+
 def after_sighting(row: Row[Any] | None, seen: Spelled, *, at: datetime) -> Columns:
     """Return what changes when a caller is about to be shown what was not reviewed."""
     if row is None:

@@ -10,9 +10,9 @@ from safeconduct.audit import Event
 from safeconduct.cli.failures import Failed
 from safeconduct.cli.output import several
 from safeconduct.cli.work.asking import Asked
-from safeconduct.cli.work.installations import Desk, at_desk, run
-from safeconduct.core.model import ClientId
-from safeconduct.oauth import Client, every_client, set_blocked
+from safeconduct.cli.work.finding import agent_called
+from safeconduct.cli.work.installations import at_desk, run
+from safeconduct.oauth import every_client, set_blocked
 
 _BLOCKED = "client.blocked"
 
@@ -69,7 +69,7 @@ async def _listed(asked: Asked) -> list[dict[str, Any]]:
 async def _switched(asked: Asked, key: str, *, blocked: bool) -> int:
     async with at_desk(asked) as desk:
         parts, host = desk.parts, desk.host.key
-        client = await _found(desk, key)
+        client = await agent_called(desk, key)
         if client.blocked == blocked:
             now = "blocked already" if blocked else "not blocked"
             raise Failed(f"This agent is {now}; nothing was changed.")
@@ -88,13 +88,3 @@ async def _switched(asked: Asked, key: str, *, blocked: bool) -> int:
         if not blocked:
             return 0
         return await parts.revocations.end_client(host, client.id, by=desk.by, because=_BLOCKED)
-
-
-async def _found(desk: Desk, key: str) -> Client:
-    async with desk.parts.database.read() as tx:
-        known = {client.id: client for client in await every_client(tx, desk.host.key)}
-    if ClientId(key) not in known:
-        raise Failed(
-            f"Host {desk.host.key} knows no agent by that id. See: safeconduct agents list"
-        )
-    return known[ClientId(key)]

@@ -27,6 +27,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DECISIONS = frozenset({"allow", "deny", "error", "pending"})
 _SHOWN = ("subject_email", "subject", "client", "server", "resource", "decision", "reason")
 _NAMED = {"kind": "kind", "subject": "subject", "client": "agent", "server": "server"}
+# What some records call those of whom most have the id alone.
+_NAMES = {"subject": "subject_email", "client": "client_name"}
 _MOST_ANCHOR_BYTES = 1024 * 1024
 
 
@@ -111,8 +113,8 @@ def tail(place: Place, chosen: Filters, *, lines: int, go_on: bool, as_json: boo
     chosen["host"] = place.one_host()
     # The place is taken first, so that what is written meanwhile is not missed.
     after = Tail.at_end(directory)
-    shown = set()
-    for record in latest(directory, limit=lines, **chosen) if lines else []:
+    shown, search = set(), _search(directory, chosen)
+    for record in latest(directory, limit=lines, **search) if lines else []:
         shown.add(record.get("id"))
         _show(record, as_json=as_json)
     sys.stdout.flush()
@@ -121,7 +123,39 @@ def tail(place: Place, chosen: Filters, *, lines: int, go_on: bool, as_json: boo
     if not shown and lines:
         _hint(directory, chosen)
     if go_on:
-        asyncio.run(_follow(directory, after, chosen, shown=shown, as_json=as_json))
+        asyncio.run(_follow(directory, after, search, shown=shown, as_json=as_json))
+
+
+def _search(directory: Path, chosen: Filters) -> Filters:
+    """Return filters that find a person by address and an agent by name, as by their ids.
+
+    Most records have the ids alone, so whose they are is read from those that say both.
+    """
+    found = chosen.copy()
+    subject, agent = found.pop("subject", None), found.pop("client", None)
+    if subject is None and agent is None:
+        return found
+    people, agents = _texts(subject), _texts(agent)
+    for record in read(directory, host=chosen.get("host"), limit=None):
+        people |= _called(record, "subject", subject)
+        agents |= _called(record, "client", agent)
+    if subject is not None:
+        found["subjects"] = frozenset(people)
+    if agent is not None:
+        found["clients"] = frozenset(agents)
+    return found
+
+
+def _called(record: dict[str, Any], member: str, wanted: str | None) -> set[str]:
+    """Return the id and the name that a record has for whoever is called as wanted."""
+    name = record.get(_NAMES[member])
+    if wanted is None or not isinstance(name, str) or name.casefold() != wanted.casefold():
+        return set()
+    return {name} | _texts(record.get(member))
+
+
+def _texts(value: object) -> set[str]:
+    return {value} if isinstance(value, str) else set()
 
 
 def _hint(directory: Path, chosen: Filters) -> None:
@@ -129,18 +163,14 @@ def _hint(directory: Path, chosen: Filters) -> None:
     asked = {name: str(value) for name in _NAMED if (value := chosen.get(name)) is not None}
     if not asked:
         return
-    seen: dict[str, set[str]] = {name: set() for name in (*asked, "subject_email")}
+    seen: dict[str, set[str]] = {name: set() for name in asked}
     for record in read(directory, host=chosen.get("host"), limit=None):
-        for name, those in seen.items():
-            if isinstance(record.get(name), str):
-                those.add(record[name])
+        for name in asked:
+            seen[name] |= _texts(record.get(name)) | _texts(record.get(_NAMES.get(name, name)))
     for name, value in asked.items():
-        if value in seen[name]:
-            continue
-        near = suggestion(value, seen[name])
-        if name == "subject" and value in seen["subject_email"]:
-            near = "; it is an email address, and ids are wanted: safeconduct people list"
-        complain(f"No record of host {chosen.get('host')} has the {_NAMED[name]} {value}{near}")
+        if value.casefold() not in map(str.casefold, seen[name]):
+            near = suggestion(value, seen[name])
+            complain(f"No record of host {chosen.get('host')} has the {_NAMED[name]} {value}{near}")
 
 
 async def _follow(
@@ -163,20 +193,21 @@ def export_to(
     """Write records to standard output, or to a file that only its owner may read."""
     directory = place.directory()
     chosen["host"] = place.one_host()
+    search = _search(directory, chosen)
     if output is None:
         if fmt == "jsonl" and sys.stdout.isatty():
             # Not the bytes themselves: somebody may have written into the trail for whoever looks.
-            for record in read(directory, limit=None, **chosen):
+            for record in read(directory, limit=None, **search):
                 _show(record, as_json=True)
             return
-        if not export(directory, sys.stdout.buffer, fmt, **chosen):
+        if not export(directory, sys.stdout.buffer, fmt, **search):
             _hint(directory, chosen)
         sys.stdout.buffer.flush()
         return
     # A new file: never what a link of somebody else's leads to, and nothing is overwritten.
     handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as stream:
-        count = export(directory, stream, fmt, **chosen)
+        count = export(directory, stream, fmt, **search)
     if not count:
         _hint(directory, chosen)
     Out(as_json=as_json).sentence(

@@ -13,8 +13,8 @@ from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.work.asking import Asked, settings_of, user
 from safeconduct.core.model import HostId
 from safeconduct.hosts import Host
-from safeconduct.people import Person, by_email
-from safeconduct.settings import Settings
+from safeconduct.people import Person, by_email, every
+from safeconduct.settings import Settings, suggestion
 from safeconduct.storage import StorageError, StoreUnavailable
 
 T = TypeVar("T")
@@ -38,9 +38,11 @@ class Desk:
         """
         async with self.parts.database.read() as tx:
             found = await by_email(tx, self.host.key, email)
+            known = [] if found else [each.email for each in await every(tx, self.host.key)]
         if found is None:
+            near = suggestion(email, known)
             raise Failed(
-                f"Host {self.host.key} knows nobody by that address. "
+                f"Host {self.host.key} knows nobody by that address{near or '.'} "
                 "See who there is: safeconduct people list"
             )
         return found[0]

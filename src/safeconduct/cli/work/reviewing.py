@@ -76,6 +76,8 @@ def judge(
 async def _waiting(asked: Asked, server: str | None) -> list[dict[str, Any]]:
     async with at_desk(asked) as desk:
         key = None if server is None else ServerKey(server)
+        if key is not None and await desk.parts.catalogue.get(desk.host.key, key) is None:
+            raise await no_server(desk, key)
         found = await _reviews(desk).every(desk.host.key, key)
         servers = await desk.parts.catalogue.every(desk.host.key)
         falling = [_falls(each, tool) for each in servers for tool in each.tools.values()]
@@ -120,6 +122,12 @@ async def _decide(
         if digest is None:
             raise Failed(
                 f"Name what you read with --digest. See: safeconduct servers review {key} "
+                f"{name or f'--kind {kind}'}"
+            )
+        if len(digest) != len(found.digest):
+            raise Failed(
+                f"A digest has {len(found.digest)} characters and this one has {len(digest)}; "
+                f"nothing was changed. Copy all of it from: safeconduct servers review {key} "
                 f"{name or f'--kind {kind}'}"
             )
         try:

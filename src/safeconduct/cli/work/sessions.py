@@ -8,9 +8,11 @@ from typing import Any
 from safeconduct import people, sessions
 from safeconduct.cli.failures import Failed
 from safeconduct.cli.work.asking import Asked
+from safeconduct.cli.work.finding import agent_called, agents_called
 from safeconduct.cli.work.installations import Desk, at_desk, run
 from safeconduct.cli.work.servers import no_server
 from safeconduct.core.model import ClientId, ServerKey, SessionId
+from safeconduct.sessions import Session
 
 _REVOKED = "operator.revoked"
 
@@ -69,9 +71,10 @@ async def _listed(asked: Asked, choice: Choice) -> list[dict[str, Any]]:
                 host,
                 at=parts.clock.now(),
                 subject=who,
-                client=None if choice.agent is None else ClientId(choice.agent),
                 server=None if choice.server is None else ServerKey(choice.server),
             )
+        if choice.agent is not None:
+            live = await _of_agent(desk, live, choice.agent)
         return [
             {
                 "id": session.id,
@@ -84,6 +87,19 @@ async def _listed(asked: Asked, choice: Choice) -> list[dict[str, Any]]:
             }
             for session in live
         ]
+
+
+async def _of_agent(desk: Desk, live: list[Session], called: str) -> list[Session]:
+    """Return the sessions of an id, or of everything that goes by a name.
+
+    Raises:
+        Failed: If there are none, and the host knows no such agent either.
+    """
+    found = [each for each in live if each.client == ClientId(called)]
+    if found:
+        return found
+    ids = {each.id for each in await agents_called(desk, called)}
+    return [each for each in live if each.client in ids]
 
 
 async def _check_server(desk: Desk, key: str | None) -> None:
@@ -105,9 +121,18 @@ async def _ended(asked: Asked, choice: Choice) -> int:
             session = SessionId(choice.session)
             return await revocations.end_session(host, session, by=by, because=_REVOKED)
         if choice.agent is not None:
-            agent = ClientId(choice.agent)
-            return await revocations.end_client(host, agent, by=by, because=_REVOKED)
+            return await _end_agent(desk, choice.agent)
         return await _end_person(desk, str(choice.person), choice.server)
+
+
+async def _end_agent(desk: Desk, called: str) -> int:
+    """End what has an id; what has a name only once nothing has that id."""
+    revocations, host = desk.parts.revocations, desk.host.key
+    ended = await revocations.end_client(host, ClientId(called), by=desk.by, because=_REVOKED)
+    if ended:
+        return ended
+    agent = await agent_called(desk, called)
+    return await revocations.end_client(host, agent.id, by=desk.by, because=_REVOKED)
 
 
 async def _end_person(desk: Desk, email: str, server: str | None) -> int:
