@@ -97,7 +97,7 @@ class Approval(Value, frozen=True):
         decided_by: The operator who said yes or no, or None.
         purpose: What the agent declared the call to be for, or None.
         workflow: The undertaking it declared the call to be a part of, or None.
-        sealed: The call as it was asked about, or None if it was too large to be kept.
+        sealed: The call as it was asked about, or None if an earlier version kept none.
     """
 
     host: HostId

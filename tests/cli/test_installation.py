@@ -432,6 +432,9 @@ async def test_a_request_is_decided_once_and_shows_as_what_it_has_become(
     whole = await asyncio.to_thread(shell, "approvals", "show", "apr_yes")
     assert '"id": "T-7"' in whole.out
     assert '"example.test/tenant": "blue"' in whole.out
+    for shown in (table, whole):
+        assert 'task="all", _meta.example.test/tenant="blue"' in shown.out
+    assert '        "note": "a\\u2028b\\u202ec"' in whole.out.splitlines()  # one line, in its order
     as_json = (await asyncio.to_thread(shell, "approvals", "show", "apr_no", "--json")).json
     assert as_json["call"] == msgspec.to_builtins(SAID)
     looks = await asyncio.to_thread(shell, "audit", "export", "--kind", "approval.read")
@@ -465,7 +468,11 @@ async def test_a_request_is_decided_once_and_shows_as_what_it_has_become(
 
 
 SAID = AskedCall(
-    params={"name": "delete_issue", "arguments": {"id": "T-7", "force": True}},
+    params={
+        "name": "delete\x1b[31m_issue",
+        "arguments": {"id": "T-7", "force": True, "note": "a\u2028b\u202ec"},
+        "task": "all",
+    },
     meta={"example.test/tenant": "blue"},
 )
 

@@ -17,6 +17,7 @@ import pytest
 from safeconduct import approvals
 from safeconduct.approvals import Approval
 from safeconduct.core.model import HostId, Level
+from safeconduct.core.sealed_calls import SealedCalls
 from safeconduct.proxy.messages import META_INTENT
 from tests.fixtures.postgres import Postgres
 from tests.road.served import Served, another, served
@@ -849,6 +850,95 @@ async def test_what_was_asked_about_with_nothing_is_sent_with_nothing(
 
     (seen,) = ruled.upstream.calls()
     assert _sent_meta(seen) == OWN
+
+
+CLIENT = "io.modelcontextprotocol/clientInfo"
+CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
+KNOWN = {"sampling": {"tools": {}}, "elicitation": {"form": {}}, "roots": {"listChanged": True}}
+
+
+@pytest.mark.requirement("H-12")
+@pytest.mark.parametrize("version", [MODERN, LEGACY])
+async def test_what_a_client_adds_to_the_protocols_own_members_goes_on_as_it_was_asked_about(
+    ruled: World, agent: Tokens, version: str
+) -> None:
+    asked = {"x-tenant": "blue", "icons": [{"src": "https://a.test/i"}], "title": {"as": 1}}
+    await given(ruled, agent, version=version, meta={CLIENT: {"name": "c", "version": "1"} | asked})
+    later = {"name": "d", "version": "2", "title": "D", "x-tenant": "red", "as": "root"}
+    more = KNOWN | {"experimental": {"as": "root"}, "sampling": {"as": "root"}}
+    meta = {CLIENT: later, CAPABILITIES: more, "io.modelcontextprotocol/logLevel": {"as": 1}}
+
+    said = await ruled.call(agent.access, arguments=HOLD, version=version, meta=meta)
+
+    assert "result" in said.json()
+    (seen,) = ruled.upstream.calls()
+    sent = seen.message["params"]["_meta"]
+    assert sent[CLIENT] == asked | {"name": "d", "version": "2", "title": "D"}
+    assert sent.get(CAPABILITIES, {}) == {each: KNOWN[each] for each in ("elicitation", "roots")}
+    assert "io.modelcontextprotocol/logLevel" not in sent
+
+
+@pytest.mark.requirement("H-12")
+async def test_another_spelling_of_what_was_asked_about_does_not_go_on(
+    ruled: World, agent: Tokens
+) -> None:
+    """`1`, `1.0` and `true` are equal to Python, and not to a server."""
+    await given(ruled, agent, meta={"example.test/force": 1})
+
+    await ruled.call(agent.access, arguments=HOLD, meta={"example.test/force": True})
+
+    (seen,) = ruled.upstream.calls()
+    assert json.dumps(_sent_meta(seen)) == '{"example.test/force": 1}'
+
+
+@pytest.mark.requirement("H-12")
+async def test_members_that_json_rpc_does_not_know_go_nowhere_with_a_yes(
+    ruled: World, agent: Tokens
+) -> None:
+    await given(ruled, agent)
+    params = {"name": "get_issue", "arguments": HOLD}
+    body = json.loads(body_of("tools/call", params)) | {"as": "root"}
+
+    said = await ruled.send(agent.access, "tools/call", params, body=json.dumps(body).encode())
+
+    assert "result" in said.json()
+    (seen,) = ruled.upstream.calls()
+    assert sorted(seen.message) == ["id", "jsonrpc", "method", "params"]
+
+
+@pytest.mark.requirement("H-12")
+@pytest.mark.parametrize("where", ["arguments", "meta", "client"])
+async def test_what_cannot_be_shown_to_anybody_is_not_asked_about(
+    ruled: World, agent: Tokens, where: str
+) -> None:
+    padding = "x" * (256 * 1024)
+    more: dict[str, Any] = {
+        "arguments": {"arguments": HOLD | {"note": padding}},
+        "meta": {"arguments": HOLD, "meta": {"example.test/note": padding}},
+        "client": {"arguments": HOLD, "meta": {CLIENT: META[CLIENT] | {"note": padding}}},
+    }[where]
+
+    error = (await ruled.call(agent.access, **more)).json()["error"]
+
+    assert (error["code"], error["data"]["reason"]) == (4031, "approval.too_large")
+    assert "the most that can be shown is 262144" in error["message"]
+    assert await waiting(ruled) == []
+    assert ruled.upstream.calls() == []
+
+
+@pytest.mark.requirement("H-12")
+async def test_a_large_call_that_can_be_shown_is_asked_about_whole(
+    ruled: World, agent: Tokens
+) -> None:
+    note = "x" * (200 * 1024)
+    async with calling(ruled, agent, arguments=HOLD | {"note": note}) as task:
+        (approval,) = await pending(ruled)
+        sealed = SealedCalls(ruled.parts.root_key)
+        shown = sealed.open(approval.host, approval.id, approval.sealed)
+        assert shown is not None
+        assert shown.params["arguments"]["note"] == note
+        await decide(ruled, approval)
+        assert "result" in await answer(task)
 
 
 @pytest.mark.requirement("H-12")

@@ -2,7 +2,8 @@
 
 Kept beside the request: what the call says, for those who decide about it, and the members of
 `_meta` that are not the protocol's own, for with a yes these go to the server and no others. Each
-is bound to its host and its request, and opens nowhere else.
+is bound to its host and its request, and opens nowhere else. What is too large to be kept can be
+shown to nobody, so nobody can say yes to it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,19 @@ import msgspec
 from safeconduct.core.model import HostId, Value
 from safeconduct.core.secrets import Sealer, SealError
 
-MOST_BYTES = 64 * 1024
+MOST_BYTES = 256 * 1024
+
+
+class TooLargeToShow(ValueError):
+    """A call is larger than what is kept of one.
+
+    Attributes:
+        size: Its size in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
 
 
 class AskedCall(Value, frozen=True):
@@ -36,11 +49,15 @@ class SealedCalls:
         self._root_key = root_key
         self._sealers: dict[HostId, Sealer] = {}
 
-    def seal(self, host: HostId, approval: str, call: AskedCall) -> str | None:
-        """Seal a call; None if it is larger than what is kept of one."""
+    def seal(self, host: HostId, approval: str, call: AskedCall) -> str:
+        """Seal a call.
+
+        Raises:
+            TooLargeToShow: If it is larger than what is kept of one.
+        """
         plain = msgspec.json.encode(call)
         if len(plain) > MOST_BYTES:
-            return None
+            raise TooLargeToShow(len(plain))
         return self._of(host).seal(plain, bound_to=_bound(host, approval))
 
     def open(self, host: HostId, approval: str, sealed: str | None) -> AskedCall | None:

@@ -26,7 +26,7 @@ from safeconduct.core.decision import Decision, RequireApproval
 from safeconduct.core.errors import Code
 from safeconduct.core.ids import Series
 from safeconduct.core.model import Intent
-from safeconduct.core.sealed_calls import SealedCalls
+from safeconduct.core.sealed_calls import MOST_BYTES, SealedCalls, TooLargeToShow
 from safeconduct.proxy.asked_calls import as_approved, asked_call
 from safeconduct.proxy.calls import Call
 from safeconduct.proxy.gate import Gate, Unauthenticated
@@ -111,7 +111,8 @@ class HeldCalls:
         """Return a yes to this very call, used up by it.
 
         Raises:
-            Denied: APPROVAL, if it was refused or nobody answered while we can wait.
+            Denied: APPROVAL, if it was refused or nobody answered while we can wait, or if it is
+                too large to be shown to anybody.
             Refused: THROTTLED, if too many wait already.
             Unauthenticated: If the session or the token has ended meanwhile.
         """
@@ -156,8 +157,21 @@ class HeldCalls:
             expires_at=now + timedelta(seconds=obligation.within_seconds),
             purpose=None if intent.purpose is UNSET else intent.purpose,
             workflow=None if intent.workflow is UNSET else intent.workflow,
-            sealed=self._sealed.seal(caller.host, name, asked_call(message)),
+            sealed=self._seal(call, decision, name),
         )
+
+    def _seal(self, call: Call, decision: Decision, approval: str) -> str:
+        try:
+            return self._sealed.seal(call.caller.host, approval, asked_call(call.message))
+        except TooLargeToShow as error:
+            what = call.message.name or call.server.name
+            said = (
+                f"{what} needs the approval of an operator, who is shown the whole call, and this "
+                f"one has {error.size} bytes; the most that can be shown is {MOST_BYTES}. Nobody "
+                "was asked and nothing was done. Make it in smaller parts."
+            )
+            refusal = replace(decision, allow=False, reason="approval.too_large", message=said)
+            raise Denied(Code.APPROVAL, refusal) from error
 
     @contextmanager
     def _holding(self, call: Call, approval: Approval) -> Iterator[_Wait]:

@@ -12,6 +12,7 @@ from safeconduct.cli.failures import Failed
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
 from safeconduct.core.model import SubjectId
+from safeconduct.core.printing import spelled
 from safeconduct.core.sealed_calls import SealedCalls
 
 _LONGEST_VALUE = 60
@@ -20,7 +21,18 @@ _LIST = "safeconduct approvals list"
 
 def list_approvals(asked: Asked, *, everything: bool) -> None:
     """Print the requests, those that wait with what they say; that is on record first."""
-    columns = ("id", "person", "agent", "server", "name", "level", "role", "purpose", "says")
+    columns = (
+        "id",
+        "person",
+        "agent",
+        "server",
+        "name",
+        "level",
+        "role",
+        "purpose",
+        "beside",
+        "says",
+    )
     more = ("state", "decided_by", "reason") if everything else ("expires",)
     asked.out.rows(
         run(lambda: _listed(asked, everything=everything)),
@@ -40,16 +52,18 @@ def show(asked: Asked, approval: str) -> None:
         asked.out.value(row)
         return
     for name, value in row.items():
-        if name not in {"arguments", "says", "call"}:
+        if name not in {"arguments", "beside", "says", "call"}:
             asked.out.line(f"{name.replace('_', ' ')}: {'-' if value is None else value}")
     asked.out.line("the call:")
     if row["call"] is None:
-        asked.out.line("  It was too large to be kept. What there is of it:")
+        asked.out.line("  It was not kept, or cannot be opened here. What there is of it:")
         for each in row["arguments"]:
             asked.out.line(f"  {each}")
         return
-    for line in json.dumps(row["call"], indent=2, ensure_ascii=False).splitlines():
-        asked.out.line(f"  {line}")
+    if row["beside"]:
+        asked.out.line(f"  (beside its arguments it says: {', '.join(row['beside'])})")
+    for line in json.dumps(row["call"], indent=2, ensure_ascii=False).split("\n"):
+        asked.out.line(f"  {spelled(line)}")
 
 
 def decide(asked: Asked, approval: str, *, approve: bool, reason: str | None) -> None:
@@ -113,17 +127,24 @@ async def _shown(asked: Asked, name: str) -> dict[str, Any]:
 def _content(desk: Desk, approval: Approval, *, look: bool) -> dict[str, Any]:
     """Return what the call of a request says, once it is on record that somebody looks."""
     if not look:
-        return {"call": None, "says": None}
+        return {"call": None, "says": None, "beside": None}
     desk.parts.approvals.read(approval, by=desk.by)
     sealed = SealedCalls(desk.parts.root_key)
     call = sealed.open(approval.host, approval.id, approval.sealed)
     if call is None:
-        return {"call": None, "says": [f"{name}: {it}" for name, it in approval.arguments.items()]}
+        says = [f"{name}: {it}" for name, it in approval.arguments.items()]
+        return {"call": None, "says": says, "beside": None}
     arguments = call.params.get("arguments")
-    spoken = arguments if isinstance(arguments, dict) else call.params
+    spoken = arguments if isinstance(arguments, dict) else {}
+    beside = {
+        name: value
+        for name, value in call.params.items()
+        if value is not spoken and not (name in {"name", "uri"} and value == approval.name)
+    } | {f"_meta.{name}": value for name, value in call.meta.items()}
     return {
         "call": {"params": call.params, "meta": call.meta},
         "says": [f"{name}={_brief(value)}" for name, value in spoken.items()],
+        "beside": [f"{name}={_brief(value)}" for name, value in beside.items()],
     }
 
 
