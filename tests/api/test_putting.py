@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import text
 
 from safeconduct.policy import make_key, signatures
 from tests.api.putting import FOREIGN, READER, TEST, Files, Program, putting, reason, refusing
+from tests.rehearsal.processes import children_of
 from tests.road.upstream import PATIENCE_SECONDS
 from tests.road.world import OTHER, Tokens, World, full_disk
 
@@ -223,9 +225,9 @@ async def test_a_change_made_while_others_are_judged_is_not_undone(program: Prog
 
 
 async def _judging() -> None:
-    """Wait until a process of ours judges."""
+    """Wait until a process of ours judges: those that do are children of our child."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not any(path.read_text() for path in Path("/proc/self/task").glob("*/children")):
+        while not any(children_of(child) for child in children_of(os.getpid())):
             await asyncio.sleep(0.001)  # a process offers nothing to wait for that it began
 
 

@@ -6,24 +6,20 @@ import msgspec
 
 from safeconduct.policy.bundle import Bundle
 from safeconduct.policy.checks import check_bundle
-from safeconduct.policy.elsewhere import BroughtDown, Question, answering, asked
+from safeconduct.policy.elsewhere import BroughtDown, Question, asked
 from safeconduct.policy.failures import Failure
 
-_CPU_SECONDS = 20
+CPU_SECONDS = 20
 
 
 def tried_elsewhere(bundle: Bundle) -> tuple[Failure, ...]:
     """Compile the rules and run their tests; an empty answer means all is well."""
     try:
-        found = asked("safeconduct.policy.trial", msgspec.to_builtins(bundle))
+        found = asked("trial", msgspec.to_builtins(bundle))
     except BroughtDown:
         return (Failure(test="", message="the tests take too long, or too much memory"),)
     return msgspec.convert(found, tuple[Failure, ...])
 
 
-def _answer(question: Question) -> object:
+def answer(question: Question) -> object:
     return msgspec.to_builtins(check_bundle(msgspec.convert(question, Bundle)))
-
-
-if __name__ == "__main__":
-    answering(_answer, cpu_seconds=_CPU_SECONDS)

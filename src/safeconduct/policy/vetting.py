@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from safeconduct.policy.elsewhere import BroughtDown, answering, asked
+from safeconduct.policy.elsewhere import BroughtDown, asked
 from safeconduct.policy.inputs import check_inputs
 from safeconduct.policy.inspection import judge
 from safeconduct.policy.machines import host_modules, is_built_in
 from safeconduct.policy.rego import BundleError, Modules, compiled, explain, interpreter
 from safeconduct.relations import SchemaError, check_kept
 
-_CPU_SECONDS = 5
+CPU_SECONDS = 5
 _EMPTY_INPUT = "{}"
 _PLACE = "data.safeconduct.vetting"
 _HERE = ("vetting.rego", "package safeconduct.vetting\n\nhere := true\n")
@@ -32,7 +32,7 @@ def judged_elsewhere(base: Modules, added: Modules, data: dict[str, Any]) -> Pac
     """
     question = {"base": base, "added": added, "data": data}
     try:
-        answer = asked("safeconduct.policy.vetting", question)
+        answer = asked("vetting", question)
     except BroughtDown as error:
         raise BundleError(_brought_down(added), *error.args) from None
     if answer["problem"] is not None:
@@ -66,7 +66,7 @@ def _brought_down(added: Modules) -> str:
     return f"{files}: the policy engine cannot cope with these rules (nesting or recursion?)"
 
 
-def _answer(question: dict[str, Any]) -> dict[str, object]:
+def answer(question: dict[str, Any]) -> dict[str, object]:
     base, added = ((tuple(map(tuple, question[name]))) for name in ("base", "added"))
     try:
         packages = judge(added)
@@ -94,7 +94,3 @@ def _tried(modules: Modules, data: dict[str, Any]) -> None:
     with contextlib.suppress(RuntimeError):
         engine.eval_query_as_json("data.safeconduct.extensions")
     compiled(tuple(each for each in modules if is_built_in(each[0])), data)
-
-
-if __name__ == "__main__":
-    answering(_answer, cpu_seconds=_CPU_SECONDS)
