@@ -280,3 +280,23 @@ def test_check_names_arguments_whose_type_nobody_says(
 def test_strangers_names_cannot_steer_the_terminal() -> None:
     assert printable("a\x1b[31mb\u202ec\nd") == "a\ufffd[31mb\ufffdc\ufffdd"
     assert printable("Zoë's agent 🙂") == "Zoë's agent 🙂"
+
+
+def test_check_and_eval_name_rules_that_nobody_hears(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "a.rego").write_text(RULES.replace("deny contains", "denny contains"))
+    (rules / "dta.yaml").write_text("{}")
+    (tmp_path / "facts.yaml").write_text(FACTS)
+
+    assert run(["policy", "check", str(rules)]) == 0
+    told = capsys.readouterr()
+    assert "Note: host/a.rego:5: denny decides nothing" in told.err
+    assert "Note: dta.yaml: is not read" in told.err
+    assert run(["policy", "check", str(rules), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["notes"]) == 2
+    assert run(["policy", "eval", str(tmp_path / "facts.yaml"), "-d", str(rules)]) == 0
+    assert "did you mean deny?" in capsys.readouterr().err

@@ -220,6 +220,7 @@ class Provisioner:
                 f"{host.key}: {each}"
                 for each in (
                     *target.left_out,
+                    *(f"rules: {each}" for each in (target.offer.notes if target.offer else ())),
                     *warnings,
                     rules.warning,
                     switched_off(target),

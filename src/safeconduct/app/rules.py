@@ -20,6 +20,7 @@ from safeconduct.policy import (
     Files,
     OwnRules,
     check_bundle,
+    notes_of,
     public_key,
     read_files,
     relocated,
@@ -39,12 +40,14 @@ class Offer(Value, frozen=True):
         source: Where they come from, without credentials.
         version: What their author numbered them, where authors sign.
         because: Why they are offered, for the log.
+        notes: What they say and nobody hears.
     """
 
     rules: OwnRules = OwnRules()
     source: str = ""
     version: int | None = None
     because: str = "the configuration names no rules"
+    notes: tuple[str, ...] = ()
 
 
 def read_rules(
@@ -73,6 +76,7 @@ def read_rules(
         source=f"directory {name}",
         version=version,
         because=f"what the directory {name} holds{but_for(off)}",
+        notes=notes_of(rules.upon(Bundle.shipped())),
     )
 
 

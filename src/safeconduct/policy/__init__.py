@@ -65,6 +65,7 @@ from safeconduct.policy.files import (
     counts,
     is_plain,
     read_files,
+    unread_files,
     without,
 )
 from safeconduct.policy.opa import OpaEngine
@@ -140,6 +141,7 @@ from safeconduct.policy.store import (
 from safeconduct.policy.trial import (
     tried_elsewhere,
 )
+from safeconduct.policy.unheard import notes_of
 from safeconduct.policy.vetting import (
     refused_today,
 )
@@ -217,6 +219,7 @@ __all__ = [
     "make_key",
     "newest_version",
     "note",
+    "notes_of",
     "packed",
     "public_key",
     "public_reason",
@@ -232,6 +235,7 @@ __all__ = [
     "standing_of",
     "tests_of",
     "tried_elsewhere",
+    "unread_files",
     "verified",
     "version_of",
     "without",

@@ -19,7 +19,7 @@ from safeconduct.policy.rego import BundleError
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
 Names = tuple[Name, ...]
 QuestionName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-_KNOWN = ("denylists", "agents", "roles", "questions")
+KNOWN = ("denylists", "agents", "roles", "questions")
 _MOST_QUESTIONS = 16
 
 
@@ -76,7 +76,7 @@ def known_data(data: dict[str, Any]) -> KnownData:
         BundleError: If one of them is not shaped as it must be; the message names it.
     """
     try:
-        known = msgspec.convert({name: data[name] for name in _KNOWN if name in data}, KnownData)
+        known = msgspec.convert({name: data[name] for name in KNOWN if name in data}, KnownData)
     except msgspec.ValidationError as error:
         raise BundleError(f"the data does not fit: {error}") from error
     _check_tiers(known.agents)

@@ -89,6 +89,13 @@ def read_files(directory: Path, *, everything: bool = False) -> dict[str, bytes]
     return found
 
 
+def unread_files(directory: Path) -> Iterator[str]:
+    """Yield the files that look like data or scenarios and have no meaning where they are."""
+    for path in _paths(directory):
+        if path.endswith((".yaml", ".yml", ".json")) and belongs(path) and not counts(path):
+            yield path
+
+
 def _paths(directory: Path) -> Iterator[str]:
     """Yield the paths of files, sorted; directories behind links are not looked into."""
     found = []

@@ -14,6 +14,7 @@ from safeconduct.policy.inputs import check_inputs
 from safeconduct.policy.inspection import judge
 from safeconduct.policy.machines import host_modules, is_built_in
 from safeconduct.policy.rego import BundleError, Modules, compiled, explain, interpreter
+from safeconduct.policy.written_obligations import check_obligations
 from safeconduct.relations import SchemaError, check_kept
 
 CPU_SECONDS = 5
@@ -45,6 +46,7 @@ def refused_today(own: Modules, schema: str) -> str:
     try:
         judge(own)
         check_inputs(own)
+        check_obligations(own)
         check_kept(schema)
     except (BundleError, SchemaError) as error:
         return error.public
@@ -71,6 +73,7 @@ def answer(question: dict[str, Any]) -> dict[str, object]:
     try:
         packages = judge(added)
         check_inputs(added)
+        check_obligations(added)
         glue = (("extensions.rego", extension(packages)),)
         _tried((*base, *added, *glue), question["data"])
     except BundleError as error:

@@ -64,6 +64,8 @@ def status(asked: Asked) -> None:
         out.line(f"Problem: {found['problem']}")
     if found["refused_today"]:
         out.line(f"Warning: these rules would not be taken any more: {found['refused_today']}")
+    for note in found["notes"]:
+        out.line(f"Note: {note}")
     if found["since"] is not None:
         out.line(f"Since: {found['since']}, by {found['by']}: {found['because']}")
     source = found["repository"]
@@ -141,6 +143,7 @@ async def _status(asked: Asked) -> dict[str, Any]:
             "refused_today": ""
             if whole is None
             else policy.refused_today(whole.own_modules, whole.schema),
+            "notes": () if whole is None else policy.notes_of(whole),
             **_who(since[0] if since else None),
             "repository": await _repository(desk, tx),
         }

@@ -26,14 +26,19 @@ from safeconduct.policy import (
     decide_given,
     deciding_rules,
     input_schema,
+    notes_of,
     read_scenario,
     tests_of,
+    unread_files,
     without_type,
 )
 
 _MOST_BYTES = 1024 * 1024
 _REQUEST = ("caller", "action", "resource", "arguments")
 _LEVELS = (("consent", "level"), ("tool", "level"))
+_UNREAD = (
+    "is not read; data is data.yaml or data.json at the top, and scenarios end with .scenario.yaml"
+)
 _ADVICE = "See the input of decisions in docs/policies.md, or write `given:` as in a scenario."
 
 
@@ -51,6 +56,9 @@ def check(directory: Path, *, as_json: bool) -> None:
     bundle = _bundle(directory)
     own = [path for path, _ in bundle.own_modules]
     untyped = without_type(bundle.own_modules)
+    notes = (*notes_of(bundle), *(f"{path}: {_UNREAD}" for path in unread_files(directory)))
+    for note in notes:
+        complain(f"Note: {note}")
     for name in untyped:
         complain(
             f"Rules read {name} and say no type: where a tool's schema leaves it open, anything "
@@ -61,6 +69,7 @@ def check(directory: Path, *, as_json: bool) -> None:
         f"with the built-in rules they are bundle {bundle.digest}.",
         files=own,
         untyped=untyped,
+        notes=notes,
         bundle=bundle.digest,
     )
 
@@ -88,6 +97,8 @@ def evaluate(facts: Path, *, directory: Path | None, as_json: bool) -> None:
     """Decide what a file describes."""
     members = _members(facts)
     bundle = Bundle.shipped() if directory is None else _bundle(directory)
+    for note in notes_of(bundle):
+        complain(f"Note: {note}")
     decision = _decided(facts, members, bundle)
     document = Input(b"", decision.basis, decision.arguments).document
     rules = list(deciding_rules(bundle, document)) if decision.basis else []
