@@ -6,7 +6,7 @@ from safeconduct.app.declaring import declared
 from safeconduct.app.importing import Importer
 from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.looking import installed, look_at_installation
-from safeconduct.app.naming import names_of, unknown_names
+from safeconduct.app.naming import lost_bindings, names_of, schemas_in, unknown_names
 from safeconduct.app.occupancy import sole_server
 from safeconduct.app.outside import not_understood, unheeded
 from safeconduct.app.plan import Imported, Plan, public_url
@@ -39,6 +39,7 @@ __all__ = [
     "judges_of",
     "kept_until_served_again",
     "look_at_installation",
+    "lost_bindings",
     "names_of",
     "not_understood",
     "offered",
@@ -46,6 +47,7 @@ __all__ = [
     "own_failures",
     "public_url",
     "read_rules",
+    "schemas_in",
     "serve",
     "sole_server",
     "unheeded",

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from safeconduct.app.naming import names_of, unknown_names
+from safeconduct.app.naming import (
+    bound_in,
+    lost_bindings,
+    names_of,
+    schemas_in,
+    unknown_names,
+)
 from safeconduct.app.plan import Imported
 from safeconduct.audit import Event, Trail
 from safeconduct.core.clock import Clock
@@ -132,7 +138,10 @@ class Importer:
         """Return names of the configuration that the server has not; an API was checked before."""
         if about.http is not None:
             return ()
-        return unknown_names(about.tools or (), about.overrides, names_of(found))
+        return (
+            *unknown_names(about.tools or (), about.overrides, names_of(found)),
+            *lost_bindings(bound_in(about), schemas_in(found)),
+        )
 
     async def _observed(
         self,

@@ -42,6 +42,7 @@ from safeconduct.app.moves import Doing, Move, Mover
 from safeconduct.app.naming import unknown_as_read
 from safeconduct.app.plan import Imported, Plan, Step, portions
 from safeconduct.app.present import Present, read_present
+from safeconduct.app.referring import check_references
 from safeconduct.app.rules import Offer, offered
 from safeconduct.app.targets import Target, target_of
 from safeconduct.audit import Event, Trail
@@ -202,6 +203,7 @@ class Provisioner:
         present = await read_present(tx, host.key, at=self._clock.now(), target=target)
         mover = Mover(host=host.key)
         rules = await adopting(tx, present, target, self._activations)
+        missing = check_references(present, target, rules)
         compare_host(mover, present, rules)
         fresh = compare_servers(mover, present, target, self._credentials)
         warnings = compare_people(mover, present, target)
@@ -222,6 +224,7 @@ class Provisioner:
                     *target.left_out,
                     *(f"rules: {each}" for each in (target.offer.notes if target.offer else ())),
                     *warnings,
+                    *missing,
                     rules.warning,
                     switched_off(target),
                     by_api(rules.target),

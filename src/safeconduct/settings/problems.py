@@ -111,9 +111,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name most like `name`, or ""."""
-    close = difflib.get_close_matches(name[:_LONGEST_NAME], list(known), n=1, cutoff=0.6)
-    return close[0] if close else ""
+    """Return the known name most like `name`, or ""; capitals alone make no great difference."""
+    names = list(known)
+    alike = [each for each in names if each.casefold() == name.casefold()]
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=1, cutoff=0.6)
+    return next(iter((*alike, *close)), "")
 
 
 def _line(name: str, problem: Problem) -> str:

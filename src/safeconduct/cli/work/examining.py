@@ -24,9 +24,11 @@ from safeconduct.app import (
     installed,
     kept_until_served_again,
     look_at_installation,
+    lost_bindings,
     names_of,
     not_understood,
     offered,
+    schemas_in,
     unheeded,
     unknown_names,
 )
@@ -440,7 +442,11 @@ async def _upstream(parts: Installation, said: UpstreamSettings, url: str) -> Fi
     message = f"{' and '.join(found.eras)}; {tools} tools"
     message += _partly(chain(*found.spellings))
     imports = () if isinstance(said.imports, str) else said.imports
-    unknown = unknown_names(imports, said.tools, names_of(found))
+    bound = {name: [it.path for it in each.bindings] for name, each in said.tools.items()}
+    unknown = (
+        *unknown_names(imports, said.tools, names_of(found)),
+        *lost_bindings(bound, schemas_in(found)),
+    )
     omissions = (*unknown, *found.omissions)
     if not omissions:
         return Finding(check=check, state="ok", message=message)
