@@ -57,6 +57,18 @@ def bundle_of(rules: str, data: str = DATA) -> Bundle:
             'deny contains {"reason": "x", "mesage": "No."} if input.phase == "call"',
             "nobody is told mesage of a deny; did you mean message?",
         ),
+        (
+            'deny contains {"reason": "x"} if input.phase == "cal"',
+            "a.rego:5: input.phase is never cal; did you mean call?",
+        ),
+        (
+            'deny contains {"reason": "x"} if "hihg" != input.tool.level',
+            "input.tool.level is never hihg; did you mean high?",
+        ),
+        (
+            'deny contains {"reason": "x"} if input.tool.state in {"pinned", "odd"}',
+            "input.tool.state is never odd; there is changed, new, pinned",
+        ),
         ('deny contains {"reason": "Not so"} if input.phase == "call"', "this reason is not told"),
     ],
 )
@@ -81,12 +93,18 @@ deny contains {"reason": "region"} if {
 	not in_region
 	denied
 	data.safeconduct.questions.answers.owns
+	input.resource.kind == "anything"
+	input.phase in {"call", "list"}
+	input.arguments.phase == "cal"
+	input.tool.level in data.regions.allowed
 	data.safeconduct.levels.rank[input.tool.level] > data.safeconduct.levels.rank.low
 }
 
 in_region if input.subject.attributes.region in data.regions.allowed
 
 denied if data.safeconduct.tiers.tier == "x"
+
+levels := [input.tool.level, "x" == "y", sprintf("%s", ["x"]) == "y"]
 
 unused_helper if input.phase == "call"
 """

@@ -32,6 +32,15 @@ def check_inputs(modules: Modules) -> None:
             _check(path, f"{file}:{line}")
 
 
+def words_at(path: Path) -> frozenset[str]:
+    """Return the only words that may stand at a place below `input`; empty where any may."""
+    places = [_schema()]
+    for name in path:
+        known = [_members(place).get(name) for place in places]
+        places = [each for schema in known if schema is not None for each in _alternatives(schema)]
+    return frozenset(word for place in places for word in place.get("enum", ()))
+
+
 def _read(module: Module) -> Iterator[tuple[Path, int]]:
     """Yield the paths below `input` that a file reads, also by a name that it imports."""
     for path in module.imports.values():

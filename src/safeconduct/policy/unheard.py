@@ -13,7 +13,9 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from safeconduct.policy.data import KNOWN
-from safeconduct.policy.inspection import COLLECTED, Path, read_module, syntax_tree
+from safeconduct.policy.forms import found
+from safeconduct.policy.inputs import words_at
+from safeconduct.policy.inspection import COLLECTED, Path, chain, read_module, syntax_tree
 from safeconduct.policy.machines import is_built_in
 from safeconduct.policy.written_obligations import COMPUTED_NAME, written
 
@@ -41,6 +43,7 @@ def notes_of(bundle: Bundle) -> tuple[str, ...]:
                 *_missing_data(bundle.data, read),
                 *_missing_rules(bundle, own, read),
                 *_odd_denials(bundle),
+                *_never_so(bundle, own),
             )
         )
     )
@@ -149,6 +152,45 @@ def _odd_denials(bundle: Bundle) -> Iterator[str]:
                             f"{file}:{line}: this reason is not told, for it is not 1 to 64 of "
                             "a-z, 0-9, '_', '.' and '-'"
                         )
+
+
+def _never_so(bundle: Bundle, own: list[Module]) -> Iterator[str]:
+    """Say what is compared with a word that never stands there."""
+    for module, (file, text) in zip(own, bundle.own_modules, strict=True):
+        for line, tree, words in _compared(syntax_tree(file, text)["rules"]):
+            path = _input_path(module, tree)
+            known = words_at(path) if path else frozenset()
+            for word in words if known else ():
+                if word not in known:
+                    hint = _hint(word, known) or f"; there is {', '.join(sorted(known))}"
+                    yield f"{file}:{line}: input.{'.'.join(path)} is never {word}{hint}"
+
+
+def _compared(tree: Any) -> Iterator[tuple[int, Any, list[str]]]:
+    """Yield what is compared with texts that are written out: by `==`, `!=` or `in`."""
+    for each in found(tree, "BoolExpr"):
+        inner = each["BoolExpr"]
+        if inner["op"] in {"Eq", "Ne"}:
+            line, left, right = inner["span"]["line"], inner["lhs"], inner["rhs"]
+            yield line, left, _texts([right])
+            yield line, right, _texts([left])
+    for each in found(tree, "Membership"):
+        inner = each["Membership"]
+        (those,) = inner["collection"].values()
+        yield inner["span"]["line"], inner["value"], _texts(those.get("items", ()))
+
+
+def _texts(trees: Iterable[Any]) -> list[str]:
+    return [str(each["String"]["value"]) for each in trees if "String" in each]
+
+
+def _input_path(module: Module, tree: Any) -> Path:
+    """Return the path below `input` that a piece of syntax is, or nothing."""
+    if not tree.keys() & {"Var", "RefDot", "RefBrack"}:
+        return ()
+    (root, *rest), dynamic = chain(tree) if chain(tree)[0] else (("",), [])
+    base = ("input",) if root == "input" else module.imports.get(root, ())
+    return () if dynamic or base[:1] != ("input",) else (*base[1:], *rest)
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
