@@ -24,16 +24,17 @@ from safeconduct.proxy.messages import Listing, takes_long
 from safeconduct.proxy.refusals import ARGUMENTS_UNFIT, Denied
 from safeconduct.proxy.unkept import Unkept
 from safeconduct.sessions import Session, Sessions
-from safeconduct.upstreams import CHANGED, NEW, PINNED, Server, Tool
+from safeconduct.upstreams import CHANGED, NEW, PINNED, UNKNOWN, Server, Tool
 
 _ALWAYS = ToolFacts(known=True, enabled=True, state="pinned", level=Level.LOW)
+_NEVER = ToolFacts(known=False, enabled=False, state="new", level=Level.HIGH)
 _AS_REVIEWED = {
     PINNED: _ALWAYS,
     CHANGED: replace(_ALWAYS, state="changed"),
     NEW: replace(_ALWAYS, state="new"),
+    UNKNOWN: _NEVER,
 }
 _LONGEST = 200
-_NEVER = ToolFacts(known=False, enabled=False, state="new", level=Level.HIGH)
 _CODES = {
     "session.ended": Code.UNAUTHENTICATED,
     "consent.none": Code.UNAUTHENTICATED,

@@ -77,6 +77,7 @@ from safeconduct.upstreams.tables import (
     PROMPT,
     TEMPLATE,
     TOOL,
+    UNKNOWN,
 )
 from safeconduct.upstreams.templates import fits
 from safeconduct.upstreams.tool_schemas import ToolSchemas, unchecked
@@ -95,6 +96,7 @@ __all__ = [
     "PROMPT",
     "TEMPLATE",
     "TOOL",
+    "UNKNOWN",
     "VERSIONS",
     "BadOperation",
     "Called",

@@ -42,6 +42,7 @@ from safeconduct.upstreams.tables import (
     PROMPT,
     TEMPLATE,
     TOOL,
+    UNKNOWN,
     Place,
     offers,
     servers,
@@ -168,17 +169,35 @@ class Server(Value, frozen=True):
         return found.state == PINNED and set(was.pins) == set(found.pins)
 
     def review_state(self, kind: str, name: str) -> str:
-        """Say whether a prompt, a template or a resource of a changed template may be used.
+        """Say whether a prompt, a template or a resource may be used, as far as that is reviewed.
 
-        A resource is pinned by its template alone; a list of resources is nobody's to review.
+        A server that lists prompts has no others, however alike their names. A resource is pinned
+        by its template alone; a list of resources is nobody's to review.
         """
-        if kind == "prompt":
+        if kind == PROMPT:
             prompt = self.prompts.get(name)
-            return PINNED if prompt is None else prompt.state
-        for template in self.unsettled if kind == "resource" else ():
-            if template.name == name or (template.state == CHANGED and fits(template.name, name)):
-                return template.state
-        return PINNED
+            if prompt is None:
+                return UNKNOWN if self.prompts else PINNED
+            return prompt.state
+        return self._state_of_resource(name) if kind == "resource" and self.unsettled else PINNED
+
+    def _state_of_resource(self, name: str) -> str:
+        states = {
+            template.state
+            for template in self.unsettled
+            if template.name == name or fits(template.name, name)
+        }
+        if CHANGED in states:
+            return CHANGED
+        if NEW not in states or (name not in self.templates and self._is_reviewed(name)):
+            return PINNED
+        return NEW
+
+    def _is_reviewed(self, uri: str) -> bool:
+        """Say whether a URI is of a template that was reviewed, whichever new one it fits too."""
+        return any(
+            each.state == PINNED and fits(each.name, uri) for each in self.templates.values()
+        )
 
 
 class Catalogue:

@@ -14,6 +14,7 @@ from safeconduct.core.model import HostId, ServerKey
 from safeconduct.storage import UtcTime, host_column, metadata
 
 PINNED, CHANGED, NEW = "pinned", "changed", "new"
+UNKNOWN = "unknown"  # of what no reading and no list showed; never stored
 TOOL, PROMPT, TEMPLATE, INSTRUCTIONS = "tool", "prompt", "template", "instructions"
 KINDS = (TOOL, PROMPT, TEMPLATE, INSTRUCTIONS)
 LONGEST_NAME = 256
