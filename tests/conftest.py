@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ __all__ = ["postgres"]  # a fixture is found by its name here
 
 settings.register_profile("shared", deadline=None)  # a busy machine is no counterexample
 settings.load_profile("shared")
+# Hundreds of tests start programs of ours, and none need compile them all over again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
 

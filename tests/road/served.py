@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from safeconduct.app.building import DATABASE_FILE
 from safeconduct.rehearsal import (
     Answer,
     Person,
@@ -29,6 +30,7 @@ from safeconduct.rehearsal import (
     obtain_token,
 )
 from tests.fixtures.logs import clean_lines
+from tests.fixtures.tables import migrated_file
 from tests.road.upstream import PATIENCE_SECONDS, Upstream, upstream
 from tests.road.world import Line, body_of, headers_of
 
@@ -156,6 +158,8 @@ async def served(directory: Path, **server: Any) -> AsyncIterator[Served]:
         server: Further keys of the file's `server:`.
     """
     trial = Trial(directory, port=free_port())
+    if "database" not in server:
+        migrated_file(trial.data / DATABASE_FILE)
     async with upstream() as behind, Programs(logs=trial.logs) as programs:
         trial.write(
             server={"rate_limits": dict.fromkeys(_LIMITS, _MUCH), **server},

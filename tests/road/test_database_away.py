@@ -82,14 +82,14 @@ async def _check_everybody_is_told(site: Served, client: str, *, reads_too: bool
     if not reads_too:  # what only reads goes on where only writing is held up
         programs = {path: each for path, each in programs.items() if "register" in path}
     began = time.perf_counter()
-    answers = await asyncio.gather(
-        *(_asked(site, path, body, **headers) for path, (body, headers) in programs.items())
+    path = f"/oauth/authorize?client_id={client}&{_AUTHORIZE}"
+    page, *answers = await asyncio.gather(
+        _asked(site, path, None, **_PAGE),
+        *(_asked(site, path, body, **headers) for path, (body, headers) in programs.items()),
     )
     assert time.perf_counter() - began < _LONGEST_SECONDS
     for answer in answers:
         _check_refusal(answer)
-    path = f"/oauth/authorize?client_id={client}&{_AUTHORIZE}"
-    page = await _asked(site, path, None, **_PAGE)
     assert (page.status, page.header("content-type")) == (503, "text/html; charset=utf-8")
     assert int(page.header("retry-after") or "") > 0
     assert "Try again in a few seconds" in page.body.decode()

@@ -304,33 +304,30 @@ async def test_a_large_message_within_the_bounds_goes_on_byte_for_byte(
 
 @pytest.mark.slow
 @pytest.mark.requirement("Z-24")
-@pytest.mark.parametrize("version", VERSIONS)
 async def test_a_message_that_waited_for_its_turn_is_refused_if_its_session_ended_meanwhile(
-    world: World, version: str
+    world: World,
 ) -> None:
     """A person's large messages wait once they took more than that person's share."""
     tokens = await world.tokens()
     person = await world.person("alice@acme.test")
     await world.parts.background.run((person.host, person.id), _use_processor, 0.6)
-    value = [0] * 50_000
-    body = body_of(
-        "tools/call", {"name": "get_issue", "arguments": {"value": value}}, version=version
-    )
 
-    sent = asyncio.create_task(
-        world.http.post(
-            f"{ACME}/mcp/tickets",
-            content=body,
-            timeout=60,
-            headers=headers_of("tools/call", CALL, version=version)
-            | {"authorization": f"Bearer {tokens.access}"},
-        )
-    )
-    await world.revoke(tokens)  # at least eight seconds before it is the message's turn
+    # In every revision at once: they wait together.
+    sent = [asyncio.create_task(_large(world, tokens, version)) for version in VERSIONS]
+    await world.revoke(tokens)  # at least eight seconds before it is the first one's turn
 
     async with asyncio.timeout(60):
-        assert (await sent).status_code == 401
+        assert [await each for each in sent] == [401] * len(VERSIONS)
     assert world.upstream.calls() == []
+
+
+async def _large(world: World, tokens: Tokens, version: str) -> int:
+    arguments = {"value": [0] * 50_000}
+    body = body_of("tools/call", {"name": "get_issue", "arguments": arguments}, version=version)
+    headers = headers_of("tools/call", CALL, version=version)
+    headers["authorization"] = f"Bearer {tokens.access}"
+    answer = await world.http.post(f"{ACME}/mcp/tickets", content=body, headers=headers, timeout=60)
+    return answer.status_code
 
 
 def _use_processor(seconds: float) -> None:

@@ -25,6 +25,7 @@ import yaml
 
 from safeconduct import hosts, people, relations, settings
 from safeconduct.app import Gateway, Installation, gateway, judges_of
+from safeconduct.app.building import DATABASE_FILE
 from safeconduct.app.serving import configured
 from safeconduct.core.clock import ManualClock
 from safeconduct.core.model import (
@@ -52,6 +53,7 @@ from safeconduct.upstreams import (
     save,
     wanted,
 )
+from tests.fixtures.tables import migrated_file
 from tests.road.upstream import MODERN_VERSION, PATIENCE_SECONDS, Upstream, upstream
 
 ACME, OTHER = "https://acme.test", "https://other.test"
@@ -594,6 +596,8 @@ async def world_at(
             }
         )
         said = settings.parse(text, base=directory, environ={})
+        if "database" not in (server or {}) and not (directory / "data").exists():
+            migrated_file(directory / "data" / DATABASE_FILE)
         async with gateway(said, clock=clock, upkeep=upkeep) as running, AsyncExitStack() as stack:
             behind.seen.clear()
             parts = running._parts
