@@ -9,6 +9,8 @@ import pytest
 
 from safeconduct.core.model import ClientId
 from safeconduct.hosts import ClientPolicy, ConsentPolicy, SessionPolicy
+from safeconduct.oauth.refusals import OAuthRefused
+from safeconduct.oauth.registration import Registrations
 from tests.oauth.world import NATIVE, WEB, World, answer_of
 
 
@@ -59,6 +61,38 @@ async def test_a_registration_by_anybody_leaves_little_behind(world: World) -> N
     body = {"redirect_uris": [*uris[:3], f"https://agent.example/{'x' * 2000}"] * 5}
     answer = await world.http.post("/oauth/register", json=body)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_redirect_uri")
+
+
+async def test_an_address_has_a_budget_of_what_it_has_us_write(world: World) -> None:
+    """Records are not forgotten, so somebody could fill the disk with them at the rate allowed."""
+    registrations = Registrations(
+        world.database, trail=world.trail, clock=world.clock, most_unused=10_000
+    )
+    uris = [f"https://agent.example/{end}{'x' * 1900}" for end in "ab"]
+
+    async def register(ip: str, number: int) -> int:
+        body = {
+            "redirect_uris": uris,
+            "client_name": f"n{number}",
+            "token_endpoint_auth_method": "none",
+        }
+        try:
+            await registrations.register(world.host, json.dumps(body).encode(), ip=ip)
+        except OAuthRefused as refused:
+            return refused.status
+        return 201
+
+    answers = [await register("2001:db8::1", number) for number in range(300)]
+    taken = answers.index(429)
+    assert 150 < taken < 250
+    assert set(answers[taken:]) == {429}
+    assert await register("2001:db8::2", 0) == 429, "it is the same subscriber"
+    assert await register("2001:db8:0:1::1", 0) == 201
+    assert await register("2001:db8::1", 0) == 201, "registered a moment ago, and written once"
+    assert len(world.events("client.registered")) == taken + 1
+
+    world.advance(minutes=1)
+    assert await register("2001:db8::2", 1) == 201
 
 
 @pytest.mark.parametrize("method", ["client_secret_post", "client_secret_basic", None])

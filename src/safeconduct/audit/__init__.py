@@ -3,7 +3,7 @@
 from safeconduct.audit.arguments import SealedArguments, SealError
 from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
 from safeconduct.audit.exporter import export
-from safeconduct.audit.keeping import Keeping, Kept
+from safeconduct.audit.keeping import Budget, Keeping, Kept
 from safeconduct.audit.promises import Problem
 from safeconduct.audit.reader import Filters, Tail, follow, latest, read
 from safeconduct.audit.record import Link
@@ -16,6 +16,7 @@ __all__ = [
     "INSTALLATION",
     "MOST_NAMES",
     "AuditUnavailable",
+    "Budget",
     "Durability",
     "Event",
     "Filters",

@@ -1,16 +1,18 @@
 """Dynamic registration (RFC 7591): a client describes itself and gets an id.
 
 It proves nothing, so it costs us little: bodies are small, an identical one from the same
-address within ten minutes gets the same id, and clients nobody consents to are forgotten.
+address within ten minutes gets the same id, clients nobody consents to are forgotten, and what
+an address may have us write in a day is bounded (in each worker), since records are not forgotten.
 Unknown members are ignored; the id is never the client's choice.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import timedelta
 from typing import Any
 
-from safeconduct.audit import Event, Trail
+from safeconduct.audit import Budget, Event, Trail
 from safeconduct.core import redirects
 from safeconduct.core.canonical import StrictJSONError, fingerprint, parse
 from safeconduct.core.clock import Clock
@@ -31,6 +33,10 @@ _METHODS = ("none", "client_secret_basic", "client_secret_post")
 _SAME_FOR = timedelta(minutes=10)
 _SIGN_IN_TAKES = timedelta(minutes=15)
 UNUSED_FOR = timedelta(days=7)
+# About a thousand registrations at once, and then one every two seconds: 44 MB a day.
+_BYTES_AT_ONCE, _BYTES_EACH_SECOND = 1024 * 1024, 512
+_RECORD_BYTES = 1024
+_IPV6_PREFIX = 64  # what one subscriber usually gets
 
 
 class Wish(Value, frozen=True):
@@ -63,6 +69,9 @@ class Registrations:
         self._trail = trail
         self._clock = clock
         self._most_unused = most_unused
+        self._budget = Budget(
+            at_once=_BYTES_AT_ONCE, each_second=_BYTES_EACH_SECOND, seconds=clock.seconds
+        )
 
     async def register(self, host: Host, body: bytes, *, ip: str | None) -> dict[str, Any]:
         """Register a client and return the answer's members.
@@ -85,6 +94,7 @@ class Registrations:
                 )
                 if before is not None:
                     return self._answer(before, wish, None)
+            self._spend(host, wish, ip)
             await self._make_room(tx, host)
             secret = None if wish.method == "none" else mint("sc_cs")
             client = _client(wish)
@@ -107,6 +117,17 @@ class Registrations:
                 )
             )
         return self._answer(client, wish, secret)
+
+    def _spend(self, host: Host, wish: Wish, ip: str | None) -> None:
+        """Take what a registration costs from what its address may have us write."""
+        size = _RECORD_BYTES + len(wish.name.encode()) + sum(map(len, wish.redirect_uris))
+        if not self._budget.take((host.key, _subscriber(ip)), size):
+            raise OAuthRefused(
+                "temporarily_unavailable",
+                "too many clients registered from this address; try again later, or use one that "
+                "is registered already",
+                status=429,
+            )
 
     async def _make_room(self, tx: Write, host: Host) -> None:
         """Forget who was never used; refuse rather than push out a sign-in under way."""
@@ -157,6 +178,17 @@ def read(said: dict[str, Any], *, private_schemes: bool) -> Wish:
         grant_types=_grant_types(said),
         application_type=_application_type(said, uris),
     )
+
+
+def _subscriber(ip: str | None) -> str:
+    """Return whose address it probably is: of IPv6, the network of one subscriber."""
+    try:
+        parsed = ipaddress.ip_address(ip or "")
+    except ValueError:
+        return ip or ""
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
 
 
 def _object(body: bytes) -> dict[str, Any]:

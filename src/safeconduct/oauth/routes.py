@@ -173,7 +173,7 @@ async def _guarded(request: Request, answer: Callable[[], Awaitable[Response]]) 
         headers = {**_PRIVATE}
         if refused.challenge:
             headers["WWW-Authenticate"] = refused.challenge
-        if refused.status == 503:
+        if refused.status in {429, 503}:
             headers["Retry-After"] = _RETRY_SECONDS
         said = {"error": refused.error, "error_description": refused.public}
         return _json(said, status=refused.status, headers=headers)

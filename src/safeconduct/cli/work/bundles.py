@@ -128,10 +128,10 @@ async def _status(asked: Asked) -> dict[str, Any]:
             except BundleError as error:
                 problem = error.public
         whole = None if problem else rules.upon(Bundle.shipped())
-        runs = None
+        runs, notes = None, tuple[str, ...]()
         if whole is not None:
             try:
-                runs = _runs(desk, whole)
+                runs, notes = _runs(desk, whole), policy.notes_of(whole)
             except BundleError as error:
                 problem = f"these rules cannot be loaded, so nothing is allowed: {error.public}"
         return {
@@ -143,7 +143,7 @@ async def _status(asked: Asked) -> dict[str, Any]:
             "refused_today": ""
             if whole is None
             else policy.refused_today(whole.own_modules, whole.schema),
-            "notes": () if whole is None else policy.notes_of(whole),
+            "notes": notes,
             **_who(since[0] if since else None),
             "repository": await _repository(desk, tx),
         }
