@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from safeconduct.core.binding import Binding
 from safeconduct.core.model import HostId, ServerKey
 from safeconduct.upstreams import Override, save, wanted
 from tests.road.upstream import Seen, Wire, tool
-from tests.road.world import LEGACY, MODERN, VERSIONS, Tokens, World, world_at
+from tests.road.world import LEGACY, MODERN, VERSIONS, Tokens, World, body_of, world_at
 
 pytestmark = pytest.mark.requirement("SEC-56", "SEC-62")
 RULE = """package safeconduct.host
@@ -337,3 +338,84 @@ async def test_what_a_rule_expects_holds_whatever_the_schema_would_allow_beside_
 
         assert "arguments.memo" in refusal(message)
         assert world.upstream.calls() == []
+
+
+@pytest.mark.parametrize("version", [MODERN, LEGACY])
+@pytest.mark.parametrize(
+    ("place", "arguments"),
+    [
+        ("__proto__", {"id": "1", "__proto__": {"amount": 500}}),
+        ("__proto__", {"id": "1", "__proto__": None}),
+        ("x.__proto__", {"id": "1", "x": {"__proto__": {"amount": 500}}}),
+        ("x[1].__proto__", {"id": "1", "x": [[], {"__proto__": 1}]}),
+        ("constructor", {"id": "1", "constructor": {"prototype": {"amount": 500}}}),
+    ],
+)
+async def test_nobody_hands_a_server_what_others_inherit_from(
+    world: World, tokens: Tokens, version: str, place: str, arguments: dict[str, Any]
+) -> None:
+    """Also where nobody reads the arguments: what is inherited reaches every later call."""
+    message = await called(world, tokens, "get_issue", arguments, version)
+
+    assert f"arguments.{place} is what others inherit from" in refusal(message)
+    assert world.upstream.seen == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"id": "__proto__"},
+        {"id": "1", "constructor": "Ferrari", "prototype": {"a": 1}},
+        {"id": "1", "constructor": {"name": "prototype"}},
+        {"id": "1", "proto": {}, "__proto": {}, "_proto_": {}},
+    ],
+)
+async def test_names_and_texts_that_only_look_like_it_are_sent(
+    world: World, tokens: Tokens, arguments: dict[str, Any]
+) -> None:
+    message = await called(world, tokens, "get_issue", arguments)
+
+    assert refusal(message) == ""
+    assert world.upstream.calls()[0].message["params"]["arguments"] == arguments
+
+
+@pytest.mark.parametrize("version", [MODERN, LEGACY])
+@pytest.mark.parametrize("place", ["message", "params", "_meta"])
+@pytest.mark.parametrize("name", ["__proto__", "\\u005f_proto__"])
+async def test_no_message_inherits_what_was_not_judged(
+    world: World, tokens: Tokens, version: str, place: str, name: str
+) -> None:
+    """A server that copies parameters would find `arguments` where the message has none."""
+    params: dict[str, Any] = {"name": "get_issue"}
+    whole = json.loads(body_of("tools/call", params, version=version))
+    parts = {"message": whole, "params": whole["params"]}
+    part = parts.get(place) or whole["params"].setdefault("_meta", {})
+    part["NAME"] = {"arguments": {"id": "2"}, "params": {"name": "get_thing"}, "progressToken": 1}
+    world.upstream.seen.clear()
+
+    answer = await world.send(
+        tokens.access,
+        "tools/call",
+        params,
+        version=version,
+        body=json.dumps(whole).replace("NAME", name).encode(),
+    )
+
+    assert answer.json()["error"]["code"] == -32600
+    assert world.upstream.seen == []
+
+
+async def test_a_schema_may_declare_it_and_an_admin_may_have_it_noted(tmp_path: Any) -> None:
+    async with world_at(tmp_path, asgi=True) as world:
+        held = {"type": "object", "properties": {"x": {"properties": {"__proto__": {}}}}}
+        world.upstream.tools = [tool("get_held", inputSchema=held), tool("get_issue")]
+        await offering(world)
+        tokens = await world.tokens()
+        declared, elsewhere = {"x": {"__proto__": 1}}, {"__proto__": 1}
+
+        assert refusal(await called(world, tokens, "get_held", declared)) == ""
+        assert "inherit" in refusal(await called(world, tokens, "get_held", elsewhere))
+
+        await offering(world, arguments="note")
+        assert refusal(await called(world, tokens, "get_issue", elsewhere)) == ""
+        assert "inherit" in world.events("call.intent")[-1]["unfit"]

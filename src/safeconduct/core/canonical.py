@@ -81,13 +81,16 @@ def check_bounds(raw: bytes, *, max_values: int = MAX_VALUES) -> None:
 
 
 def disguised(members: dict[str, Any], known: frozenset[str]) -> bool:
-    """Say whether a member is a known one but for its case.
+    """Say whether a member is a known one but for its case, or stands in for known ones.
 
     We would not look at it; readers that ignore case, as Go's encoding/json does, would take
-    it for the known one, and even prefer it.
+    it for the known one, and even prefer it. Readers in JavaScript that copy members find those
+    of `__proto__` where an object has none of its own.
     """
     if known.issuperset(members):
         return False
+    if "__proto__" in members:
+        return True
     folded = {*map(str.casefold, known)}
     return not folded.isdisjoint(map(str.casefold, members.keys() - known))
 

@@ -18,6 +18,7 @@ Schema = dict[str, Any]
 _MOST_PLACES = 5_000
 _MOST_SCHEMAS = 500  # that say something of one place
 _ALIKE = "differs from another name by case or width alone"
+_INHERITED = "is what others inherit from, to servers in JavaScript that merge objects"
 _IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
 _IN_PLACE = ("if", "then", "else", "not")
 # Keys of what is made of a place, beside those of one name, which are declared members.
@@ -69,6 +70,15 @@ class Shape:
             )
         return self._children[_ITEMS]
 
+    def inherited(self, value: Any, run: Run) -> Fault | None:
+        """Return the first member that is no plain member to a server that copies objects.
+
+        What an object of JavaScript inherits is read like members of its own, so a member that is
+        merged into `__proto__` or `constructor.prototype` is one that nobody decided about. A
+        schema may declare either.
+        """
+        return _inherited(value, self, run)
+
     def twin(self, value: Any, run: Run) -> Fault | None:
         """Return the first member that is a declared one but for its case, at any depth."""
         if type(value) is dict:
@@ -101,6 +111,32 @@ class Shape:
     def _made(self, schemas: Iterator[object]) -> Shape | None:
         found = list(schemas)
         return self._book.shape(found) if found else None
+
+
+def _inherited(value: Any, shape: Shape | None, run: Run) -> Fault | None:
+    if type(value) is list:
+        inner = None if shape is None else shape.item()
+        faults = ((index, _inherited(item, inner, run)) for index, item in enumerate(value))
+    elif type(value) is dict:
+        declared = frozenset() if shape is None else shape.names
+        for name in value:
+            if name not in declared and _is_inherited(name, value[name]):
+                return Fault((name,), _INHERITED)
+        faults = (
+            (name, _inherited(member, None if shape is None else shape.member(name), run))
+            for name, member in value.items()
+            if type(member) in {dict, list}
+        )
+    else:
+        return None
+    run.spend(len(value))
+    return next((fault.under(step) for step, fault in faults if fault is not None), None)
+
+
+def _is_inherited(name: str, member: Any) -> bool:
+    if name == "constructor":
+        return type(member) is dict and "prototype" in member
+    return name == "__proto__"
 
 
 class _Book:

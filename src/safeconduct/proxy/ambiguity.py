@@ -88,7 +88,14 @@ def judged_arguments(
     stands = not decision.allow and not decision.reason.startswith(_OF_ARGUMENTS)
     if stands or server is None or tool is None:
         return decision
-    unfit = fitting.arguments(server, tool, request.arguments or {}, era=era, reads=reads)
+    unfit = fitting.arguments(
+        server,
+        tool,
+        request.arguments or {},
+        spelled=decision.arguments,
+        era=era,
+        reads=reads,
+    )
     if unfit is None:
         return decision
     problem = unfit.problem[:_LONGEST_PROBLEM]

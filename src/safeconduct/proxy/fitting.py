@@ -20,6 +20,7 @@ from safeconduct.upstreams import Server, Strictness, Tool, ToolSchemas
 
 MOST_RESULT_BYTES = 256 * 1024
 _ALIKE = "differs from another name by case or width alone"
+_TOO_LONG = "take too long to be looked through"
 _ROOT, _RESULT = "arguments", "structuredContent"
 Path = tuple[str, ...]
 
@@ -38,7 +39,14 @@ class Fitting:
         self._fits = Derived(_Fit)
 
     def arguments(
-        self, server: Server, tool: Tool, arguments: dict[str, Any], *, era: str, reads: OwnReads
+        self,
+        server: Server,
+        tool: Tool,
+        arguments: dict[str, Any],
+        *,
+        spelled: bytes,
+        era: str,
+        reads: OwnReads,
     ) -> Unfit | None:
         """Return what of a call's arguments does not fit, or None if everything does.
 
@@ -46,12 +54,17 @@ class Fitting:
             server: Says what becomes of it.
             tool: As it was reviewed.
             arguments: As they were read.
+            spelled: The same as JSON that escapes no letter.
             era: The one they are sent in, by whose spelling the server reads them.
             reads: What the host's own rules read.
         """
         if server.arguments == "off":
             return None
         fit = self._fit(tool, era)
+        if b'"__proto__"' in spelled or b'"prototype"' in spelled:
+            fault = fit.inherited(arguments)
+            if fault is not None:  # it may reach every later call, those of others too
+                return Unfit(fault.spelled(_ROOT), refuses=server.arguments != "note")
         plan = fit.plan(tool, reads)
         fault = plan.fault(arguments)
         if fault is None:
@@ -85,6 +98,13 @@ class _Fit:
         self.output = None if schemas.output is None else Validator(schemas.output)
         self.scalars = Scalars.of(schemas.input)
         self._plan: tuple[Tool, OwnReads, _Plan] | None = None
+
+    def inherited(self, arguments: dict[str, Any]) -> Fault | None:
+        """Return what of arguments would be no member of its own to a server in JavaScript."""
+        try:
+            return self.shape.inherited(arguments, Run())
+        except (Exhausted, RecursionError):
+            return Fault((), _TOO_LONG)
 
     def plan(self, tool: Tool, reads: OwnReads) -> _Plan:
         known = self._plan
@@ -125,7 +145,7 @@ class _Plan:
             run = Run()
             return self._shape.twin(arguments, run) or self._misread(arguments, run)
         except (Exhausted, RecursionError):
-            return Fault((), "take too long to be looked through")
+            return Fault((), _TOO_LONG)
 
     def _may_declare(self, first: Iterable[str]) -> bool:
         declared = frozenset(map(folded, self._shape.names))

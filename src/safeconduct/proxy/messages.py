@@ -249,6 +249,8 @@ def _call(value: JSON, raw: bytes, era: Era | None) -> Message:
     meta, arguments = params.get("_meta"), params.get("arguments")
     if not isinstance(meta, dict):
         meta = {}
+    elif "__proto__" in meta:
+        raise _invalid("A member of _meta is none of its own to every reader")
     return Message(
         form="notification" if message_id is None else "request",
         id=message_id,
