@@ -167,6 +167,7 @@ async def test_all_or_nothing(desk: Desk) -> None:
         "server:tickets#granted_high@agent:agent",
         "person:p_1#delegate@agent:agent",
         "board:1#member@person:*",
+        "board:1#member@user:nobody@acme.test",
         "ticket#assignee@person:p_1",
         "",
         "*",
@@ -298,7 +299,15 @@ async def test_a_token_belongs_to_its_host_and_its_listing(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"limit": ""}, {"objects": "ticket"}]
+    "query",
+    [
+        {"limit": 0},
+        {"limit": 101},
+        {"limit": "x"},
+        {"limit": ""},
+        {"objects": "ticket"},
+        {"source": "file"},
+    ],
 )
 async def test_a_listing_of_something_else_is_refused(desk: Desk, query: dict[str, Any]) -> None:
     assert (await desk.get(**query)).status_code == 422

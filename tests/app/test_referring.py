@@ -187,6 +187,19 @@ agents: {trust_tiers: {a: [x]}, tier_levels: {a: {chatt: low}}}
     ]
 
 
+async def test_ids_of_agents_that_are_nearly_somebodys_are_said(world: World, file: File) -> None:
+    data = """
+denylists: {clients: [cii, another-agent-altogether]}
+roles: {definitions: {r: {servers: {chat: low}}}, agents: {ci: [r], cci: [r]}}
+"""
+    warnings = (await world.provisioner.plan(file.data(data).settings)).warnings
+
+    assert [each.removeprefix("acme: rules: ") for each in warnings] == [
+        "denylists.clients: no agent has the id cii; did you mean 'ci'?",
+        "roles.agents: no agent has the id cci; did you mean 'ci'?",
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "lost"),
     [

@@ -288,7 +288,7 @@ def test_a_changed_tool_waits_until_it_is_accepted(installed: Shell, upstream: U
         ),
         (("servers", "accept", "tickets", "x"), "Server tickets has no tool x."),
         (("people", "suspend", "x@y.test"), "Host acme knows nobody by that address."),
-        (("agents", "block", "nope"), "Host acme knows no agent by that id."),
+        (("agents", "block", "nope"), "Host acme knows no agent by that id or name."),
         (("hosts", "show", "nope"), "There is no host nope. There are: acme"),
         (("audit", "tail", "--decision", "maybe"), "--decision is one of: allow, deny"),
         (("audit", "tail", "--since", "soon"), "--since is a time such as"),

@@ -132,3 +132,6 @@ def test_a_filter_of_the_trail_that_fits_nothing_says_which_name_nothing_has(
     server = shell("audit", "export", "-o", str(tmp_path / "out"), "--server", "tickts")
     assert "has the server tickts" in server.err
     assert "No record" not in shell("audit", "tail", "--kind", "configuration.applied").err
+    host = shell("audit", "tail", "--host", "acmee")
+    assert "No record has the host acmee; did you mean 'acme'?" in host.err
+    assert shell("audit", "tail", "--host", "acme").err == ""

@@ -17,15 +17,27 @@ from safeconduct.api.managing import read_limit, read_query, refuse_unknown
 from safeconduct.api.questions import JSON
 from safeconduct.api.refusals import bad
 from safeconduct.core.canonical import fingerprint
+from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import HostId, Value
 from safeconduct.people import People
-from safeconduct.relations import Edit, Filter, Stored, Tuple, person
+from safeconduct.relations import (
+    ACCESS,
+    API,
+    CONFIGURATION,
+    DIRECTORY,
+    Edit,
+    Filter,
+    Stored,
+    Tuple,
+    person,
+)
 
 MOST_LISTED = 100
 _USER = "user:"
 _LISTS = ("writes", "deletes")
 _CONDITIONS = ("must_exist", "must_not_exist")
 _MEMBERS = ("object", "relation", "subject", "expires_at")
+_SOURCES = (API, DIRECTORY, CONFIGURATION, ACCESS)
 _FILTERS = ("object", "relation", "subject", "source")
 
 
@@ -67,6 +79,8 @@ def read_listing(query: Iterable[tuple[str, str]]) -> Listing:
         Refused: If a parameter is unknown, given twice, or none of its kind.
     """
     said = read_query(query, (*_FILTERS, "limit", "token"))
+    if said.get("source", API) not in _SOURCES:
+        raise bad(f"source must be one of: {', '.join(_SOURCES)}.")
     return Listing(
         which=Filter(**{name: said[name] for name in _FILTERS if name in said}),
         limit=read_limit(said, most=MOST_LISTED),
@@ -95,15 +109,28 @@ def instant(moment: datetime) -> str:
 
 
 async def resolved(people: People, host: HostId, edit: Edit) -> Edit:
-    """Return the same edit with people for the addresses in it."""
+    """Return the same edit with people for the addresses in it.
+
+    Raises:
+        Refused: If a tuple is to be written of an address that nobody has: it would count for
+            nothing, also once somebody has it.
+    """
 
     async def each(edges: tuple[Tuple, ...]) -> tuple[Tuple, ...]:
         return tuple(
             [replace(one, subject=await subject_of(people, host, one.subject)) for one in edges]
         )
 
+    writes = await each(edit.writes)
+    for edge in writes:
+        if _address(edge.subject):
+            raise Refused(
+                Code.INVALID_PARAMS,
+                f"{edge}: this host knows nobody by that address, so nothing was written; "
+                "name the person once there is one",
+            )
     return Edit(
-        writes=await each(edit.writes),
+        writes=writes,
         deletes=await each(edit.deletes),
         must_exist=await each(edit.must_exist),
         must_not_exist=await each(edit.must_not_exist),
@@ -112,11 +139,16 @@ async def resolved(people: People, host: HostId, edit: Edit) -> Edit:
 
 async def subject_of(people: People, host: HostId, said: str) -> str:
     """Return the person of an address as tuples name them; anything else as it is."""
-    address = said.removeprefix(_USER)
-    if not said.startswith(_USER) or "@" not in address or "#" in address:
-        return said
-    found = await people.at(host, address)
+    address = _address(said)
+    found = await people.at(host, address) if address else None
     return said if found is None else person(found.id)
+
+
+def _address(subject: str) -> str:
+    """Return the address that a subject is called by, or ""."""
+    address = subject.removeprefix(_USER)
+    named = subject.startswith(_USER) and "@" in address and "#" not in address
+    return address if named else ""
 
 
 def _tuples(source: JSON, name: str) -> tuple[Tuple, ...]:

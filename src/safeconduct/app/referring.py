@@ -8,6 +8,7 @@ the answer is no, or nobody is meant.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ from safeconduct.app.targets import Edge, Target
 from safeconduct.core.binding import OPEN
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import SubjectId
+from safeconduct.oauth import pinned_documents
 from safeconduct.policy import KnownData, known_data
 from safeconduct.relations import CONFIGURATION, KEPT, Schema, SchemaError, group, host_schema
 from safeconduct.settings import suggestion
@@ -62,7 +64,7 @@ def check_references(present: Present, target: Target, rules: Adopting) -> list[
     later += [] if certain else _no_room(schema, target.edges)
     later += _unanswered(schema, _asked(target, data), _relations(present, target))
     later += [said for edge in target.edges for said in known.of_edge(edge)]
-    later += known.of_data(data)
+    later += [*known.of_data(data), *known.of_agents(data, target)]
     return list(dict.fromkeys(later))
 
 
@@ -152,6 +154,12 @@ def _unanswered(
         )
 
 
+@cache
+def _documents() -> frozenset[str]:
+    """Return the ids of the agents that every installation knows."""
+    return frozenset(pinned_documents())
+
+
 class _Known:
     """Everybody and everything that a host knows by name."""
 
@@ -196,6 +204,20 @@ class _Known:
             near = suggestion(name, self._people)
             if "@" in name and name not in self._people and near:
                 yield f"rules: denylists.subjects: nobody has the address {name}{near}"
+
+    def of_agents(self, data: KnownData, target: Target) -> Iterator[str]:
+        """Say which ids of agents are nobody's and near to somebody's: others may yet come."""
+        known = {*map(str, self._agents), *_documents()}
+        for place, names in (
+            ("client_documents.drop", target.host.policies.clients.dropped_documents),
+            ("rules: denylists.clients", data.denylists.clients),
+            ("rules: roles.agents", data.roles.agents),
+            ("rules: agents.providers", data.agents.providers),
+        ):
+            for name in names:
+                near = "" if name in known else suggestion(name, known)
+                if near:
+                    yield f"{place}: no agent has the id {name}{near}"
 
     def _server(self, place: str, name: Any) -> Iterator[str]:
         if name not in self._servers and name != "*":

@@ -6,6 +6,7 @@ from safeconduct.oauth.authentication import ClientAuthentication
 from safeconduct.oauth.authorizations import Authorizations
 from safeconduct.oauth.authorize import Asking
 from safeconduct.oauth.clients import Clients
+from safeconduct.oauth.documents import pinned as pinned_documents
 from safeconduct.oauth.forecasts import Forecast, Forecasts, ToolForecast
 from safeconduct.oauth.housekeeping import Housekeeping
 from safeconduct.oauth.metadata import INTROSPECT
@@ -49,6 +50,7 @@ __all__ = [
     "end_family",
     "every_client",
     "granted",
+    "pinned_documents",
     "remove_client",
     "set_blocked",
     "shown_name",

@@ -68,7 +68,7 @@ class Place:
             Failed: If there are several; one tenant's records are not shown with another's.
         """
         if self.host is not None:
-            return HostId(self.host)
+            return self._named(self.host)
         if self.data_dir is None:
             known = {host.key for host in settings_of(self.config).hosts}
         else:
@@ -77,6 +77,16 @@ class Place:
             names = ", ".join(sorted(known)) or "none"
             raise Failed(f"Name one host with --host; there are: {names}")
         return HostId(known.pop())
+
+    def _named(self, host: str) -> HostId:
+        """Return a host, and say so where neither the file nor any record has it."""
+        file = () if self.data_dir is not None else settings_of(self.config).hosts
+        known = {each.key for each in file}
+        if host not in known:  # it may have been taken out of the file
+            known |= {str(each["host"]) for each in read(self.directory(), limit=None)} - {""}
+        if host not in known:
+            complain(f"No record has the host {host}{suggestion(host, known)}")
+        return HostId(host)
 
 
 def filters(
