@@ -49,7 +49,7 @@ async def test_what_was_put_decides_on_the_very_next_call(program: Program, toke
 
     said = await program.puts(ISSUE, because="nobody reads issues")
     assert await reason(world, tokens) == "policy.get_issue"
-    assert said == {"bundle": said["bundle"], "before": program.start, "changed": True}
+    assert said == {"bundle": said["bundle"], "before": program.start, "changed": True, "notes": []}
     now = await program.says()
     assert (now["bundle"], now["by"]) == (said["bundle"], "enforcement point writer")
     assert (now["because"], now["source"]) == ("nobody reads issues", "enforcement point writer")
@@ -62,7 +62,12 @@ async def test_what_was_put_decides_on_the_very_next_call(program: Program, toke
     assert await reason(world, tokens) == "allowed"
     back = await program.back(said["bundle"], headers={"if-match": f'"{other["bundle"]}"'})
     assert back.status_code == 200, back.text
-    assert back.json() == {"bundle": said["bundle"], "before": other["bundle"], "changed": True}
+    assert back.json() == {
+        "bundle": said["bundle"],
+        "before": other["bundle"],
+        "changed": True,
+        "notes": [],
+    }
     assert back.headers["etag"] == f'"{said["bundle"]}"'
     assert await reason(world, tokens) == "policy.get_issue"
     assert (await program.says())["because"] == f"went back from {other['bundle'][:12]}"
@@ -97,6 +102,8 @@ async def test_one_member_of_the_data_is_replaced_and_the_rest_stays(
         answer = await program.patch(member, value)
         assert answer.status_code == 422
         assert answer.json()["failures"]
+    (note,) = (await program.patch("denylist", {"clients": ["agent"]})).json()["notes"]
+    assert "no rule reads denylist; the built-in rules read denylists" in note
     assert await reason(world, tokens) == "allowed"
 
 
@@ -175,7 +182,11 @@ async def test_putting_what_decides_already_changes_nothing_and_says_so(program:
     again = await program.puts(ISSUE, because="once more")
     same = await program.puts((await program.says("/files"))["files"])
 
-    assert again == same == {"bundle": first["bundle"], "before": first["bundle"], "changed": False}
+    assert (
+        again
+        == same
+        == {"bundle": first["bundle"], "before": first["bundle"], "changed": False, "notes": []}
+    )
     assert await program.says("/history") == before
     assert program.world.events("policy.activated") == events
 
@@ -392,7 +403,12 @@ async def test_a_damaged_bundle_denies_and_putting_it_again_mends_it(program: Pr
 
     mended = await program.puts(NOTE)
 
-    assert mended == {"bundle": said["bundle"], "before": said["bundle"], "changed": True}
+    assert mended == {
+        "bundle": said["bundle"],
+        "before": said["bundle"],
+        "changed": True,
+        "notes": [],
+    }
     assert (await program.says())["problem"] == ""
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import typer
+import yaml
 
 from safeconduct.cli.program import program, run
+from safeconduct.settings import HostSettings, parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
+_KEY = "  - key: acme\n"
+_HOST = f"{_KEY}    origin: http://localhost:8420\n"
 _ENDS = frozenset({"|", ">", "&&", ";", "#"})
 
 
@@ -81,6 +87,40 @@ def test_every_page_is_reached_from_the_first() -> None:
 
     for page in (ROOT / "docs").glob("*.md"):
         assert f"(docs/{page.name})" in readme, page.name
+
+
+def _settings() -> Iterator[Any]:
+    """Yield the parts of configuration files that pages show, each as a whole file."""
+    of_a_host = {each.encode_name for each in msgspec.structs.fields(HostSettings)}
+    for page in PAGES:
+        shown = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+        for number, block in enumerate(map(textwrap.dedent, shown)):
+            keys = yaml.load(block, Loader=yaml.BaseLoader).keys()
+            if keys == {"server"}:
+                yield pytest.param(f"{block}hosts:\n{_HOST}", id=f"{page.name}-{number}")
+            elif keys <= {"server", "hosts"}:
+                whole = block if "origin" in block else block.replace(_KEY, _HOST)
+                yield pytest.param(whole, id=f"{page.name}-{number}")
+            elif keys <= of_a_host:
+                host = f"hosts:\n{_HOST}{textwrap.indent(block, '    ')}"
+                yield pytest.param(host, id=f"{page.name}-{number}")
+            # The others are data of rules, a scenario, another program's file.
+
+
+@pytest.mark.parametrize("text", [*_settings()])
+def test_settings_that_a_page_shows_can_be_read(text: str, tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    for name in re.findall(r"file: ([\w./-]+)", text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a value of a file")
+    environ = dict.fromkeys(re.findall(r"env: (\w+)", text), "a-value-of-twenty-letters")
+
+    settings = parse(
+        text, base=tmp_path, environ=environ | {"HTTPS_PROXY": "http://proxy.example:3128"}
+    )
+
+    assert settings.hosts
 
 
 def test_the_first_file_is_planned_applied_and_whole(

@@ -59,11 +59,13 @@ class Outcome(Value, frozen=True):
         bundle: What was put.
         before: What decided until then.
         changed: Whether something else decides now.
+        notes: What the rules and data say and nobody hears.
     """
 
     bundle: str
     before: str
     changed: bool
+    notes: tuple[str, ...] = ()
 
 
 class Overtaken(GatewayError):

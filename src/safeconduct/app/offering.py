@@ -22,7 +22,7 @@ from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import HostId
 from safeconduct.core.secrets import Secret
 from safeconduct.hosts import Host
-from safeconduct.policy import PENDING, Files
+from safeconduct.policy import PENDING, Bundle, Files, notes_of
 from safeconduct.settings import HostSettings
 from safeconduct.storage import Read
 
@@ -105,11 +105,13 @@ class PutRules:
         keys = [Secret(each) for each in host.policies.policy_keys]
         for_opa = host.policies.policy_engine == "opa"
         rules, version = await asyncio.to_thread(judged, files, keys, for_opa=for_opa)
+        notes = await asyncio.to_thread(notes_of, rules.upon(Bundle.shipped()))
         offer = Offer(rules=rules, source=wish.by, version=version, because=wish.because or because)
         if wish.check:
             async with self._database.read() as tx:
                 await self._activations.check_version(tx, host.key, offer)
-            return Outcome(bundle=rules.digest, before=host.policies.policy_bundle, changed=False)
+            before = host.policies.policy_bundle
+            return Outcome(bundle=rules.digest, before=before, changed=False, notes=notes)
         async with self._database.write() as tx:
             now = await self._open(tx, host.key, wish)
             before = now.policies.policy_bundle
@@ -122,7 +124,8 @@ class PutRules:
             taken = await self._activations.take(tx, now, offer, kind="put", by=wish.by)
         if taken == "held":
             raise _rolled_back(rules.digest, before)
-        return Outcome(bundle=rules.digest, before=before, changed=taken == "activated")
+        changed = taken == "activated"
+        return Outcome(bundle=rules.digest, before=before, changed=changed, notes=notes)
 
     async def _open(self, tx: Read, key: HostId, wish: Wish) -> Host:
         """Return a host whose rules may be put now."""
