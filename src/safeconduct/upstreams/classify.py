@@ -111,6 +111,10 @@ def _verb_at(clause: list[str]) -> int | None:
 def _without_verb(clause: list[str]) -> Classification:
     if clause[-1] in words.STATE:
         return _of(Level.LOW, clause[-1])
+    if described := words.describes_a_thing(clause):
+        return _of(Level.LOW, described)
+    if because := _speaks_to_all(clause) or _formats(clause):
+        return Classification(level=Level.HIGH, because=because)
     for word in clause:
         if word in words.RUNS_ALONE or word in words.ANYTHING:
             return _runs(word)
@@ -118,11 +122,27 @@ def _without_verb(clause: list[str]) -> Classification:
     return _UNKNOWN if state is None else _of(Level.LOW, state)
 
 
+def _speaks_to_all(clause: list[str]) -> str:
+    """Say that something is said to many, in a name that has no verb but saying."""
+    said = next((word for word in clause if word in words.SPEAKING), "")
+    many = (each for each in clause if each in words.MANY | words.OPENING | words.BROADCASTING)
+    return _many(next(many, "")) if said else ""
+
+
+def _formats(clause: list[str]) -> str:
+    if "format" not in clause:
+        return ""
+    volume = next((word for word in clause if is_of(word, words.VOLUMES)), "")
+    return f"it empties what it formats: “{volume}”" if volume else ""
+
+
 def _reading(clause: list[str], at: int) -> Classification:
     verb, objects = clause[at], clause[:at] + clause[at + 1 :]
     behind = clause[at + 1 :]
     if verb == "query" and (not behind or any(is_of(each, words.DATABASES) for each in behind)):
         return _runs(verb)
+    if verb in words.ASKING and len(behind) == 1 and behind[0] in words.LANGUAGES:
+        return _runs(behind[0])
     changes = next((word for word in behind if word in words.CHANGING), None)
     if changes is not None:
         return _of(Level.MEDIUM, changes)
@@ -180,6 +200,8 @@ def _runs_anything(change: _Change) -> str:
     ):
         return _running(change.verb)
     found = change.about(words.RUNS) if change.verb in words.RUNNING else ""
+    if not found and change.verb in words.CALLING:
+        found = change.of_all(words.ANSWERS_ANYTHING)
     return _running(found) if found else ""
 
 
@@ -205,13 +227,19 @@ def _ends_protection(change: _Change) -> str:
 
 def _moves_money(change: _Change) -> str:
     money = change.of_all(words.MONEY)
+    if not money and change.verb in words.SENDING:
+        money = change.of_all(frozenset({"transaction"}))
     return f"it moves money: “{money}”" if money else ""
 
 
 def _changes_many(change: _Change) -> str:
     adds = change.verb in words.ADDING
     many = change.about(words.MANY if adds else words.MANY | words.SEVERAL)
-    return f"it changes many things at once: “{many}”" if many else ""
+    return _many(many)
+
+
+def _many(word: str) -> str:
+    return f"it changes many things at once: “{word}”" if word else ""
 
 
 # Each says why what a verb changes is high, or "".
