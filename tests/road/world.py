@@ -384,6 +384,7 @@ class World:
                 spellings=found.spellings,
                 omissions=found.omissions,
                 others=found.others,
+                unread=found.unread,
                 at=self.clock.now(),
             )
             return observed.quarantined

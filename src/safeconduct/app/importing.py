@@ -159,6 +159,7 @@ class Importer:
             spellings=found.spellings,
             others=found.others,
             omissions=(*found.omissions, *unknown),
+            unread=found.unread,
             at=self._clock.now(),
         )
         for kind, those in (("changed", observed.waits), ("repinned", observed.extended)):

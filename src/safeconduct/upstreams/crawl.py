@@ -36,6 +36,7 @@ from safeconduct.upstreams.tables import TOOL
 
 _MAX_REPLY_BYTES = 16 * 1024 * 1024
 _STREAM_SECONDS = 5.0  # for the first event of a server that may speak the transport before ours
+_PASSING, _SERVER_ERROR = frozenset({408, 425, 429}), 500  # RFC 9110 section 15.5 and 15.6
 _LONGEST_SHOWN = 40
 _MOST_SHOWN = 5
 _EVENTS = "text/event-stream"
@@ -61,6 +62,7 @@ class Findings(Value, frozen=True):
         omissions: What was left out of it, and whether there may be more.
         others: The same as `spellings` for the other kinds of things it offers.
         holds_seconds: How long its lists hold, if it says so.
+        unread: Eras it speaks, or may speak, whose lists could not be read this time; and why.
     """
 
     eras: tuple[str, ...]
@@ -68,6 +70,7 @@ class Findings(Value, frozen=True):
     omissions: tuple[Omission, ...] = ()
     others: dict[str, list[list[dict[str, Any]]]] = {}
     holds_seconds: float | None = None
+    unread: dict[str, str] = {}
 
 
 class Crawler:
@@ -111,15 +114,19 @@ class _Reading:
         self._url = url
         self._manner = manner
         self._ids = itertools.count()
+        self._greeted = False  # whether it speaks the era that is being read
 
     async def findings(self) -> Findings:
         found: dict[str, Offered] = {}
         refusals: list[CrawlFailed] = []
+        unread: dict[str, str] = {}
         for era, read in ((MODERN, self._modern), (LEGACY, self._legacy)):
-            self._ids = itertools.count()  # each era is a client of its own
+            self._ids, self._greeted = itertools.count(), False  # each is a client of its own
             try:
                 found[era] = await read()
             except CrawlFailed as error:
+                if self._greeted or error.passing:
+                    unread[era] = error.public
                 refusals.append(CrawlFailed(f"{era}: {error.public}", fix=error.fix))
         if not found:
             raise await self._refusal(refusals)
@@ -131,6 +138,7 @@ class _Reading:
             omissions=bounded(each for one in found.values() for each in one.omissions),
             others={kind: [each[kind] for each in lists] for kind in lists[0] if kind != TOOL},
             holds_seconds=min(holds, default=None),
+            unread=unread,
         )
 
     async def _refusal(self, refusals: list[CrawlFailed]) -> CrawlFailed:
@@ -166,6 +174,7 @@ class _Reading:
                 f"but {_shown(versions)}",
                 fix=_OTHER_REVISION,
             )
+        self._greeted = True
         return await read_offered(page, found)
 
     async def _legacy(self) -> Offered:
@@ -181,6 +190,7 @@ class _Reading:
                 f"not spoken here; spoken are {', '.join(LEGACY_VERSIONS)}",
                 fix=_OTHER_REVISION,
             )
+        self._greeted = True
         headers = [(b"mcp-protocol-version", version.encode())]
         if session is not None:
             headers.append((b"mcp-session-id", session))
@@ -209,7 +219,10 @@ class _Reading:
                     f"{reply.points_to}; redirects are not followed, so set its url to that"
                 )
             if reply.status != 200:
-                raise CrawlFailed(f"it answers {method} with HTTP {reply.status}")
+                raise CrawlFailed(
+                    f"it answers {method} with HTTP {reply.status}",
+                    passing=reply.status in _PASSING or reply.status >= _SERVER_ERROR,
+                )
             if _is_stream(reply.header(b"content-type")):
                 answer = await _answer_in_stream(reply.__aiter__())
             else:

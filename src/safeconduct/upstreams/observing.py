@@ -17,6 +17,7 @@ from safeconduct.upstreams.descriptions import Wanted, judgement_of, row_of, wan
 from safeconduct.upstreams.http_tools import public_definition
 from safeconduct.upstreams.items import MOST_REVIEWED, Omission
 from safeconduct.upstreams.pins import pin
+from safeconduct.upstreams.revisions import LEGACY, MODERN
 from safeconduct.upstreams.standing import (
     Spelled,
     after_reading,
@@ -82,6 +83,7 @@ async def observe(
     at: datetime,
     others: dict[str, Lists] | None = None,
     omissions: tuple[Omission, ...] = (),
+    unread: dict[str, str] | None = None,
 ) -> Observed:
     """Compare what a server offers now with what was reviewed.
 
@@ -95,26 +97,30 @@ async def observe(
         at: When it was asked.
         others: The same for the other kinds that were read; None for none of them.
         omissions: What of its lists was left out.
+        unread: Eras whose lists could not be read this time, and why. What was read of them
+            before stays: nothing of it was seen to change, and nothing is released.
     """
     about = await row_of(tx, host, server.key)
     if about is None or about.url != server.url:
         return Observed()
     server = wanted_of_row(about)
+    kept = [era for era in unread or () if era in about.eras]
+    omissions = (*omissions, *(_unread(era, (unread or {})[era]) for era in kept))
     known = set(about.kinds or ())
     fresh = {TOOL: not about.eras}  # it may have been unreachable before, which is no review
     fresh |= {kind: kind not in known for kind in others or ()}
     found, changed = Observed(), False
     for kind, lists in {TOOL: spellings, **(others or {})}.items():
         place = Place(host, server.key, kind)
-        reading = _Reading(tx, place, server, eras=eras, first_time=fresh[kind])
-        whole = not any(each.listing == _LISTINGS.get(kind) for each in omissions)
+        reading = _Reading(tx, place, server, eras=eras, first_time=fresh[kind], in_part=bool(kept))
+        whole = not kept and not any(each.listing == _LISTINGS.get(kind) for each in omissions)
         each = await reading.compared(lists, whole=whole)
         found = Observed(found.waits + each.waits, found.extended + each.extended)
         changed = changed or reading.changed
         if reading.left_out:
             omissions = (*omissions, _too_many(kind, reading.left_out))
     now = {
-        "eras": [*eras],
+        "eras": [era for era in (MODERN, LEGACY) if era in {*eras, *kept}],
         "kinds": sorted(known | {*fresh}),
         "problem": None,
         "omissions": [*msgspec.to_builtins(omissions)],
@@ -140,12 +146,14 @@ class _Reading:
         *,
         eras: tuple[str, ...],
         first_time: bool,
+        in_part: bool,
     ) -> None:
         self._tx = tx
         self._eras = eras
         self._place = place
         self._server = server
         self._first_time = first_time
+        self._in_part = in_part
         self._room = MOST_NEW
         self.changed = False
         self.left_out = 0
@@ -163,6 +171,8 @@ class _Reading:
                     waits.append(Waiting(self._place.kind, name))
                 continue
             columns = after_reading(row, found)
+            if self._in_part and row.state != PINNED and columns.get("state") == PINNED:
+                columns = {}  # the era that was not read may be the one that differs
             if columns:
                 self.changed = True
                 await self._tx.execute(
@@ -174,7 +184,7 @@ class _Reading:
                 extended.append(Waiting(self._place.kind, name))
         if whole and not self.left_out:
             await self._forget([row for row in stored.values() if is_withdrawn(row)])
-        if self._place.kind == TOOL:
+        if self._place.kind == TOOL and not self._in_part:
             await self._note_eras(lists)
         return Observed(tuple(waits), tuple(extended))
 
@@ -231,6 +241,11 @@ class _Reading:
 
     def _as_shown(self, definition: dict[str, Any]) -> dict[str, Any]:
         return definition if self._server.http is None else public_definition(definition)
+
+
+def _unread(era: str, why: str) -> Omission:
+    reason = f"the {era} era could not be read ({why}); what was read of it before counts"
+    return Omission(listing=_LISTINGS[TOOL], item="", reason=reason)
 
 
 def _too_many(kind: str, count: int) -> Omission:

@@ -28,13 +28,15 @@ class CrawlFailed(GatewayError):
 
     Attributes:
         fix: What to do about it, where that is known; "" where nothing answers as it should.
+        passing: Whether it may be over the next time, as far as its answer tells.
     """
 
     code = Code.UPSTREAM_FAILED
 
-    def __init__(self, public: str, *, fix: str = "") -> None:
+    def __init__(self, public: str, *, fix: str = "", passing: bool = False) -> None:
         super().__init__(public)
         self.fix = fix
+        self.passing = passing
 
 
 class Listed(NamedTuple):
