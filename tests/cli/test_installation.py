@@ -317,8 +317,11 @@ def test_every_list_is_a_table_or_json(installed: Shell) -> None:
 def test_a_tail_of_nothing_says_so_to_people(installed: Shell) -> None:
     told = installed("audit", "tail", "--host", "acmee")
 
-    assert (told.out, told.err) == ("", "Nothing of host acmee is written down that fits.\n")
-    assert installed("audit", "tail", "--host", "acmee", "--json").err == ""
+    hint = "No record has the host acmee; did you mean 'acme'?\n"
+    assert told.out == ""
+    assert told.err == f"{hint}Nothing of host acmee is written down that fits.\n"
+    as_json = installed("audit", "tail", "--host", "acmee", "--json")
+    assert (as_json.out, as_json.err) == ("", hint)
 
 
 def test_the_trail_is_exported_and_proven(installed: Shell) -> None:
