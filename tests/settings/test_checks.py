@@ -485,3 +485,33 @@ def test_the_file_says_where_it_gives_a_password(read: Parse) -> None:
     assert read(text, {"P": "a long password"}).password_places == {
         ("acme", "bob@acme.test"): "safeconduct.yaml, line 7"
     }
+
+
+@pytest.mark.parametrize(
+    ("server", "host", "said"),
+    [
+        ("egress: {no_proxy: [a.test]}", "", "server.egress.no_proxy: needs server.egress.proxy"),
+        ("opa: {urls: ['http://opa.test:8181']}", "", "server.opa: no host has policy.engine"),
+        (
+            "log_level: info",
+            "client_documents: {fetch: false, allow_hosts: [a.test]}",
+            "hosts[0].client_documents.allow_hosts: fetch is off",
+        ),
+    ],
+)
+def test_what_nothing_asks_for_is_a_warning(read: Parse, server: str, host: str, said: str) -> None:
+    more = f", {host}" if host else ""
+    text = f"server: {{{server}}}\nhosts: [{{key: acme, origin: 'http://localhost'{more}}}]"
+
+    assert [each for each in read(text).warnings if each.startswith(said)]
+
+
+def test_what_is_asked_for_is_no_warning(read: Parse) -> None:
+    text = (
+        "server: {opa: {urls: ['http://opa.test:8181']}, "
+        "egress: {proxy: 'http://p.test:1', no_proxy: [a.test]}}\n"
+        "hosts: [{key: acme, origin: 'http://localhost', policy: {engine: opa}, "
+        "client_documents: {allow_hosts: [a.test]}}]"
+    )
+
+    assert read(text).warnings == ()

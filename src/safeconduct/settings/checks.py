@@ -59,6 +59,7 @@ class Checks:
         self._relations(document.server.relations)
         self._opa(document.server.opa)
         self._shares(document.server.limits)
+        self._unused(document)
         self._distinct("hosts[{}].key", [host.key for host in hosts])
         self._distinct("hosts[{}].origin", [host.origin for host in hosts])
         if not hosts:
@@ -387,6 +388,26 @@ class Checks:
                     self._add(
                         f"server.limits.{part}", f"is more than server.limits.{whole}, {most}"
                     )
+
+    def _unused(self, document: SettingsFile) -> None:
+        """Warn of what says something that nothing asks for."""
+        server = document.server
+        if server.egress.no_proxy and server.egress.proxy is None:
+            self.warnings.append(
+                "server.egress.no_proxy: needs server.egress.proxy, which is left out, so "
+                "everything is reached directly"
+            )
+        engines = {host.policy.engine for host in document.hosts if host.policy is not None}
+        if server.opa is not None and "opa" not in engines:
+            self.warnings.append(
+                "server.opa: no host has policy.engine: opa, so these servers are not asked"
+            )
+        for index, host in enumerate(document.hosts):
+            if host.client_documents.allow_hosts and not host.client_documents.fetch:
+                self.warnings.append(
+                    f"hosts[{index}].client_documents.allow_hosts: fetch is off, so nothing is "
+                    "fetched from them"
+                )
 
     def _distinct(self, pattern: str, values: list[str]) -> None:
         first: dict[str, int] = {}
