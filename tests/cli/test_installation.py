@@ -291,6 +291,7 @@ def test_a_changed_tool_waits_until_it_is_accepted(installed: Shell, upstream: U
         (("agents", "block", "nope"), "Host acme knows no agent by that id or name."),
         (("hosts", "show", "nope"), "There is no host nope. There are: acme"),
         (("audit", "tail", "--decision", "maybe"), "--decision is one of: allow, deny"),
+        (("audit", "tail", "--since", "1h", "--until", "2h"), "--since is not before --until"),
         (("audit", "tail", "--since", "soon"), "--since is a time such as"),
         (("audit", "tail", "--since", "999999d"), "--since is a time such as"),
         (("audit", "export", "--until", "0001-01-01T00:00+14:00"), "--until is a time such as"),

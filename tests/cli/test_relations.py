@@ -131,3 +131,19 @@ def test_a_listing_of_names_that_exist_hints_at_nothing(typed: Typed) -> None:
     assert typed("relations", "list", "--subject", "user:bob@acme.test").err == ""
     wrong = typed("relations", "list", "--source", "file", code=1)
     assert wrong.err == "--source is one of: api, directory, configuration, access\n"
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("tikcet:T-1#watcher@user:bob@acme.test", "There is no type tikcet; did you mean 'ticket'"),
+        ("note:1#reder@user:bob@acme.test", "No type has the relation reder"),
+        ("ticket:T-1#view@user:bbo@acme.test", "did you mean 'bob@acme.test'?"),
+    ],
+)
+def test_a_no_about_what_nobody_is_says_so(typed: Typed, question: str, sentence: str) -> None:
+    ran = typed("relations", "check", question)
+
+    assert ran.out.startswith("No: ")
+    assert sentence in ran.err
+    assert typed("relations", "check", "ticket:T-1#view@user:alice@acme.test").err == ""

@@ -106,14 +106,17 @@ def filters(
     """
     if decision is not None and decision not in _DECISIONS:
         raise Failed(f"--decision is one of: {', '.join(sorted(_DECISIONS))}")
+    begin, end = moment("--since", since), moment("--until", until)
+    if begin is not None and end is not None and begin >= end:
+        raise Failed("--since is not before --until, so nothing could fit")
     return Filters(
         kind=kind,
         subject=None if subject is None else SubjectId(subject),
         client=None if agent is None else ClientId(agent),
         server=None if server is None else ServerKey(server),
         decision=decision,
-        since=moment("--since", since),
-        until=moment("--until", until),
+        since=begin,
+        until=end,
     )
 
 

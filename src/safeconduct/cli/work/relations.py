@@ -70,7 +70,7 @@ def remove(asked: Asked, texts: Sequence[str]) -> None:
 def check(asked: Asked, text: str) -> None:
     """Print an answer and its way."""
     (edge,) = _read([text])
-    verdict = run(lambda: _checked(asked, edge))
+    verdict, hints = run(lambda: _checked(asked, edge))
     out = asked.out
     out.sentence(
         f"{'Yes' if verdict.allowed else 'No'}: {verdict.reason}.",
@@ -81,6 +81,8 @@ def check(asked: Asked, text: str) -> None:
     if not asked.as_json:
         for step in verdict.path:
             out.line(f"  {step}")
+    for hint in hints:
+        complain(hint)
 
 
 async def _listed(asked: Asked, which: Filter) -> tuple[list[dict[str, Any]], list[str]]:
@@ -157,7 +159,7 @@ async def _edited(asked: Asked, edit: Edit) -> Edited:
         return await desk.parts.editor.edit(host, edit, by=desk.by)
 
 
-async def _checked(asked: Asked, edge: Tuple) -> Verdict:
+async def _checked(asked: Asked, edge: Tuple) -> tuple[Verdict, list[str]]:
     async with at_desk(asked) as desk:
         parts, host = desk.parts, desk.host.key
         question = Question(
@@ -166,9 +168,14 @@ async def _checked(asked: Asked, edge: Tuple) -> Verdict:
             subject=await subject_of(parts.people, host, edge.subject),
         )
         try:
-            return await parts.backend.check(host, question)
+            verdict = await parts.backend.check(host, question)
         except Unanswerable as error:
-            return Verdict(allowed=False, reason=error.public)
+            verdict = Verdict(allowed=False, reason=error.public)
+        if verdict.allowed:
+            return verdict, []
+        kind = edge.object.partition(":")[0]
+        named = Filter(object=kind, relation=edge.relation, subject=edge.subject)
+        return verdict, [each async for each in _unknown(desk, named)]
 
 
 def _read(texts: Sequence[str]) -> tuple[Tuple, ...]:

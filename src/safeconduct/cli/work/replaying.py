@@ -50,7 +50,10 @@ def explain(asked: Asked, decision: str, *, directory: Path | None) -> None:
 
 def diff(asked: Asked, directory: Path, *, since: str, until: str | None) -> None:
     """Replay the log against the rules of a directory."""
-    chosen = Filters(since=moment("--since", since), until=moment("--until", until))
+    begin, end = moment("--since", since), moment("--until", until)
+    if begin is not None and end is not None and begin >= end:
+        raise Failed("--since is not before --until, so nothing could fit")
+    chosen = Filters(since=begin, until=end)
 
     async def work() -> Comparison:
         async with at_desk(asked) as desk:
