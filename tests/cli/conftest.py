@@ -3,8 +3,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.forking import forks
 from tests.cli.upstream import Upstream, an_upstream
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
@@ -49,25 +48,23 @@ class Ran:
 
 @dataclass
 class Shell:
-    """Runs the real command in a directory of its own."""
+    """Runs the real command in a directory and a process of its own."""
 
     directory: Path
     seen: list[Ran] = field(default_factory=list)
 
     def __call__(self, *arguments: str, code: int = 0) -> Ran:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "safeconduct", *arguments],
-            cwd=self.directory,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCES), **SECRETS},
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
+        run = forks(SOURCES).run
+        done = run(arguments, directory=self.directory, environ=self.environ)
         ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
         self.seen.append(ran)
         assert ran.code == code, ran
         assert "Traceback" not in ran.err
         return ran
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCES), **SECRETS}
 
     @property
     def user(self) -> str:

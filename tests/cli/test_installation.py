@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -305,6 +307,27 @@ def test_a_mistake_is_one_sentence_and_code_1(
     assert ran.err.startswith(said)
     assert len(ran.err.splitlines()) == 1
     assert ran.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(("hosts", "show"), 0), (("hosts", "show", "nope"), 1)]
+)
+def test_a_command_of_these_tests_is_what_an_interpreter_of_its_own_says(
+    installed: Shell, arguments: tuple[str, ...], code: int
+) -> None:
+    anew = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "safeconduct", *arguments],
+        cwd=installed.directory,
+        env=installed.environ,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    ran = installed(*arguments, code=code)
+
+    found = (anew.returncode, anew.stdout.decode(), anew.stderr.decode())
+    assert found == (ran.code, ran.out, ran.err)
 
 
 def test_every_list_is_a_table_or_json(installed: Shell) -> None:
