@@ -17,7 +17,7 @@ import yaml
 
 from safeconduct.audit import verify
 from safeconduct.rehearsal import free_port
-from tests.road.upstream import Upstream, upstream
+from tests.road.upstream import PATIENCE_SECONDS, Upstream, upstream
 from tests.road.world import World, body_of, headers_of, host_settings, line, world_at
 
 CALLERS = 8
@@ -73,7 +73,9 @@ async def test_kill_9_loses_no_record_of_a_call_that_reached_the_upstream(
         process, port = await _served(config)
         try:
             behind.seen.clear()
-            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            async with httpx2.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS
+            ) as http:
                 callers = [
                     asyncio.create_task(_keep_calling(http, token, number))
                     for number in range(CALLERS)
@@ -186,7 +188,9 @@ async def test_the_trail_is_whole_after_a_crash_and_a_restart(tmp_path: Path) ->
         config = _config(tmp_path, behind)
         for _ in range(2):
             process, port = await _served(config)
-            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            async with httpx2.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS
+            ) as http:
                 behind.seen.clear()
                 caller = asyncio.create_task(_keep_calling(http, token, os.getpid()))
                 async with asyncio.timeout(60):

@@ -68,7 +68,8 @@ async def test_a_change_one_worker_saw_is_4033_in_every_worker_and_after_a_resta
         await _listed(site, token)
 
         clients += [
-            await stack.enter_async_context(httpx2.AsyncClient()) for _ in range(CONNECTIONS)
+            await stack.enter_async_context(httpx2.AsyncClient(timeout=PATIENCE_SECONDS))
+            for _ in range(CONNECTIONS)
         ]
         reached = len(site.upstream.calls())
         assert {await _code(site, each, token) for each in clients} == {4033}

@@ -12,6 +12,7 @@ import yaml
 
 from tests.road.served import served
 from tests.road.test_workers import PARAMS, answering, post, standing
+from tests.road.upstream import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.slow
 LIMIT = 7
@@ -55,7 +56,7 @@ async def test_attempts_to_register_are_one_count_over_all_workers(tmp_path: Pat
     async with served(tmp_path, workers=2, rate_limits=limits) as site:
 
         async def register() -> int:
-            async with httpx2.AsyncClient() as client:
+            async with httpx2.AsyncClient(timeout=PATIENCE_SECONDS) as client:
                 body = {"redirect_uris": ["https://agent.test/cb"], "client_name": "Agent"}
                 answer = await client.post(f"{site.origin}/oauth/register", json=body)
                 return answer.status_code

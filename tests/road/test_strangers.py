@@ -160,7 +160,7 @@ async def test_idle_connections_leave_files_for_everything_else(tmp_path: Path) 
                 await asyncio.sleep(0.05)  # a log offers nothing to wait for
         site = Served(trial, programs, behind, gateway, trial.origin)
         token = await site.token()
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=PATIENCE_SECONDS) as client:
             headers = headers_of("tools/call", CALL) | {"authorization": f"Bearer {token}"}
             url, body = f"{trial.origin}/mcp/tickets", body_of("tools/call", CALL)
             assert (await client.post(url, content=body, headers=headers)).status_code == 200

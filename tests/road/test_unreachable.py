@@ -68,7 +68,7 @@ async def test_a_server_that_is_down_is_known_everywhere_and_so_is_its_return(
     assert len(down) == 1, "it is news once"
     assert "server tickets of host acme" in down[0]
     assert "servers check" in down[0]
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         address = f"http://127.0.0.1:{world.port}/readyz"
         here = await http.get(address)
         elsewhere = await http.get(address, headers={"x-forwarded-for": "198.51.100.7"})

@@ -42,7 +42,8 @@ async def standing(site: Served, stack: AsyncExitStack, token: str) -> list[http
     async with asyncio.timeout(PATIENCE_SECONDS):
         while len(answering(site)) < 2:
             more = [
-                await stack.enter_async_context(httpx2.AsyncClient()) for _ in range(CONNECTIONS)
+                await stack.enter_async_context(httpx2.AsyncClient(timeout=PATIENCE_SECONDS))
+                for _ in range(CONNECTIONS)
             ]
             assert await asyncio.gather(*(call(site, each, token) for each in more)) == [200] * len(
                 more
@@ -80,7 +81,8 @@ async def test_a_revocation_is_seen_by_the_very_next_call_in_every_worker(tmp_pa
         await site.command("sessions", "revoke", session)
 
         clients += [
-            await stack.enter_async_context(httpx2.AsyncClient()) for _ in range(CONNECTIONS)
+            await stack.enter_async_context(httpx2.AsyncClient(timeout=PATIENCE_SECONDS))
+            for _ in range(CONNECTIONS)
         ]
         reached = len(site.upstream.calls())
         assert {await call(site, each, revoked) for each in clients} == {401}
@@ -261,7 +263,10 @@ async def test_workers_share_new_connections(tmp_path: Path) -> None:
     """100 connections fall to two like coins: fewer than 25 on one side is five deviations off."""
     async with served(tmp_path, workers=2) as site, AsyncExitStack() as stack:
         token = await site.token()
-        clients = [await stack.enter_async_context(httpx2.AsyncClient()) for _ in range(100)]
+        clients = [
+            await stack.enter_async_context(httpx2.AsyncClient(timeout=PATIENCE_SECONDS))
+            for _ in range(100)
+        ]
 
         for client in clients:
             assert await call(site, client, token) == 200

@@ -182,7 +182,7 @@ class World:
         self.upstream = upstream
         self.clock = clock
         self.port = 0
-        self.http = httpx2.AsyncClient(transport=transport, base_url=ACME)
+        self.http = httpx2.AsyncClient(transport=transport, base_url=ACME, timeout=PATIENCE_SECONDS)
         self.authorizations = self._authorizations()
 
     @property
