@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from safeconduct.app import Activations
 from safeconduct.app.naming import lost_path
 from safeconduct.core.errors import Refused
+from safeconduct.hosts import find
+from safeconduct.policy import history
 from safeconduct.settings import Settings
-from tests.app.worlds import BASE, World, a_world
+from tests.app.worlds import ACME, BASE, World, a_world
 
 TICKETS = "definition ticket {\n relation assignee: person\n permission edit = assignee\n}\n"
 SCHEMA = {
@@ -122,6 +125,25 @@ async def test_a_relation_that_the_definitions_have_no_room_for_is_refused(
 
     assert f"relations: {relation}: " in refused.value.public
     assert said in refused.value.public
+
+
+async def test_after_a_rollback_what_the_older_definitions_lack_may_come_again(
+    world: World, file: File
+) -> None:
+    await world.provisioner.apply(file.schema(TICKETS).settings)
+    more = file.schema(TICKETS.replace("}", " relation watcher: person\n}"))
+    settings = more.relation("ticket:T-8#watcher@user:alice@acme.test").settings
+    await world.provisioner.apply(settings)
+    activations = Activations(trail=world.trail, clock=world.clock, signer=world.signer)
+    async with world.database.write() as tx:
+        _, first = await history(tx, ACME)
+        host = await find(tx, ACME)
+        assert host is not None
+        await activations.roll_back(tx, host, first.digest, by="root", because="too much")
+
+    warnings = (await world.provisioner.plan(settings)).warnings
+
+    assert any("ticket has no relation watcher" in each for each in warnings)
 
 
 async def test_what_the_definitions_have_is_worth_no_word(world: World, file: File) -> None:

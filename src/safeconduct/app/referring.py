@@ -20,7 +20,7 @@ from safeconduct.core.binding import OPEN
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import SubjectId
 from safeconduct.oauth import pinned_documents
-from safeconduct.policy import KnownData, known_data
+from safeconduct.policy import BundleError, KnownData, known_data
 from safeconduct.relations import CONFIGURATION, KEPT, Schema, SchemaError, group, host_schema
 from safeconduct.settings import suggestion
 
@@ -42,13 +42,18 @@ def check_references(present: Present, target: Target, rules: Adopting) -> list[
     Args:
         present: The host as it is stored.
         target: What it is to become.
-        rules: Which rules it is to have; those of a directory are all that there will be.
+        rules: Which rules it is to have. Those that a directory offers are all that there will
+            be; after a rollback, or where they come otherwise, there may be others.
 
     Raises:
         Refused: If something refers to what can never be.
     """
-    schema, data = host_schema(rules.after.schema), known_data(rules.after.data)
-    certain = target.offer is not None
+    offer = target.offer
+    certain = offer is not None and offer.rules.digest == rules.after.digest
+    try:
+        schema, data = host_schema(rules.after.schema), known_data(rules.after.data)
+    except (SchemaError, BundleError):  # those in force are older; the doctor says what is wrong
+        return []
     never = [
         *_impossible(schema, _asked(target, data)),
         *_no_room(schema, target.edges),
