@@ -13,8 +13,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 
-from safeconduct import approvals
+from safeconduct import approvals, hosts
 from safeconduct.approvals import Approval
 from safeconduct.core.model import HostId, Level
 from safeconduct.core.sealed_calls import SealedCalls
@@ -428,6 +429,28 @@ async def test_a_session_that_ends_ends_the_wait(ruled: World, agent: Tokens) ->
     found = await ruled.parts.approvals.get(approval.host, approval.id)
     assert found is not None
     assert (found.state, found.reason) == ("cancelled", "session.ended")
+    assert ruled.upstream.calls() == []
+
+
+@pytest.mark.requirement("H-06", "Z-24")
+async def test_a_host_that_has_moved_meanwhile_takes_no_token_of_its_old_address(
+    ruled: World, agent: Tokens
+) -> None:
+    host = ruled.host()
+
+    async def at(origin: str) -> None:
+        async with ruled.parts.database.write() as tx:
+            await hosts.save(tx, replace(host, origin=origin))
+        await ruled.parts.hosts.refresh()
+
+    async with calling(ruled, agent) as task:
+        (approval,) = await pending(ruled)
+        await at("http://elsewhere.test")
+        await decide(ruled, approval)
+        status = (await task).status_code
+    await at(host.origin)
+
+    assert status == 401
     assert ruled.upstream.calls() == []
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from safeconduct import hosts
 from safeconduct.app import Installation, open_installation
-from safeconduct.core.model import HostId
+from safeconduct.core.model import HostId, Level
 from safeconduct.proxy import Background
 from tests.api.asking import SECRET, points
 from tests.road.world import (
@@ -74,6 +74,16 @@ async def forget_point(parts: Installation, _tokens: Tokens) -> None:
         await hosts.save(tx, msgspec.structs.replace(host, policies=policies))
 
 
+async def move_host(parts: Installation, _tokens: Tokens) -> None:
+    """Give the host another address, for which nobody has a token."""
+    import msgspec
+
+    async with parts.database.write() as tx:
+        host = await hosts.find(tx, ACME)
+        assert host is not None
+        await hosts.save(tx, msgspec.structs.replace(host, origin="http://elsewhere.test"))
+
+
 async def arrived(client: Line) -> None:
     """Wait until the gateway has begun to read a body: it was told that one comes."""
     assert (await client.head())[0] == 100
@@ -112,6 +122,58 @@ async def test_a_call_is_judged_by_what_holds_when_its_body_is_whole(
 
     assert status == (401 if ended else 200)
     assert len(world.upstream.seen) == (not ended)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_host_that_moves_while_a_body_arrives_takes_no_token_of_its_old_address(
+    world: World, path: str
+) -> None:
+    tokens = await known(world)
+    call = {"name": "get_issue", "arguments": {"id": "x" * 200_000}}
+    body = body_of("tools/call", call)
+    fields = [f"{name}: {value}" for name, value in headers_of("tools/call", call).items()]
+    fields += [f"authorization: Bearer {tokens.access}", "expect: 100-continue"]
+    async with line(world) as client, beside(world) as other:
+        await client.raw(f"POST {path} HTTP/1.1", [*fields, f"content-length: {len(body)}"])
+        client.writer.write(body[:100_000])
+        await arrived(client)
+        await move_host(other, tokens)
+        client.writer.write(body[100_000:])
+        status, _ = await answer_of(client)
+
+    assert status == 421  # the door looks again when the body is whole
+    assert world.upstream.seen == []
+
+
+async def test_a_list_shows_what_its_host_shows_when_it_is_answered(world: World) -> None:
+    import msgspec
+
+    tokens = await world.tokens(level=Level.LOW)
+    host = world.host()
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(seen: Any, wire: Any) -> None:
+        reached.set()
+        await go_on.wait()
+        result = {"tools": world.upstream.tools}
+        await wire.answer({"jsonrpc": "2.0", "id": seen.message["id"], "result": result})
+
+    async def saved(*, everything: bool) -> None:
+        policies = msgspec.structs.replace(host.policies, lists_everything=everything)
+        async with world.parts.database.write() as tx:
+            await hosts.save(tx, msgspec.structs.replace(host, policies=policies))
+        await world.parts.hosts.refresh()
+
+    await saved(everything=True)
+    world.upstream.scripts["tools/list"] = slowly
+    listing = asyncio.create_task(world.send(tokens.access, "tools/list"))
+    await reached.wait()
+    await saved(everything=False)
+    go_on.set()
+
+    names = {each["name"] for each in (await listing).json()["result"]["tools"]}
+    assert "get_issue" in names
+    assert "delete_issue" not in names  # which a low level may not call
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -284,6 +284,7 @@ def _held(
 
 def _gate(parts: Installation) -> Gate:
     return Gate(
+        hosts=parts.hosts,
         verifier=Verifier(parts.database, parts.feed),
         clients=parts.clients,
         sessions=parts.sessions,

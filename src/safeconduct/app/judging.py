@@ -56,6 +56,7 @@ def judges_of(parts: Installation) -> Judging:
         sources=sources,
         relations=relations,
         decider=Decider(
+            hosts=parts.hosts,
             sources=sources,
             pdp=pdp,
             sessions=parts.sessions,

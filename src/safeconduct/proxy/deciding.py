@@ -14,6 +14,7 @@ from safeconduct.core.decision import Decision
 from safeconduct.core.derived import Derived
 from safeconduct.core.errors import Code
 from safeconduct.core.model import AccessRequest, Level, Phase
+from safeconduct.hosts import Hosts
 from safeconduct.policy import ClientFacts, Device, FactSources, Pdp, ToolFacts
 from safeconduct.proxy.ambiguity import URI_FORM, judged_arguments, judged_uri, uri_fault
 from safeconduct.proxy.background import Background
@@ -56,6 +57,7 @@ class Decider:
     def __init__(
         self,
         *,
+        hosts: Hosts,
         sources: FactSources,
         pdp: Pdp,
         sessions: Sessions,
@@ -63,6 +65,7 @@ class Decider:
         background: Background,
         unkept: Unkept,
     ) -> None:
+        self._hosts = hosts
         self._fitting = fitting
         self._background = background
         self._unkept = unkept
@@ -134,7 +137,8 @@ class Decider:
     async def visible(self, call: Call, listing: Listing, names: list[str]) -> list[bool]:
         """Say for each item of a list whether this caller may see it, as it may be used."""
         server, kind = call.server, listing.kind
-        if call.exchange.host.policies.lists_everything:
+        host = self._hosts.get(call.caller.host)  # as it is now: the server took its time
+        if host is not None and host.policies.lists_everything:
             tools = (server.tools.get(name) for name in names)
             return [kind != "tool" or (tool is not None and tool.enabled) for tool in tools]
         if kind == "resource" and server.resources:  # each is asked of the relations for itself

@@ -13,7 +13,7 @@ from safeconduct.core.clock import Clock
 from safeconduct.core.derived import Derived
 from safeconduct.core.errors import Code, GatewayError, Refused
 from safeconduct.core.model import Caller
-from safeconduct.hosts import Host
+from safeconduct.hosts import Host, Hosts
 from safeconduct.oauth import Access, Client, Clients, Verifier
 from safeconduct.policy import ClientFacts
 from safeconduct.proxy.claims import Claim
@@ -47,12 +47,14 @@ class Gate:
     def __init__(
         self,
         *,
+        hosts: Hosts,
         verifier: Verifier,
         clients: Clients,
         sessions: Sessions,
         catalogue: Catalogue,
         clock: Clock,
     ) -> None:
+        self._hosts = hosts
         self._verifier = verifier
         self._clients = clients
         self._sessions = sessions
@@ -68,7 +70,10 @@ class Gate:
             Refused: BAD_ORIGIN for a page of another site.
             Unauthenticated: For everything that is not a live token for this endpoint.
         """
-        host, claim, seconds = exchange.host, exchange.claim, self._clock.seconds()
+        claim, seconds = exchange.claim, self._clock.seconds()
+        host = self._hosts.get(exchange.host.key)  # as it is now: the exchange may have waited
+        if host is None:
+            raise Unauthenticated("This host is no longer served here.", presented=True)
         _check_origin(claim, host)
         access = await self._access(claim, host)
         if access is None or access.expires_at <= seconds:
