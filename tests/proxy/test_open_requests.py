@@ -121,6 +121,39 @@ async def test_a_question_outlives_its_stream_by_ten_minutes_unless_it_was_answe
     assert not await requests.concerns(answering)
 
 
+async def test_a_request_that_waits_here_is_cancelled_here_and_nowhere_else() -> None:
+    requests = OpenRequests(ManualClock())
+    one, heard = call(about("tools/call", {"name": "x"}, id=1)), list[str]()
+    requests.begin(one)
+    with requests.waiting(one, lambda: heard.append("now")):
+        assert not requests.is_cancelled(one)
+        assert not await requests.concerns(call(cancel(1)))
+    assert heard == ["now"]
+
+
+async def test_a_cancellation_between_two_waits_is_not_forgotten() -> None:
+    requests = OpenRequests(ManualClock())
+    one, two = (call(about("tools/call", {"name": "x"}, id=each)) for each in (1, "1"))
+    for each in (one, two):
+        requests.begin(each)
+    heard: list[str] = []
+
+    assert await requests.concerns(call(cancel(1)))
+
+    assert (requests.is_cancelled(one), requests.is_cancelled(two)) == (True, False)
+    with (
+        requests.waiting(two, lambda: heard.append("two")),
+        requests.waiting(one, lambda: heard.append("one")),
+    ):
+        assert heard == ["one"]
+    requests.end(one, answered=True)
+    requests.begin(one)
+    assert not requests.is_cancelled(one), "another request of the same id"
+    requests.end(one, answered=True)
+    requests.end(two, answered=True)
+    assert requests._cancelled == set()
+
+
 async def test_what_is_remembered_is_bounded() -> None:
     clock = ManualClock()
     requests = OpenRequests(clock)

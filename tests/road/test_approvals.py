@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from safeconduct import approvals, hosts
-from safeconduct.approvals import Approval
+from safeconduct.approvals import Approval, ApprovalQueue
 from safeconduct.core.model import HostId, Level
 from safeconduct.core.sealed_calls import SealedCalls
 from safeconduct.proxy.messages import META_INTENT
@@ -32,6 +32,7 @@ from tests.road.world import (
     body_of,
     headers_of,
     line,
+    locked,
     world_at,
 )
 
@@ -300,28 +301,90 @@ async def test_a_cancellation_ends_the_wait_of_ones_own_call_alone(
 ) -> None:
     others = [await ruled.tokens(person="bob"), await ruled.tokens(client="assistant")]
 
-    async def cancel(tokens: Tokens, request_id: Any) -> None:
-        params = {"requestId": request_id}
-        note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
-        body = json.dumps(note).encode()
-        said = await ruled.send(tokens.access, note["method"], version=version, body=body)
-        assert said.status_code == 202
-
     async with calling(ruled, agent, version=version) as call:
         (approval,) = await pending(ruled)
         for other in others:
-            await cancel(other, 1)
-        await cancel(agent, 2)
-        await cancel(agent, "1")
+            await cancel(ruled, other, 1, version=version)
+        await cancel(ruled, agent, 2, version=version)
+        await cancel(ruled, agent, "1", version=version)
         assert len(held(ruled)._held) == 1
         assert not call.done()
 
-        await cancel(agent, 1)
+        await cancel(ruled, agent, 1, version=version)
 
         said = (await answer(call))["error"]
         assert "was cancelled by its client" in said["message"]
         assert said["data"]["reason"] == "approval.cancelled"
+        await cancel(ruled, agent, 1, version=version)
     assert [each.id for each in await pending(ruled)] == [approval.id]
+    assert ruled.upstream.seen == [], "its server knows nothing of it that could be cancelled"
+
+
+async def cancel(world: World, tokens: Tokens, request_id: Any, *, version: str = MODERN) -> None:
+    params = {"requestId": request_id}
+    note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
+    body = json.dumps(note).encode()
+    said = await world.send(tokens.access, note["method"], version=version, body=body)
+    assert said.status_code == 202
+
+
+@pytest.mark.requirement("H-12", "SEC-32")
+@pytest.mark.parametrize("approved", [True, False])
+async def test_a_cancellation_before_the_wait_has_begun_or_after_it_ends_the_call(
+    ruled: World, agent: Tokens, *, approved: bool
+) -> None:
+    """While a call is on its way into the queue, or out of it, nothing of it waits."""
+    if approved:
+        await given(ruled, agent)
+    requests = held(ruled)._requests
+    with locked(ruled):
+        task = asyncio.create_task(ruled.call(agent.access, arguments=HOLD))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not any("request" in key for each in requests._sessions.values() for key in each):
+                await asyncio.sleep(0.01)
+        assert not requests._waits
+        await cancel(ruled, agent, 1)
+    error = (await answer(task))["error"]
+
+    assert error["data"]["reason"] == "approval.cancelled"
+    assert ruled.upstream.calls() == []
+    if approved:
+        assert "result" in (await ruled.call(agent.access, arguments=HOLD)).json(), "unused"
+
+
+class Lingering:
+    """A queue that is left a while after a yes was used up."""
+
+    def __init__(self, queue: ApprovalQueue) -> None:
+        self._queue = queue
+        self.used, self.go_on = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    async def use(self, approval: Approval) -> bool:
+        done = await self._queue.use(approval)
+        self.used.set()
+        await self.go_on.wait()
+        return done
+
+
+@pytest.mark.requirement("H-12", "SEC-32")
+async def test_a_cancellation_counts_until_the_call_is_sent(ruled: World, agent: Tokens) -> None:
+    await given(ruled, agent)
+    calls = held(ruled)
+    queue = calls._queue
+    calls._queue = lingering = Lingering(queue)
+    try:
+        async with calling(ruled, agent) as task:
+            await lingering.used.wait()
+            await cancel(ruled, agent, 1)
+            lingering.go_on.set()
+            error = (await answer(task))["error"]
+    finally:
+        calls._queue = queue
+
+    assert "cancelled by its client before it was sent" in error["message"]
     assert ruled.upstream.calls() == []
 
 

@@ -11,8 +11,9 @@ import base64
 import hashlib
 import json
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -527,6 +528,16 @@ async def eventually(world: World, kind: str, count: int = 1) -> list[dict[str, 
         while len(found := world.events(kind)) < count:
             await asyncio.sleep(0.01)  # the trail's file offers nothing to wait for
     return found
+
+
+@contextmanager
+def locked(world: World) -> Iterator[None]:
+    """Let nobody else write to the store, as while another process holds on to it."""
+    file = world.directory / "data" / "safeconduct.db"
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
 
 
 @contextmanager

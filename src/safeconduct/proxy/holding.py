@@ -128,6 +128,8 @@ class HeldCalls:
             if approval.state != "approved":
                 raise _denied(call, decision, approval)
             await self._gate.admit(call.exchange)  # who has to sign in again finds it unused
+            if self._requests.is_cancelled(call):  # likewise
+                raise _cancelled(call, decision, approval)
             if await self._queue.use(approval):
                 return approval
 

@@ -79,6 +79,7 @@ class OpenRequests:
         self._questions: dict[tuple[HostId, SessionId], int] = {}
         self._sweep_at = 0.0
         self._waits: dict[tuple[HostId, SessionId, Key], Callable[[], None]] = {}
+        self._cancelled: set[tuple[HostId, SessionId, Key]] = set()
 
     def begin(self, call: Call) -> None:
         """Note that a client's request is under way."""
@@ -115,14 +116,23 @@ class OpenRequests:
 
     @contextmanager
     def waiting(self, call: Call, cancelled: Callable[[], None]) -> Iterator[None]:
-        """Have something called when a client cancels a request that waits here."""
+        """Have something called when a client cancels a request that waits here, or has already."""
         key = call.caller.host, call.caller.session, _key("request", call, call.message.id or 0)
         self._waits[key] = cancelled
+        if key in self._cancelled:
+            cancelled()
         try:
             yield
         finally:
             if self._waits.get(key) is cancelled:  # not another of the same id
                 del self._waits[key]
+
+    def is_cancelled(self, call: Call) -> bool:
+        """Say whether its client has cancelled a request that is open here."""
+        if not self._cancelled or call.message.id is None:
+            return False
+        key = _key("request", call, call.message.id)
+        return (call.caller.host, call.caller.session, key) in self._cancelled
 
     async def concerns(self, call: Call) -> bool:
         """Whether a message is about nothing else, or about what is open for its sender."""
@@ -135,8 +145,7 @@ class OpenRequests:
         key = _key(kind, call, about)
         caller = call.caller.host, call.caller.session
         if self._has(caller, key):
-            self._cancel(caller, key)
-            return True
+            return not self._cancel(caller, key)  # what waits here is nothing to its server yet
         if self._questions.get(caller, 0) >= _MOST_QUESTIONS:
             return False
         self._questions[caller] = self._questions.get(caller, 0) + 1
@@ -156,15 +165,23 @@ class OpenRequests:
         caller = HostId(host), SessionId(session)
         for key in tuple(self._sessions.get(caller, ())):
             if _fingerprint(key) == asked[2] and self._has(caller, key):
-                self._cancel(caller, key)
-                return True
+                return not self._cancel(caller, key)
         return False
 
-    def _cancel(self, caller: tuple[HostId, SessionId], key: Key) -> None:
-        """End the wait for a client's own request; a message about one is its cancellation."""
+    def _cancel(self, caller: tuple[HostId, SessionId], key: Key) -> bool:
+        """End the wait for a client's own request; a message about one is its cancellation.
+
+        It is remembered while the request is open: it may be between two waits.
+
+        Returns:
+            Whether it waited.
+        """
+        if key[0] == "request" and self._sessions[caller][key] == math.inf:
+            self._cancelled.add((*caller, key))
         cancelled = self._waits.get((*caller, key))
         if cancelled is not None:
             cancelled()
+        return cancelled is not None
 
     def _has(self, caller: tuple[HostId, SessionId], key: Key) -> bool:
         until = self._sessions.get(caller, {}).get(key)
@@ -172,6 +189,7 @@ class OpenRequests:
 
     def _open(self, call: Call, key: Key) -> None:
         caller = call.caller.host, call.caller.session
+        self._cancelled.discard((*caller, key))
         known = self._sessions.get(caller)
         if known is None:
             self._sweep()
@@ -182,6 +200,7 @@ class OpenRequests:
 
     def _close(self, call: Call, key: Key, *, keep: bool) -> None:
         caller = call.caller.host, call.caller.session
+        self._cancelled.discard((*caller, key))
         known = self._sessions.get(caller)
         if known is None or known.pop(key, None) is None:
             return

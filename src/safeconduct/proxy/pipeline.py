@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from safeconduct.core.decision import Decision
-from safeconduct.core.errors import RETRY_SECONDS, Code, GatewayError
+from safeconduct.core.errors import RETRY_SECONDS, Code, GatewayError, Refused
 from safeconduct.core.model import Level
 from safeconduct.egress import Reply, UpstreamFailed
 from safeconduct.oauth import granted
@@ -40,6 +40,7 @@ from safeconduct.proxy.unanswered import named
 from safeconduct.telemetry import Metrics
 from safeconduct.upstreams import Forwarder
 
+_CANCELLED = "The call was cancelled by its client before it was sent. Nothing was done."
 _ACCEPTED = Answer(202, ())
 
 
@@ -138,14 +139,18 @@ class Pipeline:
 
     async def _carry(self, call: Call, decision: Decision, record: str) -> Answer:
         try:
-            flight, ended, answered = self._flights.begin(call), True, False
+            # Until a call is sent its server has nothing that could be cancelled or answered.
+            flight, ended, answered = self._flights.begin(call), True, True
             self._requests.begin(call)
             try:
                 now = call
                 if decision.obligations:
                     now = await self._obligations.enter(call, decision)  # 6 obligations in
+                    if self._requests.is_cancelled(call):
+                        raise Refused(Code.FORBIDDEN, _CANCELLED)
                 body = self._states.enter(now.message, now.caller)
                 held = self._flights.shares.take(now)
+                answered = False
                 try:
                     reply = await self._forward(now, body)  # 7 forward
                     answer = await self._returns.answer(now, reply, record)  # 8 obligations out
