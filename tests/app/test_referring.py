@@ -257,6 +257,16 @@ async def test_a_binding_of_an_argument_that_the_tool_does_not_declare_is_said(
     assert any(said in each for each in (await world.provisioner.plan(settings)).warnings)
 
 
+async def test_a_server_that_nobody_may_use_is_said(world: World) -> None:
+    text = BASE.replace("      - {group: sales, server: chat, ceiling: low}\n", "")
+
+    (warning,) = (await world.provisioner.plan(world.settings(text))).warnings
+
+    assert warning.startswith("acme: server chat: nobody has a ceiling on it")
+    await world.provisioner.apply(world.settings())
+    assert (await world.provisioner.plan(world.settings())).warnings == ()
+
+
 async def test_an_import_that_the_server_lacks_is_said_by_plan_as_well(world: World) -> None:
     text = BASE.replace('key=in-the-url"}', 'key=in-the-url", import: [get_isue, get_issue]}')
     await world.provisioner.apply(world.settings(text))

@@ -487,6 +487,9 @@ def test_the_file_says_where_it_gives_a_password(read: Parse) -> None:
     }
 
 
+API = "{base: 'https://a.test', tools: [{name: x, request: GET /}]}"
+
+
 @pytest.mark.parametrize(
     ("server", "host", "said"),
     [
@@ -496,6 +499,16 @@ def test_the_file_says_where_it_gives_a_password(read: Parse) -> None:
             "log_level: info",
             "client_documents: {fetch: false, allow_hosts: [a.test]}",
             "hosts[0].client_documents.allow_hosts: fetch is off",
+        ),
+        (
+            "log_level: info",
+            "servers: [{key: a, url: 'https://a.test/mcp', import: []}]",
+            "hosts[0].servers[0].import: the list is empty",
+        ),
+        (
+            "log_level: info",
+            f"servers: [{{key: a, http: {API}, resources: [{{uri: 'a://x', permission: none}}]}}]",
+            "hosts[0].servers[0].resources: an HTTP API has tools alone",
         ),
     ],
 )

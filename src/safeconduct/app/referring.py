@@ -18,7 +18,7 @@ from safeconduct.app.present import Present
 from safeconduct.app.targets import Edge, Target
 from safeconduct.core.binding import OPEN
 from safeconduct.core.errors import Code, Refused
-from safeconduct.core.model import SubjectId
+from safeconduct.core.model import Level, SubjectId
 from safeconduct.oauth import pinned_documents
 from safeconduct.policy import BundleError, KnownData, known_data
 from safeconduct.relations import CONFIGURATION, KEPT, Schema, SchemaError, group, host_schema
@@ -68,6 +68,7 @@ def check_references(present: Present, target: Target, rules: Adopting) -> list[
     later = [] if certain else [*_impossible(schema, _asked(target, data))]
     later += [] if certain else _no_room(schema, target.edges)
     later += _unanswered(schema, _asked(target, data), _relations(present, target))
+    later += _closed_to_all(present, target)
     later += [said for edge in target.edges for said in known.of_edge(edge)]
     later += [*known.of_data(data), *known.of_agents(data, target)]
     return list(dict.fromkeys(later))
@@ -142,6 +143,16 @@ def _relations(present: Present, target: Target) -> dict[str, set[str]]:
     for object_, relation in edges:
         found.setdefault(object_.partition(":")[0], set()).add(relation)
     return found
+
+
+def _closed_to_all(present: Present, target: Target) -> Iterator[str]:
+    """Say on which servers nobody may grant anything."""
+    levels = {level.word for level in Level}
+    open_to = {each.object for each in target.edges if each.relation in levels}
+    open_to |= {each.object for each in present.edges - present.owned if each.relation in levels}
+    for key in target.servers:
+        if f"{_SERVER}{key}" not in open_to:
+            yield f"server {key}: nobody has a ceiling on it, so nobody can use it; see access"
 
 
 def _unanswered(

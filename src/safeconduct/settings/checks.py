@@ -408,6 +408,15 @@ class Checks:
                     f"hosts[{index}].client_documents.allow_hosts: fetch is off, so nothing is "
                     "fetched from them"
                 )
+            for number, upstream in enumerate(host.servers):
+                self._unused_of(f"hosts[{index}].servers[{number}]", upstream)
+
+    def _unused_of(self, path: str, upstream: UpstreamSettings) -> None:
+        if upstream.http is not None and upstream.resources:
+            said = "an HTTP API has tools alone, so nothing is asked about resources"
+            self.warnings.append(f"{path}.resources: {said}")
+        if upstream.imports == ():
+            self.warnings.append(f"{path}.import: the list is empty, so no tool is taken over")
 
     def _distinct(self, pattern: str, values: list[str]) -> None:
         first: dict[str, int] = {}
