@@ -32,6 +32,7 @@ def bundle_of(rules: str, data: str = DATA) -> Bundle:
         ('denny contains {"reason": "x"} if input.phase == "call"', "did you mean deny?"),
         ('Deny contains {"reason": "x"} if input.phase == "call"', "did you mean deny?"),
         ('obligation contains {"type": "notify", "about": "x"}', "did you mean obligations?"),
+        ("test_it if 1 == 1", "test_it is never run; tests stand in files that end with _test"),
         ('allow if input.phase == "call"', "only refuse (deny)"),
         (
             'deny contains {"reason": "x"} if not data.regons.allowed',

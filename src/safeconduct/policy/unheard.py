@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _NEAR, _VERY_NEAR = 0.6, 0.7  # what is a host's own is only noted where it is very near
 _ONLY_REFUSING = frozenset({"allow", "allowed", "permit", "permitted", "grant"})
+_TEST = "test_"
 _RULES: Path = ("safeconduct",)
 _ANSWERS: Path = ("safeconduct", "questions", "answers")
 _DENIAL = ("reason", "message")
@@ -82,6 +83,12 @@ def _unread_rules(own: list[Module], read: dict[Path, str]) -> Iterator[str]:
         for rule in module.rules:
             place = (*module.package, rule.name)
             if rule.name in COLLECTED or _is_read(place, read):
+                continue
+            if rule.name.startswith(_TEST):
+                yield (
+                    f"{module.file}:{rule.line}: {rule.name} is never run; tests stand in files "
+                    "that end with _test.rego"
+                )
                 continue
             where = f"{module.file}:{rule.line}: {rule.name} decides nothing and no rule reads it"
             if rule.name.lower() in _ONLY_REFUSING:

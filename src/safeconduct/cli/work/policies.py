@@ -55,10 +55,7 @@ def check(directory: Path, *, as_json: bool) -> None:
     """Judge and compile a directory."""
     bundle = _bundle(directory)
     own = [path for path, _ in bundle.own_modules]
-    untyped = without_type(bundle.own_modules)
-    notes = (*notes_of(bundle), *(f"{path}: {_UNREAD}" for path in unread_files(directory)))
-    for note in notes:
-        complain(f"Note: {note}")
+    untyped, notes = without_type(bundle.own_modules), _notes(bundle, directory)
     for name in untyped:
         complain(
             f"Rules read {name} and say no type: where a tool's schema leaves it open, anything "
@@ -83,6 +80,7 @@ def run_tests(directory: Path, *, as_json: bool) -> int:
         tests += [case for file, text in bundle.scenarios for case in _cases(file, text)]
     except BundleError:  # among the failures already
         tests = []
+    _notes(bundle, directory)
     for failure in failures:
         complain(f"{failure.test or 'rules'}: {failure.message}")
     Out(as_json=as_json).sentence(
@@ -97,8 +95,7 @@ def evaluate(facts: Path, *, directory: Path | None, as_json: bool) -> None:
     """Decide what a file describes."""
     members = _members(facts)
     bundle = Bundle.shipped() if directory is None else _bundle(directory)
-    for note in notes_of(bundle):
-        complain(f"Note: {note}")
+    _notes(bundle, directory)
     decision = _decided(facts, members, bundle)
     document = Input(b"", decision.basis, decision.arguments).document
     rules = list(deciding_rules(bundle, document)) if decision.basis else []
@@ -125,6 +122,15 @@ def evaluate(facts: Path, *, directory: Path | None, as_json: bool) -> None:
             out.line(f"Rule: {rule}")
         if decision.step_up:
             out.line("The person could allow it by consenting again.")
+
+
+def _notes(bundle: Bundle, directory: Path | None) -> tuple[str, ...]:
+    """Say what nobody hears of the rules, and return it."""
+    unread = () if directory is None else unread_files(directory)
+    notes = (*notes_of(bundle), *(f"{path}: {_UNREAD}" for path in unread))
+    for note in notes:
+        complain(f"Note: {note}")
+    return notes
 
 
 def schema(*, as_json: bool) -> None:
