@@ -78,6 +78,11 @@ class Desk:
                 at=self._clock.now(),
             )
 
+    async def said(self) -> list[str]:
+        server = await self._catalogue.get(ACME, TICKETS)
+        assert server is not None
+        return [*map(str, server.omissions)]
+
     async def waits(self) -> list[str]:
         async with self.database.read() as tx:
             return [each.name for each in await list_reviews(tx, ACME)]
@@ -405,8 +410,15 @@ async def test_a_tool_that_was_reviewed_is_never_forgotten(desk: Desk) -> None:
     await desk.read()
 
     assert await desk.waits() == ["get_issue"]
+    assert await desk.said() == [
+        "review: get_issue: it waits, and the server does not show it here any more"
+    ]
     await desk.read(EVIL)
+    assert await desk.said() == []
     assert not await desk.offered()
+    await desk.decide((await desk.about()).digest, accept=False)
+    await desk.read()
+    assert await desk.said() == [], "somebody has decided"
 
 
 async def test_flags_name_what_is_so(desk: Desk) -> None:

@@ -28,6 +28,7 @@ from safeconduct.storage import Database, Write
 from safeconduct.upstreams import (
     LEGACY,
     MODERN,
+    REVIEW,
     Catalogue,
     Crawler,
     Findings,
@@ -111,7 +112,7 @@ class Importer:
             unknown = self._unknown(about, found)
             observed = await self._observed(tx, host, about, found, unknown)
         omissions = (*found.omissions, *unknown)
-        if omissions and (before is None or before.omissions != omissions):
+        if omissions and (before is None or _left_out(before) != omissions):
             left = named(omissions)
             _log.warning("server %s of host %s: not taken over: %s", key, host, left)
         if observed.recovered:
@@ -174,6 +175,10 @@ class Importer:
                     )
                 )
         return observed
+
+
+def _left_out(server: Server) -> tuple[Omission, ...]:
+    return tuple(each for each in server.omissions if each.listing != REVIEW)
 
 
 def _counted(server: Server, quarantined: tuple[str, ...]) -> Imported:

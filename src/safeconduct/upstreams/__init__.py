@@ -32,7 +32,7 @@ from safeconduct.upstreams.items import Item, NoList, Omission, items_of, named
 from safeconduct.upstreams.legibility import illegible, legible
 from safeconduct.upstreams.listening import Listener, NotHeard
 from safeconduct.upstreams.manners import Manner, Manners, manner_of_hello, manner_of_meta
-from safeconduct.upstreams.observing import Observed, Waiting, observe
+from safeconduct.upstreams.observing import REVIEW, Observed, Waiting, observe
 from safeconduct.upstreams.openapi import (
     BadOperation,
     Operation,
@@ -94,6 +94,7 @@ __all__ = [
     "PINNED",
     "PINNED_MEMBERS",
     "PROMPT",
+    "REVIEW",
     "TEMPLATE",
     "TOOL",
     "UNKNOWN",

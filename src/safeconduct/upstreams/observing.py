@@ -43,6 +43,8 @@ from safeconduct.upstreams.tool_schemas import spoken_in
 # The member of an item that names it. Instructions are one item, and have no name.
 MOST_NEW = 500  # of one kind at one server, that wait; more would be nobody's to review
 NAMED_BY = {TOOL: "name", PROMPT: "name", TEMPLATE: "uriTemplate", INSTRUCTIONS: ""}
+REVIEW, _GONE = "review", "it waits, and the server does not show it here any more"
+_MOST_GONE = 20
 _LISTINGS = {TOOL: "tools", PROMPT: "prompts", TEMPLATE: "resourceTemplates"}
 Lists = list[list[dict[str, Any]]]
 
@@ -109,7 +111,7 @@ async def observe(
     known = set(about.kinds or ())
     fresh = {TOOL: not about.eras}  # it may have been unreachable before, which is no review
     fresh |= {kind: kind not in known for kind in others or ()}
-    found, changed = Observed(), False
+    found, changed, gone = Observed(), False, list[Omission]()
     for kind, lists in {TOOL: spellings, **(others or {})}.items():
         place = Place(host, server.key, kind)
         reading = _Reading(tx, place, server, eras=eras, first_time=fresh[kind], in_part=bool(kept))
@@ -119,11 +121,12 @@ async def observe(
         changed = changed or reading.changed
         if reading.left_out:
             omissions = (*omissions, _too_many(kind, reading.left_out))
+        gone += [Omission(listing=REVIEW, item=name, reason=_GONE) for name in reading.gone]
     now = {
         "eras": [era for era in (MODERN, LEGACY) if era in {*eras, *kept}],
         "kinds": sorted(known | {*fresh}),
         "problem": None,
-        "omissions": [*msgspec.to_builtins(omissions)],
+        "omissions": [*msgspec.to_builtins((*omissions, *gone[:_MOST_GONE]))],
     }
     await tx.execute(
         update(servers)
@@ -157,6 +160,7 @@ class _Reading:
         self._room = MOST_NEW
         self.changed = False
         self.left_out = 0
+        self.gone: list[str] = []
 
     async def compared(self, lists: Lists, *, whole: bool) -> Observed:
         """Compare the lists; `whole` says that nothing of them was left out."""
@@ -183,7 +187,9 @@ class _Reading:
             if was_extended(row, columns):
                 extended.append(Waiting(self._place.kind, name))
         if whole and not self.left_out:
-            await self._forget([row for row in stored.values() if is_withdrawn(row)])
+            missing = [row for row in stored.values() if row.state != PINNED]
+            await self._forget([row for row in missing if is_withdrawn(row)])
+            self.gone = [row.name for row in missing if not is_withdrawn(row) and not row.refused]
         if self._place.kind == TOOL and not self._in_part:
             await self._note_eras(lists)
         return Observed(tuple(waits), tuple(extended))
