@@ -300,3 +300,6 @@ def test_check_and_eval_name_rules_that_nobody_hears(
     assert len(json.loads(capsys.readouterr().out)["notes"]) == 2
     assert run(["policy", "eval", str(tmp_path / "facts.yaml"), "-d", str(rules)]) == 0
     assert "did you mean deny?" in capsys.readouterr().err
+    (tmp_path / "facts.yaml").write_text(FACTS.replace("tools/call", "tools/cal"))
+    assert run(["policy", "eval", str(tmp_path / "facts.yaml")]) == 0
+    assert "no call has the action tools/cal; did you mean" in capsys.readouterr().err

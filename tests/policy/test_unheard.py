@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from safeconduct.policy import Bundle, BundleError, notes_of, refused_today, unread_files
+from safeconduct.app import unheard
+from safeconduct.policy import Bundle, BundleError, refused_today, unread_files
 from safeconduct.policy.written_obligations import check_obligations
 
 DATA = """
@@ -32,6 +33,14 @@ def bundle_of(rules: str, data: str = DATA) -> Bundle:
         ('denny contains {"reason": "x"} if input.phase == "call"', "did you mean deny?"),
         ('Deny contains {"reason": "x"} if input.phase == "call"', "did you mean deny?"),
         ('obligation contains {"type": "notify", "about": "x"}', "did you mean obligations?"),
+        (
+            'deny contains {"reason": "x"} if input.action == "tools/cal"',
+            "input.action is never tools/cal; did you mean tools/call?",
+        ),
+        (
+            'deny contains {"reason": "x"} if input.resource.kind == "tol"',
+            "input.resource.kind is never tol; did you mean tool?",
+        ),
         ("test_it if 1 == 1", "test_it is never run; tests stand in files that end with _test"),
         ('allow if input.phase == "call"', "only refuse (deny)"),
         (
@@ -74,7 +83,7 @@ def bundle_of(rules: str, data: str = DATA) -> Bundle:
     ],
 )
 def test_what_nobody_hears_is_said_with_the_nearest_name(rules: str, said: str) -> None:
-    (note,) = notes_of(bundle_of(rules))
+    (note,) = unheard(bundle_of(rules))
 
     assert said in note
 
@@ -82,10 +91,10 @@ def test_what_nobody_hears_is_said_with_the_nearest_name(rules: str, said: str) 
 @pytest.mark.parametrize("name", ["deny_list", "denylist", "Roles", "agent", "question"])
 def test_data_near_what_the_built_in_rules_read_is_said(name: str) -> None:
     rules = 'deny contains {"reason": "x"} if not data.regions.allowed'
-    (note,) = notes_of(bundle_of(rules, DATA + f"{name}: {{}}"))
+    (note,) = unheard(bundle_of(rules, DATA + f"{name}: {{}}"))
 
     assert f"no rule reads {name}; the built-in rules read" in note
-    assert notes_of(bundle_of(f"{rules}\n\nx if data.{name}", DATA + f"{name}: {{}}")) == ()
+    assert unheard(bundle_of(f"{rules}\n\nx if data.{name}", DATA + f"{name}: {{}}")) == ()
 
 
 def test_rules_and_data_of_a_hosts_own_are_its_own() -> None:
@@ -94,7 +103,8 @@ deny contains {"reason": "region"} if {
 	not in_region
 	denied
 	data.safeconduct.questions.answers.owns
-	input.resource.kind == "anything"
+	input.resource.kind == "tool"
+	input.action in {"tools/call", "oauth/token", "tools/list"}
 	input.phase in {"call", "list"}
 	input.arguments.phase == "cal"
 	input.tool.level in data.regions.allowed
@@ -109,8 +119,8 @@ levels := [input.tool.level, "x" == "y", sprintf("%s", ["x"]) == "y"]
 
 unused_helper if input.phase == "call"
 """
-    assert notes_of(bundle_of(rules, DATA + "another: 1")) == ()
-    assert notes_of(Bundle.shipped()) == ()
+    assert unheard(bundle_of(rules, DATA + "another: 1")) == ()
+    assert unheard(Bundle.shipped()) == ()
 
 
 @pytest.mark.parametrize(

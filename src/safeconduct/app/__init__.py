@@ -3,6 +3,7 @@
 from safeconduct.app.activations import Activations
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.declaring import declared
+from safeconduct.app.hearing import unheard, words_of_calls
 from safeconduct.app.importing import Importer
 from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.looking import installed, look_at_installation
@@ -50,6 +51,8 @@ __all__ = [
     "schemas_in",
     "serve",
     "sole_server",
+    "unheard",
     "unheeded",
     "unknown_names",
+    "words_of_calls",
 ]

@@ -16,13 +16,14 @@ from safeconduct import hosts, policy
 from safeconduct.api import Outcome, Wish
 from safeconduct.app.activations import Activations
 from safeconduct.app.building import Installation
+from safeconduct.app.hearing import unheard
 from safeconduct.app.rules import Offer, judged
 from safeconduct.core.canonical import canonical_bytes
 from safeconduct.core.errors import Code, Refused
 from safeconduct.core.model import HostId
 from safeconduct.core.secrets import Secret
 from safeconduct.hosts import Host
-from safeconduct.policy import PENDING, Bundle, Files, notes_of
+from safeconduct.policy import PENDING, Bundle, Files
 from safeconduct.settings import HostSettings
 from safeconduct.storage import Read
 
@@ -105,7 +106,7 @@ class PutRules:
         keys = [Secret(each) for each in host.policies.policy_keys]
         for_opa = host.policies.policy_engine == "opa"
         rules, version = await asyncio.to_thread(judged, files, keys, for_opa=for_opa)
-        notes = await asyncio.to_thread(notes_of, rules.upon(Bundle.shipped()))
+        notes = await asyncio.to_thread(unheard, rules.upon(Bundle.shipped()))
         offer = Offer(rules=rules, source=wish.by, version=version, because=wish.because or because)
         if wish.check:
             async with self._database.read() as tx:

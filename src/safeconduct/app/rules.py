@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from safeconduct.app.hearing import unheard
 from safeconduct.core.model import Value
 from safeconduct.core.secrets import Secret
 from safeconduct.policy import (
@@ -20,7 +21,6 @@ from safeconduct.policy import (
     Files,
     OwnRules,
     check_bundle,
-    notes_of,
     public_key,
     read_files,
     relocated,
@@ -76,7 +76,7 @@ def read_rules(
         source=f"directory {name}",
         version=version,
         because=f"what the directory {name} holds{but_for(off)}",
-        notes=notes_of(rules.upon(Bundle.shipped())),
+        notes=unheard(rules.upon(Bundle.shipped())),
     )
 
 

@@ -8,7 +8,7 @@ name of the host's own is only noted where it is near one that counts and nothin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from safeconduct.policy.bundle import Bundle
     from safeconduct.policy.inspection import Module
 
+Words = Mapping[Path, frozenset[str]]
+
 _NEAR, _VERY_NEAR = 0.6, 0.7  # what is a host's own is only noted where it is very near
 _ONLY_REFUSING = frozenset({"allow", "allowed", "permit", "permitted", "grant"})
 _TEST = "test_"
@@ -32,8 +34,13 @@ _DENIAL = ("reason", "message")
 _REASON = re.compile(r"[a-z0-9_.-]{1,64}")
 
 
-def notes_of(bundle: Bundle) -> tuple[str, ...]:
-    """Return a sentence for each; empty where everything is heard."""
+def notes_of(bundle: Bundle, words: Words) -> tuple[str, ...]:
+    """Return a sentence for each; empty where everything is heard.
+
+    Args:
+        bundle: The built-in rules and a host's own.
+        words: The only words there are at places of the input, beside those its schema names.
+    """
     own = [read_module(file, text) for file, text in bundle.own_modules]
     read = {target: where for where, target in _reads(own)}
     return tuple(
@@ -44,7 +51,7 @@ def notes_of(bundle: Bundle) -> tuple[str, ...]:
                 *_missing_data(bundle.data, read),
                 *_missing_rules(bundle, own, read),
                 *_odd_denials(bundle),
-                *_never_so(bundle, own),
+                *_never_so(bundle, own, words),
             )
         )
     )
@@ -161,13 +168,13 @@ def _odd_denials(bundle: Bundle) -> Iterator[str]:
                         )
 
 
-def _never_so(bundle: Bundle, own: list[Module]) -> Iterator[str]:
+def _never_so(bundle: Bundle, own: list[Module], words: Words) -> Iterator[str]:
     """Say what is compared with a word that never stands there."""
     for module, (file, text) in zip(own, bundle.own_modules, strict=True):
-        for line, tree, words in _compared(syntax_tree(file, text)["rules"]):
+        for line, tree, texts in _compared(syntax_tree(file, text)["rules"]):
             path = _input_path(module, tree)
-            known = words_at(path) if path else frozenset()
-            for word in words if known else ():
+            known = words.get(path) or (words_at(path) if path else frozenset())
+            for word in texts if known else ():
                 if word not in known:
                     hint = _hint(word, known) or f"; there is {', '.join(sorted(known))}"
                     yield f"{file}:{line}: input.{'.'.join(path)} is never {word}{hint}"

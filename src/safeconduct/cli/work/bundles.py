@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from safeconduct import policy
-from safeconduct.app import Activations
+from safeconduct.app import Activations, unheard
 from safeconduct.cli.failures import Failed
 from safeconduct.cli.work.asking import Asked
 from safeconduct.cli.work.installations import Desk, at_desk, run
@@ -131,7 +131,7 @@ async def _status(asked: Asked) -> dict[str, Any]:
         runs, notes = None, tuple[str, ...]()
         if whole is not None:
             try:
-                runs, notes = _runs(desk, whole), policy.notes_of(whole)
+                runs, notes = _runs(desk, whole), unheard(whole)
             except BundleError as error:
                 problem = f"these rules cannot be loaded, so nothing is allowed: {error.public}"
         return {

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from safeconduct.app import own_failures
+from safeconduct.app import own_failures, unheard, words_of_calls
 from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out, complain, several
 from safeconduct.core.canonical import StrictJSONError, canonical_bytes, parse
@@ -26,12 +26,12 @@ from safeconduct.policy import (
     decide_given,
     deciding_rules,
     input_schema,
-    notes_of,
     read_scenario,
     tests_of,
     unread_files,
     without_type,
 )
+from safeconduct.settings import suggestion
 
 _MOST_BYTES = 1024 * 1024
 _REQUEST = ("caller", "action", "resource", "arguments")
@@ -127,7 +127,7 @@ def evaluate(facts: Path, *, directory: Path | None, as_json: bool) -> None:
 def _notes(bundle: Bundle, directory: Path | None) -> tuple[str, ...]:
     """Say what nobody hears of the rules, and return it."""
     unread = () if directory is None else unread_files(directory)
-    notes = (*notes_of(bundle), *(f"{path}: {_UNREAD}" for path in unread))
+    notes = (*unheard(bundle), *(f"{path}: {_UNREAD}" for path in unread))
     for note in notes:
         complain(f"Note: {note}")
     return notes
@@ -174,6 +174,11 @@ def _question(file: Path, members: dict[str, Any]) -> tuple[AccessRequest, Facts
         facts = msgspec.convert(members, Facts)
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         raise Failed(f"{file}: {error}. {_ADVICE}") from error
+    spelled = {("action",): request.action, ("resource", "kind"): request.resource.kind}
+    for path, known in words_of_calls().items():
+        if spelled[path] not in known:
+            near = suggestion(spelled[path], known)
+            complain(f"Note: {file}: no call has the {' '.join(path)} {spelled[path]}{near}")
     return (
         AccessRequest(
             caller=request.caller,
