@@ -21,7 +21,40 @@ settings.register_profile("shared", deadline=None)  # a busy machine is no count
 settings.load_profile("shared")
 # Hundreds of tests start programs of ours, and none need compile them all over again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Whose `world` is built for each test: of gateways the quick part has one in each file, of the
+# smaller ones one for each test function.
+_GATEWAYS = frozenset(
+    {
+        "tests.api.test_introspection",
+        "tests.api.test_reviews",
+        "tests.app.test_memberships",
+        "tests.road.conftest",
+        "tests.road.test_half_readings",
+        "tests.road.test_late_bodies",
+    }
+)
+_SMALLER = frozenset({"tests.oauth.conftest", "tests.web.conftest"})
 POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what builds a world of its own like another test before it."""
+    built = set()
+    for item in items:
+        builder = _builder(item)
+        alike = item.path if builder in _GATEWAYS else (item.path, item.name.partition("[")[0])
+        if builder in _GATEWAYS | _SMALLER:
+            if alike in built:
+                item.add_marker(pytest.mark.slow)
+            built.add(alike)
+
+
+def _builder(item: pytest.Item) -> str:
+    """Return the module whose fixture builds the test's world anew, or ""."""
+    if not isinstance(item, pytest.Function):
+        return ""
+    found = item._fixtureinfo.name2fixturedefs.get("world", ())
+    return next((each.func.__module__ for each in found[-1:] if each.scope == "function"), "")
 
 
 @pytest.fixture

@@ -397,6 +397,7 @@ async def test_what_is_switched_off_or_not_named_need_not_be_a_tool(world: World
     assert "set_columns" not in refused.value.public
 
 
+@pytest.mark.slow
 async def test_a_document_may_be_large_and_in_several_files(world: World) -> None:
     (world.directory / "parts.yaml").write_text("Id: {type: string, maxLength: 9}\n")
     paths = "".join(

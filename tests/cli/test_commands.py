@@ -208,6 +208,7 @@ def test_a_question_is_decided_on_the_facts_of_a_file(
     assert (decided["allow"], decided["reason"]) == (allow, reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [

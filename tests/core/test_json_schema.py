@@ -68,6 +68,7 @@ def schemas(depth: int = 3) -> st.SearchStrategy[Any]:
     return chosen.flatmap(lambda names: st.fixed_dictionaries({n: keywords[n] for n in names}))
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(schemas(), schemas(1), VALUES)
 @example({"enum": [1, [1.0]]}, {}, [1])

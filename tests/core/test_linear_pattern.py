@@ -34,6 +34,7 @@ def patterns(draw: st.DrawFn, depth: int = 3) -> str:
     return "|".join(rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
 @given(patterns(), st.text(alphabet="abc1.- é", max_size=8))
 @example("^$", "")

@@ -73,6 +73,7 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_connection_goes_through_it_and_the_name_is_not_resolved_here(
     authority: Authority,
 ) -> None:

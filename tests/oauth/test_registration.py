@@ -63,6 +63,7 @@ async def test_a_registration_by_anybody_leaves_little_behind(world: World) -> N
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_redirect_uri")
 
 
+@pytest.mark.slow
 async def test_an_address_has_a_budget_of_what_it_has_us_write(world: World) -> None:
     """Records are not forgotten, so somebody could fill the disk with them at the rate allowed."""
     registrations = Registrations(

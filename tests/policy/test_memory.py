@@ -468,6 +468,7 @@ def test_a_list_is_decided_once_for_as_long_as_nothing_it_depends_on_changes() -
     assert listed(pdp, some_facts(), items_of("a", state="changed")) == (False,)
 
 
+@pytest.mark.slow
 @given(st.lists(facts(), min_size=1, max_size=3), st.lists(st.sampled_from("abc"), max_size=4))
 def test_a_list_says_of_each_item_what_is_decided_of_it_alone(
     known: list[Facts], names: list[str]

@@ -99,6 +99,7 @@ async def test_the_last_of_several_changes_in_one_transaction_counts(
     assert _picture(graph) == await _stored(database) == {edge.key}
 
 
+@pytest.mark.slow
 async def test_changes_while_a_host_is_being_read_are_not_lost(
     database: Database, feed: Feed, clock: ManualClock
 ) -> None:

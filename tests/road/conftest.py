@@ -10,7 +10,7 @@ import pytest
 from tests.road.world import Tokens, World, world_at
 
 
-@pytest.fixture(scope="module", params=["socket", "asgi"])
+@pytest.fixture(scope="module", params=[pytest.param("socket", marks=pytest.mark.slow), "asgi"])
 async def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:

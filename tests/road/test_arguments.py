@@ -311,6 +311,7 @@ async def test_structured_results_that_do_not_fit_are_noted_or_withheld(
     await offering(world, results=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [

@@ -278,6 +278,7 @@ async def test_a_request_framed_in_two_ways_is_400(road: World, tokens: Tokens, 
     assert road.upstream.seen == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     "value",

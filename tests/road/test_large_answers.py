@@ -69,6 +69,7 @@ async def test_a_large_answer_arrives_whole_in_either_form(
     assert message_in(answer, stream=stream) == message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 @pytest.mark.parametrize("version", [LEGACY, MODERN])
 @pytest.mark.parametrize("method", METHODS)

@@ -30,6 +30,7 @@ def address_of(world: Any, authority: str = "acme.test") -> strangers.Address:
     return strangers.Address(host="127.0.0.1", port=world.port, authority=authority)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/mcp/tickets", "/mcp/%74ickets", "/login", "/healthz"])
 async def test_who_asks_on_and_on_and_takes_no_answer_is_not_read_any_more(
     road: World, path: str

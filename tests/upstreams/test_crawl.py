@@ -128,6 +128,7 @@ def _endless(body: bytes) -> dict[str, Any]:
 _STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%b"
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("SEC-64")
 @pytest.mark.parametrize(
     ("results", "why"),
