@@ -15,6 +15,7 @@ import msgspec
 
 from safeconduct.core.canonical import disguised
 from safeconduct.egress import UpstreamFailed
+from safeconduct.proxy.introductions import introduced
 from safeconduct.proxy.messages import ENVELOPE, METHODS, MODERN, Era, Listing
 from safeconduct.proxy.results import members
 from safeconduct.upstreams import (
@@ -77,7 +78,7 @@ class Pages:
                 raise UpstreamFailed("The server's answer is not JSON-RPC.", sent=True)
             return None
         result = members(whole["result"])
-        if disguised(result, frozenset({listing.member})):
+        if disguised(result, frozenset({listing.member, "_meta"})):
             raise UpstreamFailed(_TWO_WAYS, sent=True)
         spelled = bytes(result.get(listing.member, b"null"))
         read = self._read.get((listing.member, spelled))
@@ -142,7 +143,7 @@ def narrowed(
         if listing.pinned_as
         else [None] * len(page.items)
     )
-    result = dict(page.result)
+    result = {**(introduced(page.result, server) if listing.pinned_as else page.result)}
     result[listing.member] = [
         item.raw
         for item, sighting, may in zip(page.items, unreviewed, visible, strict=True)

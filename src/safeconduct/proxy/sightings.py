@@ -22,6 +22,7 @@ from safeconduct.core.clock import Clock
 from safeconduct.core.errors import Code, Refused
 from safeconduct.egress import UpstreamFailed
 from safeconduct.proxy.calls import Call
+from safeconduct.proxy.introductions import introduced, is_greeting
 from safeconduct.proxy.messages import ENVELOPE
 from safeconduct.proxy.results import members
 from safeconduct.proxy.unkept import Unkept
@@ -47,7 +48,7 @@ _NOT_KEPT = (
     "The server offers something that was not reviewed, and that cannot be written down now. "
     "Nothing of its answer is passed on. Try again in a few seconds."
 )
-_GREETING = frozenset({"instructions"})
+_GREETING = frozenset({"instructions", "serverInfo", "_meta"})
 
 
 class Sightings:
@@ -105,7 +106,7 @@ class Sightings:
                 self._changed(call)
 
     async def greeted(self, call: Call, raw: bytes) -> bytes:
-        """Return the answer in which a server introduces itself, without unreviewed instructions.
+        """Return the answer in which a server introduces itself, without what nobody reviewed.
 
         Raises:
             UpstreamFailed: If it can be read in two ways.
@@ -118,6 +119,10 @@ class Sightings:
         if disguised(whole, ENVELOPE) or disguised(result, _GREETING):
             raise UpstreamFailed("The server's answer can be read in two ways.", sent=True)
         raw = _without_repeats(raw, whole, result)
+        plain = introduced(result, call.server) if is_greeting(result) else result
+        if plain is not result:
+            result = plain
+            raw = msgspec.json.encode({**whole, "result": result})
         if "instructions" not in result:
             return raw
         said = _instructions(result["instructions"])
