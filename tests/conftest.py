@@ -21,7 +21,7 @@ settings.register_profile("shared", deadline=None)  # a busy machine is no count
 settings.load_profile("shared")
 # Hundreds of tests start programs of ours, and none need compile them all over again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-# Whose `world` is built for each test: of gateways the quick part has one in each file, of the
+# Whose world is built for each test: of gateways the quick part has one in each file, of the
 # smaller ones one for each test function.
 _GATEWAYS = frozenset(
     {
@@ -31,8 +31,10 @@ _GATEWAYS = frozenset(
         "tests.road.conftest",
         "tests.road.test_half_readings",
         "tests.road.test_late_bodies",
+        "tests.road.test_pins",
     }
 )
+_WORLDS = ("world", "offering")
 _SMALLER = frozenset({"tests.oauth.conftest", "tests.web.conftest"})
 POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
 
@@ -53,8 +55,9 @@ def _builder(item: pytest.Item) -> str:
     """Return the module whose fixture builds the test's world anew, or ""."""
     if not isinstance(item, pytest.Function):
         return ""
-    found = item._fixtureinfo.name2fixturedefs.get("world", ())
-    return next((each.func.__module__ for each in found[-1:] if each.scope == "function"), "")
+    known = item._fixtureinfo.name2fixturedefs
+    found = [known[name][-1] for name in _WORLDS if name in known]
+    return next((each.func.__module__ for each in found if each.scope == "function"), "")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tests.fixtures.programs import Program
 
+pytestmark = pytest.mark.slow  # programs
 ERAS = ["legacy", "2026-07-28"]
 TOOLS = {
     "documents": [
@@ -50,7 +51,6 @@ async def tickets(tmp_path: Path) -> AsyncIterator[Program]:
         yield program
 
 
-@pytest.mark.slow
 @pytest.mark.requirement("E-01")
 @pytest.mark.parametrize("era", ERAS)
 async def test_every_tool_says_what_it_does_and_how_dangerous_it_is(
@@ -111,7 +111,6 @@ async def test_an_issue_can_be_read_changed_and_deleted(tickets: Program, era: s
     assert gone.is_error
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tool", "arguments", "says"),
     [
@@ -156,7 +155,6 @@ def test_a_server_that_never_ran_executed_nothing(tmp_path: Path) -> None:
     assert executed_calls(tmp_path / "tickets.sqlite") == nothing
 
 
-@pytest.mark.slow
 async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
     arguments = {"path": "handbook/pets.md", "text": "Dogs on Fridays."}
 
@@ -191,7 +189,6 @@ async def test_a_deleted_channel_takes_its_messages_along(tmp_path: Path) -> Non
     assert len(others["result"]) == 1
 
 
-@pytest.mark.slow
 async def test_it_ends_well_on_sigterm_even_with_a_stream_open(tickets: Program) -> None:
     async with Client(tickets.url, mode="legacy") as client:
         await client.list_tools()

@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.skipif(not is_there(), reason="SpiceDB is not in tools/node/node_modules"),
 ]
 _AT = 1_800_000_000.0  # between the two expirations there are
-_CASES = int(os.environ.get("SAFECONDUCT_ORACLE_CASES", "150"))
+_CASES = int(os.environ.get("SAFECONDUCT_ORACLE_CASES", "80"))
 _seen: Counter[str] = Counter()
 
 

@@ -37,7 +37,7 @@ from tests.road.upstream import tool
 from tests.road.world import body_of, headers_of
 
 ACME = HostId("acme")
-PEOPLE, SERVERS, TOOLS = 1000, 100, 50
+PEOPLE, SERVERS, TOOLS = 500, 100, 50
 AGENTS = ("editor", "ci-bot", "scanner", "stranger")
 GROUPS = ("engineering", "analytics", "contractors")
 VERBS = ("get", "list", "create", "update", "delete", "purge", "frob", "send")
