@@ -101,7 +101,7 @@ def test_rules_and_data_of_a_hosts_own_are_its_own() -> None:
     rules = """
 deny contains {"reason": "region"} if {
 	not in_region
-	denied
+	denys
 	data.safeconduct.questions.answers.owns
 	input.resource.kind == "tool"
 	input.action in {"tools/call", "oauth/token", "tools/list"}
@@ -113,7 +113,7 @@ deny contains {"reason": "region"} if {
 
 in_region if input.subject.attributes.region in data.regions.allowed
 
-denied if data.safeconduct.tiers.tier == "x"
+denys if data.safeconduct.tiers.tier == "x"
 
 levels := [input.tool.level, "x" == "y", sprintf("%s", ["x"]) == "y"]
 
