@@ -243,7 +243,7 @@ async def test_a_test_that_never_ends_refuses_the_commit(
 ) -> None:
     from safeconduct.policy import elsewhere
 
-    monkeypatch.setattr(elsewhere, "_WALL_SECONDS", 8)
+    monkeypatch.setattr(elsewhere, "WALL_SECONDS", 8)
     endless = (
         "package safeconduct.host\n\nimport rego.v1\n\n"
         "test_it if { some a in numbers.range(1, 9999); some b in numbers.range(1, 9999); "
