@@ -270,3 +270,75 @@ async def test_a_stream_without_an_endpoint_is_no_such_server(transport: Transpo
             await Crawler(transport).crawl(server.url)
 
     assert failed.value.fix == ""
+
+
+TWINS = _named("get_b"), json.dumps({"name": "get_b", "inputSchema": OBJECT, "description": "evil"})
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize(
+    "pages",
+    [
+        {None: _page(TWINS[0], GOOD, TWINS[1])},
+        {None: _page(TWINS[1], TWINS[0], TWINS[0], GOOD)},
+        {None: _page(GOOD, TWINS[0], cursor="2"), "2": _page(TWINS[1])},
+        {None: _page(*TWINS, cursor="2"), "2": _page(GOOD, TWINS[1])},
+        {None: _page(TWINS[0], cursor="2"), "2": _page(GOOD, TWINS[1], cursor="2")},
+        {None: _page(GOOD, TWINS[0], '{"name":"get_b","inputSchema":{"x":NaN}}')},
+        {None: _page('{"name":"get_b","inputSchema":[NaN]}', cursor="2"), "2": _page(*TWINS, GOOD)},
+    ],
+    ids=["a page", "thrice", "two pages", "again", "no end", "unreadable", "unreadable before"],
+)
+async def test_a_name_for_several_definitions_is_left_out_with_all_of_them(
+    transport: Transport, era: str, pages: dict[str | None, str]
+) -> None:
+    found = await _read(transport, Server(era, pages))
+
+    assert _names(found) == ["get_a"]
+    reasons = [each.reason for each in found.omissions if each.item == "get_b"]
+    assert reasons[-1] == "its name stands there more than once, and not for the same"
+
+
+@pytest.mark.parametrize("again", ["", ',"title":null,"annotations":null'])
+async def test_a_name_for_one_definition_is_there_once(transport: Transport, again: str) -> None:
+    same = f'{{ "inputSchema":{json.dumps(OBJECT)}, "name":"get_b"{again}}}'
+    pages: dict[str | None, str] = {
+        None: _page(TWINS[0], same, cursor="2"),
+        "2": _page(same, GOOD, TWINS[0]),
+    }
+
+    found = await _read(transport, Server("modern", pages))
+
+    assert _names(found) == ["get_b", "get_a"]
+    assert found.omissions == ()
+
+
+@pytest.mark.parametrize(
+    ("listing", "name"),
+    [("prompts", "name"), ("resources", "uri"), ("resourceTemplates", "uriTemplate")],
+)
+def test_other_lists_leave_out_what_stands_twice_too(listing: str, name: str) -> None:
+    raw = json.dumps(
+        [
+            {name: "a:b", "name": "1"},
+            {name: "a:c", "name": "2"},
+            {name: "a:b", "name": "1", "description": "other"},
+            {name: "a:c", "name": "2", "description": None},
+        ]
+        if name != "name"
+        else [{name: "a:b"}, {name: "a:c"}, {name: "a:b", "title": "x"}, {name: "a:c"}]
+    ).encode()
+
+    items, omissions = items_of(raw, listing, name)
+
+    assert [item.name for item in items] == ["a:c"]
+    assert [each.item for each in omissions] == ["a:b"]
+
+
+def test_a_long_name_is_named_in_full_so_that_its_calls_end() -> None:
+    name = "x" * 200
+    raw = json.dumps([{"name": name, "inputSchema": OBJECT}])[:-2] + r',"title":"\ud83d"}]'
+
+    items, (omission,) = items_of(legible(raw.encode()), "tools")
+
+    assert (items, omission.item) == ([], name)

@@ -1,19 +1,21 @@
 """Lists as this caller may see them: each item is decided like a call of it.
 
 A definition that differs from its pin is not shown either, and is named, so that it is kept and
-its calls end. An item that cannot be read is left out alone, by the rule of the import. A list
-that was cut for one caller is never anybody else's to cache.
+its calls end. An item that cannot be read is left out alone, by the rule of the import, and so is
+what cannot be read beside the items. A list that was cut for one caller is never anybody else's
+to cache.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import msgspec
 
-from safeconduct.core.canonical import disguised
+from safeconduct.core.canonical import StrictJSONError, disguised, parse
 from safeconduct.egress import UpstreamFailed
 from safeconduct.proxy.introductions import introduced
 from safeconduct.proxy.messages import ENVELOPE, METHODS, MODERN, Era, Listing
@@ -37,6 +39,13 @@ _JUDGED = frozenset({"instructions", *(row.member for row in _LISTINGS)})
 _TWO_WAYS = "The server's list can be read in two ways."
 _MOST_REMEMBERED = 1_000
 _MOST_REMEMBERED_BYTES = 4 * 1024 * 1024  # of lists as they are spelled; read, some five times
+# What the schema of the protocol allows beside a list; clients that hold to it refuse the rest.
+_BESIDE: dict[str, tuple[type, str]] = {
+    "nextCursor": (str, "text"),
+    "_meta": (dict, "object"),
+}
+_READ_ALREADY = frozenset({"result", "id", "jsonrpc"})  # by whoever saw that it is an answer
+_SHORT = 64
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +83,7 @@ class Pages:
         if disguised(whole, ENVELOPE):
             raise UpstreamFailed(_TWO_WAYS, sent=True)
         if "result" not in whole:
-            if illegible(raw):
+            if illegible(raw) or not _is_utf8(raw):
                 raise UpstreamFailed("The server's answer is not JSON-RPC.", sent=True)
             return None
         result = members(whole["result"])
@@ -85,7 +94,10 @@ class Pages:
         if read is None:
             read = _read(spelled, listing)
             self._keep((listing.member, spelled), read)
-        return Page(whole, result, *read)
+        lost = _without_flawed(whole, _READ_ALREADY, listing)
+        lost += _without_flawed(result, frozenset({listing.member}), listing)
+        omissions = [*read.omissions, *lost] if lost else read.omissions
+        return Page(whole, result, read.items, read.pins, omissions)
 
     def _keep(self, key: tuple[str, bytes], read: _Read) -> None:
         size = len(key[1])
@@ -112,6 +124,49 @@ def _read(spelled: bytes, listing: Listing) -> _Read:
     except NoList as error:
         raise UpstreamFailed("The server's list is not a list.", sent=True) from error
     return _Read(items, [pin(item.value) for item in items if listing.pinned_as], omissions)
+
+
+def _without_flawed(
+    spelled: dict[str, Any], judged: frozenset[str], listing: Listing
+) -> list[Omission]:
+    """Take out the members beside a list that readers may refuse, and the list with them.
+
+    Args:
+        spelled: The members as they are spelled; changed in place.
+        judged: Those that are judged elsewhere.
+    """
+    lost = []
+    for name in [name for name in spelled if name not in judged]:
+        text = bytes(spelled[name])
+        if flaw := (_flaw_of_short if len(text) <= _SHORT else _flaw)(name, text):
+            del spelled[name]
+            reason = f"its member {name[:_SHORT]!r} is left out: {flaw}"
+            lost.append(Omission(listing=listing.member, item="", reason=reason))
+    return lost
+
+
+def _flaw(name: str, text: bytes) -> str:
+    """Say what keeps a member of an answer from being passed on, or ""."""
+    if why := illegible(text):
+        return why
+    try:
+        value = parse(text)
+    except StrictJSONError as error:
+        return str(error)
+    allowed, word = _BESIDE.get(name, (object, ""))
+    return "" if value is None or isinstance(value, allowed) else f"it is no {word}"
+
+
+# Servers send the same few words beside each list, so they are looked at once.
+_flaw_of_short = functools.lru_cache(maxsize=1_000)(_flaw)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def held_in(raw: bytes) -> Listing | None:

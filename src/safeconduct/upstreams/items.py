@@ -1,8 +1,8 @@
 """The items of a server's list: one rule for who imports a list and for who passes one on.
 
-An item that cannot be read, or has no name that can be used, is left out alone and named with
-its reason; the others stay. Leaving out never lets anything through: what is not taken over is
-neither shown nor callable.
+An item that cannot be read, or has no name that can be used and is its own, is left out alone and
+named with its reason; the others stay. Leaving out never lets anything through: what is not taken
+over is neither shown nor callable.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from safeconduct.core.canonical import StrictJSONError, disguised, parse
 from safeconduct.core.model import Value
 from safeconduct.upstreams.definitions import PINNED_MEMBERS
 from safeconduct.upstreams.legibility import illegible
+from safeconduct.upstreams.pins import pin
 from safeconduct.upstreams.tables import LONGEST_NAME
 
 MOST_REVIEWED = 2_000  # of one kind at one server; nobody reviews more
@@ -24,6 +25,7 @@ _LONGEST_URI = 2048
 _LONGEST_SHOWN = 100
 _MOST_OMISSIONS = 100
 _MOST_NAMED = 10
+_AGAIN = "its name stands there more than once, and not for the same"
 _ORDINALS = {1: "st", 2: "nd", 3: "rd"}
 # The second is for what is not UTF-8, the last for what is nested without end.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -101,7 +103,32 @@ def items_of(
         except (_LeftOut, StrictJSONError) as error:
             which = _name_of(each, name) or f"the {position}{_ordinal(position)} item"
             omitted.append(Omission(listing=listing, item=which, reason=str(error)))
-    return found, omitted
+    return unambiguous(found, omitted, listing)
+
+
+def unambiguous(
+    items: Iterable[Item], omissions: Iterable[Omission], listing: str
+) -> tuple[list[Item], list[Omission]]:
+    """Return each item once, and leave out whatever a name stands for in several ways.
+
+    Which of them a reader would take is anybody's guess, so none of them is.
+
+    Args:
+        omissions: What was left out before; it has its name as well.
+    """
+    once: dict[str, Item] = {}
+    ambiguous: set[str] = {each.item for each in omissions}
+    for item in items:
+        known = once.setdefault(item.name, item)
+        if known is not item and pin(known.value) != pin(item.value):
+            ambiguous.add(item.name)
+    if ambiguous.isdisjoint(once):
+        return [*once.values()], [*omissions]
+    lost = [
+        Omission(listing=listing, item=name, reason=_AGAIN) for name in once if name in ambiguous
+    ]
+    kept = [item for name, item in once.items() if name not in ambiguous]
+    return kept, [*dict.fromkeys((*omissions, *lost))]
 
 
 def is_usable(name: str) -> bool:
@@ -152,7 +179,10 @@ def _name_of(raw: msgspec.Raw, member: str) -> str:
         name = _TEXT.decode(_MEMBERS.decode(raw)[member])
     except (KeyError, *_UNREADABLE):
         return ""
-    return name[:_LONGEST_SHOWN] if name.isprintable() else ""
+    if not name.isprintable():
+        return ""
+    longest = LONGEST_NAME if member == "name" else _LONGEST_URI
+    return name if len(name) <= longest else name[:_LONGEST_SHOWN]
 
 
 def _ordinal(number: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from safeconduct.core.errors import Code, GatewayError
-from safeconduct.upstreams.items import Item, NoList, Omission, items_of
+from safeconduct.upstreams.items import Item, NoList, Omission, items_of, unambiguous
 
 _MAX_PAGES = 200
 _MAX_ITEMS = 10_000
@@ -89,11 +89,14 @@ async def read_list(ask: AskPage, listing: str, name: str = "name") -> Listed:
 
 
 class _Found:
-    """What was read so far; a server that gives a page twice has its items once."""
+    """What was read so far; a server that gives a page twice has its items once.
+
+    A name is judged over all pages: one that stands for something else on each is ambiguous.
+    """
 
     def __init__(self, listing: str) -> None:
         self._listing = listing
-        self._items: dict[bytes, dict[str, Any]] = {}
+        self._items: dict[bytes, Item] = {}
         self._omissions: dict[Omission, None] = {}
         self.count = 0
         self.size = 0
@@ -101,17 +104,19 @@ class _Found:
     def add(self, page: _Page) -> None:
         for item in page.items:
             raw = bytes(item.raw)
-            self._items[raw] = item.value
+            self._items[raw] = item
             self.size += len(raw)
         self._omissions |= dict.fromkeys(page.omissions)
         self.count += len(page.items) + len(page.omissions)
 
     def listed(self) -> Listed:
-        return Listed([*self._items.values()], [*self._omissions])
+        items, omissions = unambiguous(self._items.values(), self._omissions, self._listing)
+        return Listed([item.value for item in items], omissions)
 
     def cut(self, why: str) -> Listed:
         note = Omission(listing=self._listing, item="", reason=f"{why}{_PERHAPS}")
-        return Listed([*self._items.values()], [*self._omissions, note])
+        self._omissions[note] = None
+        return self.listed()
 
 
 def _page(result: dict[str, msgspec.Raw], listing: str, name: str) -> _Page:
