@@ -13,6 +13,7 @@ from safeconduct.core.binding import (
     Binding,
     Question,
     UriBinding,
+    ambiguity_of,
     asked_of_arguments,
     asked_of_uri,
     check_template,
@@ -161,6 +162,71 @@ def test_a_port_counts_where_the_template_has_one() -> None:
 
     assert [each.object for each in asked_of_uri((ported,), "db://h:5432/a:b")] == ["db:a:b"]
     assert [each.object for each in asked_of_uri((ported,), "db://h/a")] == [""]
+
+
+SEARCH = UriBinding(uri="search://q?x={y}&id={id}", object="ticket:{id}", permission="read")
+
+
+@pytest.mark.requirement("Z-18", "Z-28")
+@pytest.mark.parametrize(
+    ("uri", "named"),
+    [
+        ("search://q?x=1&id=T-7", "ticket:T-7"),
+        ("search://q?x=a,b|c:d&id=T-7", "ticket:T-7"),
+        ("search://q?x=1&id=T-8&id=T-7", ""),
+        ("search://q?x=1&id=T-7&id=T-8", ""),
+        ("search://q?x=1&id=T-7&x=2", ""),
+        ("search://q?x=id=T-8&id=T-7", ""),
+        ("search://q?x=1;id=T-8&id=T-7", ""),
+        ("search://q?x=1&id=T-7;id=T-8", ""),
+        ("search://q?id=T-7&x=1", ""),
+    ],
+)
+def test_a_part_of_a_query_holds_no_other_field(uri: str, named: str) -> None:
+    assert [each.object for each in asked_of_uri((SEARCH,), uri)] == [named]
+
+
+@pytest.mark.requirement("Z-18", "Z-28")
+def test_a_part_of_a_path_holds_what_separates_the_fields_of_a_query() -> None:
+    path = UriBinding(uri="ticket://all/{id}", object="ticket:{id}", permission="read")
+
+    assert [each.object for each in asked_of_uri((path,), "ticket://all/a=b&c")] == ["ticket:a=b&c"]
+
+
+@pytest.mark.requirement("Z-18", "Z-28")
+def test_a_part_that_stands_twice_is_the_same_twice() -> None:
+    """Settings refuse it; what was stored before must not fail otherwise."""
+    twice = UriBinding(uri="t://{id}/{id}", object="ticket:{id}", permission="read")
+
+    assert [each.object for each in asked_of_uri((twice,), "t://a/a")] == ["ticket:a"]
+    assert [each.object for each in asked_of_uri((twice,), "t://a/b")] == [""]
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("ticket://{id}", ""),
+        ("ticket://{project}/{id}", ""),
+        ("ticket://x-{project}-y/{id}.json", ""),
+        ("db://{host}:{port}/{name}", ""),
+        ("ticket://{id}@{host}", ""),
+        ("search://q?x={y}&id={id}", ""),
+        ("search://q?{name}={id}", ""),
+        ("ticket://{id}?x={y}", ""),
+        ("ticket://{id}/a/{id}", "stands there twice"),
+        ("search://q?x={id}&id={id}", "stands there twice"),
+        ("ticket://{id}{b}", "where {id} ends and {b} begins"),
+        ("ticket://{id}-{b}", "where {id} ends and {b} begins"),
+        ("ticket://a/{id}:{b}", "where {id} ends and {b} begins"),
+        ("ticket://a/{id}&{b}", "where {id} ends and {b} begins"),
+        ("ticket://{a}/{id}.{b}", "where {id} ends and {b} begins"),
+        ("search://q?x={y}+{id}", "where {y} ends and {id} begins"),
+        ("search://q?x={y}id{id}", "where {y} ends and {id} begins"),
+    ],
+)
+def test_a_template_can_be_read_in_one_way(template: str, why: str) -> None:
+    assert why in ambiguity_of(template)
+    assert bool(why) == bool(ambiguity_of(template))
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,13 @@ def listing_templates(*uris: str) -> Callable[[Upstream], None]:
     return before
 
 
+async def bind(world: World, *bindings: UriBinding) -> None:
+    async with world.parts.database.write() as tx:
+        about = await wanted(tx, HostId("acme"), ServerKey("tickets"))
+        assert about is not None
+        await save(tx, HostId("acme"), replace(about, resources=bindings))
+
+
 @pytest.fixture(scope="module")
 async def binding(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     said = {"relations": ["ticket:T-7#view@user:alice@acme.test"]}
@@ -56,10 +63,7 @@ async def binding(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wor
     async with world_at(
         tmp_path_factory.mktemp("uris"), asgi=True, before=shown, acme=said
     ) as world:
-        async with world.parts.database.write() as tx:
-            about = await wanted(tx, HostId("acme"), ServerKey("tickets"))
-            assert about is not None
-            await save(tx, HostId("acme"), replace(about, resources=BOUND))
+        await bind(world, *BOUND)
         yield world
 
 
@@ -241,3 +245,40 @@ async def test_a_template_that_no_list_showed_is_refused_where_its_uri_is_read(
             answer = await world.send(tokens.access, "completion/complete", params, version=version)
             error = answer.json().get("error", {})
             assert error.get("data", {}).get("reason") == reason, (version, uri)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_query_that_has_two_readings_is_not_passed_on(tmp_path: Path, version: str) -> None:
+    template = "search://q?x={y}&id={id}"
+    bound = UriBinding(uri=template, object="ticket:{id}", permission="view")
+    mine = {"relations": ["ticket:T-7#view@user:alice@acme.test"]}
+    async with world_at(tmp_path, asgi=True, acme=mine) as world:
+        await bind(world, bound)
+        tokens = await world.tokens()
+        asked = {
+            "search://q?x=1&id=T-7": None,
+            "search://q?x=1&id=T-8": "relation.denied",
+            "search://q?x=1&id=T-8&id=T-7": "relation.unnamed",
+            "search://q?x=1&id=T-7&id=T-8": "relation.unnamed",
+            "search://q?x=id=T-8&id=T-7": "relation.unnamed",
+        }
+        for uri, reason in asked.items():
+            header = {"mcp-name": _header(uri)}
+            answer = await world.send(
+                tokens.access, "resources/read", {"uri": uri}, version=version, headers=header
+            )
+            error = answer.json().get("error")
+            assert (error and error["data"]["reason"]) == reason, uri
+
+
+async def test_a_part_that_was_stored_twice_ends_no_reading_in_an_error_of_ours(
+    tmp_path: Path,
+) -> None:
+    twice = UriBinding(uri="ticket://{id}/{id}", object="ticket:{id}", permission="view")
+    mine = {"relations": ["ticket:T-7#view@user:alice@acme.test"]}
+    async with world_at(tmp_path, asgi=True, acme=mine) as world:
+        await bind(world, twice)
+        tokens = await world.tokens()
+
+        assert await answers(world, tokens, "ticket://T-7/T-7") == [None] * 7
+        assert await answers(world, tokens, "ticket://T-7/T-8") == ["relation.unnamed"] * 7

@@ -23,6 +23,8 @@ _VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]{0,31})\}")
 _NAMED = re.compile(r"[A-Za-z0-9_.,:/|=+~!$%&'()\[\]-]{1,256}")
 # One segment of a URI: encoded or dotted ones could mean another instance upstream.
 _SEGMENT = r"[A-Za-z0-9_.,:|=+~!$&'()-]{1,256}"
+# In a query nothing that ends a field: it would be another field to whoever takes the query apart.
+_IN_QUERY = r"[A-Za-z0-9_.,:|+~!$'()-]{1,256}"
 # In the place of a host: what follows a colon would be a port, and not part of the name.
 _HOST = r"[A-Za-z0-9_.,=+~!$&'()-]{1,256}"
 OPEN = "none"  # instead of a permission: nothing is asked
@@ -130,6 +132,23 @@ def asked_of_uri(bindings: tuple[UriBinding, ...], uri: str) -> list[Question]:
     ]
 
 
+def ambiguity_of(template: str) -> str:
+    """Say why it could not be told what a URI's parts are, or nothing."""
+    parts = _VARIABLE.split(template)
+    names = parts[1::2]
+    for name in names:
+        if names.count(name) > 1:
+            return f"{{{name}}} stands there twice; name each part once"
+    for index in range(1, len(parts) - 2, 2):
+        inside = re.compile(_inside("".join(parts[:index])))
+        if all(inside.fullmatch(sign) for sign in parts[index + 1]):
+            return (
+                f"where {{{parts[index]}}} ends and {{{parts[index + 2]}}} begins cannot be told; "
+                "put a / between them, or another sign that no part may hold"
+            )
+    return ""
+
+
 def scheme_of(uri: str) -> str:
     return uri.partition(":")[0].lower()
 
@@ -195,15 +214,23 @@ def _twins(value: dict[str, Any], name: str) -> bool:
 @lru_cache(maxsize=1024)
 def _uri_pattern(template: str) -> re.Pattern[str]:
     parts = _VARIABLE.split(template)
-    before, pattern = "", ""
+    pattern, named = "", set()
     for index, part in enumerate(parts):
         if index % 2 == 0:
-            before += part
             pattern += re.escape(part)
+        elif part in named:  # refused in settings; what was stored before asks for the same twice
+            pattern += f"(?P={part})"
         else:
-            inside = _HOST if before.count("/") == 2 and "://" in before else _SEGMENT
-            pattern += f"(?P<{part}>{inside})"
+            named.add(part)
+            pattern += f"(?P<{part}>{_inside(''.join(parts[:index]))})"
     return re.compile(pattern)
+
+
+def _inside(before: str) -> str:
+    """Return what may stand for a variable behind a part of a template."""
+    if "?" in before:
+        return _IN_QUERY
+    return _HOST if before.count("/") == 2 and "://" in before else _SEGMENT
 
 
 def _dotted(match: re.Match[str]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from safeconduct.core import redirects
-from safeconduct.core.binding import check_template, variables_of
+from safeconduct.core.binding import ambiguity_of, check_template, variables_of
 from safeconduct.core.bypasses import read_bypass
 from safeconduct.core.edges import read_edge
 from safeconduct.core.emails import is_email, normal_email
@@ -260,6 +260,9 @@ def uri_template(text: str) -> str:
     fault = abnormality(filled)
     if fault:
         raise ValueError(f"fits no URI that is accepted: {fault}")
+    ambiguity = ambiguity_of(text)
+    if ambiguity:
+        raise ValueError(f"must have one reading: {ambiguity}")
     return text
 
 
