@@ -214,7 +214,10 @@ async def test_of_two_that_read_the_same_rules_one_is_told_that_it_is_late(
     assert lost.status_code == 412
     assert answers[2].json()["bundle"] in lost.json()["message"]
     listed = ", ".join(f'"{each}"' for each in ("x", answers[2].json()["bundle"]))
-    put = await program.send("PUT", json={"files": {}}, headers={"if-match": listed})
+    for empty in (",", " , ", f"{listed}, other"):
+        put = await program.send("PUT", json={"files": {}}, headers={"if-match": empty})
+        assert put.status_code == 422, empty
+    put = await program.send("PUT", json={"files": {}}, headers={"if-match": f",{listed}, ,"})
     assert put.status_code == 200
 
 

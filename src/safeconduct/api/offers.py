@@ -163,8 +163,10 @@ def _only_if(sent: list[str]) -> frozenset[str] | None:
     """Read `If-Match`; a weak tag never matches (RFC 9110 section 8.8.3.2)."""
     if not sent or [each.strip() for each in sent] == ["*"]:
         return None
-    found = [_TAG.fullmatch(each) for line in sent for each in line.split(",")]
-    if None in found:
+    # Empty elements count for nothing (RFC 9110 section 5.6.1.2); a list of nothing is no list.
+    named = [each for line in sent for each in line.split(",") if each.strip()]
+    found = [_TAG.fullmatch(each) for each in named]
+    if None in found or not found:
         raise bad('If-Match must name bundles, each in quotes: "…".')
     return frozenset(each[2] for each in found if each is not None and each[1] is None)
 

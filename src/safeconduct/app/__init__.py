@@ -8,7 +8,7 @@ from safeconduct.app.importing import Importer
 from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.looking import installed, look_at_installation
 from safeconduct.app.naming import lost_bindings, names_of, schemas_in, unknown_names
-from safeconduct.app.occupancy import sole_server
+from safeconduct.app.occupancy import check_place, sole_server
 from safeconduct.app.outside import not_understood, unheeded
 from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
@@ -33,6 +33,7 @@ __all__ = [
     "Provisioner",
     "Repositories",
     "Reviews",
+    "check_place",
     "configured",
     "declared",
     "gateway",

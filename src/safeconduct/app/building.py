@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from safeconduct.app.backends import backend_of, schemas_of
+from safeconduct.app.occupancy import make_place
 from safeconduct.app.outside import Outside, not_understood, outside, unheeded
 from safeconduct.app.policies import HostPolicies
 from safeconduct.approvals import ApprovalQueue
@@ -118,7 +119,7 @@ async def open_installation(
     """
     clock = clock or SystemClock()
     server = settings.server
-    server.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_place(server.data_dir)
     async with contextlib.AsyncExitStack() as stack:
         epoch = Epoch(server.data_dir / "epoch")
         stack.callback(epoch.close)

@@ -16,6 +16,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from safeconduct.app.building import DATABASE_FILE, KEY_FILE, Installation, open_installation
+from safeconduct.app.occupancy import check_place
 from safeconduct.settings import ServerSettings, Settings
 from safeconduct.storage import copy_sqlite
 
@@ -31,8 +32,10 @@ async def look_at_installation(settings: Settings) -> AsyncIterator[Installation
     """Open what there is, or as it would be if nothing is there yet.
 
     Raises:
-        Refused: If the key is lost, or PostgreSQL would have to be brought up to date first.
+        Refused: If the key is lost, PostgreSQL would have to be brought up to date first, or
+            nothing can be kept in the data directory.
     """
+    check_place(settings.server.data_dir)
     with tempfile.TemporaryDirectory(prefix="safeconduct-plan-") as directory:
         server = settings.server
         copied = replace(server, data_dir=_copied(server, Path(directory)))

@@ -14,10 +14,36 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from safeconduct.core.errors import Code, Refused
+from safeconduct.core.places import fault_of_place
 
 _FILE = "serving.lock"
 _LONGEST = 200
 _TRIES, _MOMENT_SECONDS = 3, 0.05
+
+
+def make_place(data_dir: Path) -> None:
+    """Make the data directory, unless it is there.
+
+    Raises:
+        Refused: If nothing can be kept there; nothing was made then.
+    """
+    check_place(data_dir)
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def check_place(data_dir: Path) -> None:
+    """Look whether it can be the data directory; nothing is made.
+
+    Raises:
+        Refused: If nothing can be kept there.
+    """
+    fault = fault_of_place(data_dir)
+    if fault:
+        raise Refused(
+            Code.CONFLICT,
+            f"{data_dir} cannot be the data directory: {fault}. Choose another server.data_dir, or "
+            "create it for the user that the gateway runs as.",
+        )
 
 
 @contextlib.contextmanager
@@ -25,9 +51,10 @@ def sole_server(data_dir: Path, *, listen: str) -> Iterator[None]:
     """Hold the data directory while serving from it; other commands work beside that.
 
     Raises:
-        Refused: If another process serves from it; the message names it.
+        Refused: If another process serves from it; the message names it. Or if nothing can be
+            kept there.
     """
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_place(data_dir)
     lock = os.open(data_dir / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not _taken(lock):

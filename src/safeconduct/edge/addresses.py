@@ -17,7 +17,10 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _IPV6_PREFIX = 64  # what one subscriber usually gets
-_WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
+# A zone is a matter of the machine that wrote it; behind `%25` where it was taken from a URL.
+_WITH_PORT = re.compile(
+    r"\[([0-9A-Fa-f:.]+)(?:%[0-9A-Za-z._~%-]{1,64})?\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}"
+)
 _MOST_COMPLAINTS = 100  # of different proxies; there are few, and they are the operator's
 _SHOWN = 80
 _log = logging.getLogger(__name__)
@@ -36,10 +39,11 @@ class ClientAddresses:
         if not self._trusted_proxies or not self.trusts(peer):
             return peer
         stated = [
-            part.strip()
+            part
             for name, value in headers
             if name == b"x-forwarded-for"
-            for part in value.decode("latin-1").split(",")
+            for part in map(str.strip, value.decode("latin-1").split(","))
+            if part  # empty elements count for nothing (RFC 9110 section 5.6.1.2)
         ]
         for text in reversed(stated):  # the nearest stranger is the client
             address = _stated(text)

@@ -6,8 +6,9 @@ Each check names both places. What is merely unwise becomes a warning.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from safeconduct.core.authorities import fault_of_authorities
 from safeconduct.core.binding import OPEN, variables_of
 from safeconduct.core.emails import takes_mail
 from safeconduct.core.http_request import faults
@@ -20,6 +21,7 @@ from safeconduct.settings.model import (
 )
 from safeconduct.settings.problems import Mark, Problems, join, quoted, suggestion
 from safeconduct.settings.process import (
+    EgressSettings,
     Limits,
     MailSettings,
     OpaSettings,
@@ -55,6 +57,7 @@ class Checks:
     def run(self, document: SettingsFile) -> None:
         """Check everything; problems are noted, not raised."""
         hosts = document.hosts
+        self._authorities(document.server.egress)
         self._mail(document.server.mail)
         self._relations(document.server.relations)
         self._opa(document.server.opa)
@@ -185,7 +188,7 @@ class Checks:
                 self._add(place, "holds a character that a header cannot carry")
         if not api.tools and api.openapi is None:
             self._add(path, "declares nothing; name an openapi document, or tools")
-        if api.openapi is not None and not api.openapi.is_file():
+        if api.openapi is not None and not _is_there(api.openapi.is_file):
             self._add(f"{path}.openapi", "there is no such file beside this file")
         self._distinct(path + ".tools[{}].name", [tool.name for tool in api.tools])
         for index, tool in enumerate(api.tools):
@@ -305,7 +308,7 @@ class Checks:
         self._distinct(f"{path}.off[{{}}]", list(policy.off))
         if policy.engine == "opa" and server.opa is None:
             self._add(f"{path}.engine", "opa needs server.opa, which says where the servers are")
-        if policy.directory is not None and not policy.directory.is_dir():
+        if policy.directory is not None and not _is_there(policy.directory.is_dir):
             self._add(f"{path}.directory", "there is no such directory beside this file")
         if policy.git is not None:
             self._git(path, policy.git, server)
@@ -342,9 +345,15 @@ class Checks:
         for index, url in enumerate(opa.urls):
             if "?" in url:
                 self._add(f"server.opa.urls[{index}]", "must have no query ('?')")
-        token = opa.token.reveal() if opa.token is not None else "none"
-        if not (token.isascii() and token.isprintable()):
+        if opa.token is not None and not forms.is_header_value(opa.token.reveal()):
             self._add("server.opa.token", "holds a character that a header cannot carry")
+
+    def _authorities(self, egress: EgressSettings) -> None:
+        if egress.ca_file is None:
+            return
+        fault = fault_of_authorities(egress.ca_file)
+        if fault:
+            self._add("server.egress.ca_file", fault)
 
     def _mail(self, mail: MailSettings | None) -> None:
         if mail is None:
@@ -372,6 +381,9 @@ class Checks:
                 self._add(f"{place}.engine", f"spicedb needs {place}.{name} beside it")
             elif relations.engine == "embedded" and given:
                 self._add(f"{place}.{name}", f"needs {place}.engine: spicedb beside it")
+        token = relations.token
+        if token is not None and not forms.is_header_value(token.reveal()):
+            self._add(f"{place}.token", "holds a character that a header cannot carry")
         if relations.plaintext and not forms.is_loopback(f"https://{relations.target}"):
             self._add(
                 f"{place}.plaintext",
@@ -453,3 +465,10 @@ class Checks:
 
 def _whose(access: AccessSettings) -> str:
     return f"{access.person}\n{access.group}\n{access.server}"
+
+
+def _is_there(look: Callable[[], bool]) -> bool:
+    try:
+        return look()
+    except OSError:  # a path that is too long
+        return False

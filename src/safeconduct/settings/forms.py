@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from safeconduct.core import redirects
 from safeconduct.core.binding import ambiguity_of, check_template, variables_of
@@ -29,6 +29,10 @@ _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _RELATION = r"[a-z][a-z0-9_]{0,62}"
 _LONGEST_TEMPLATE = 512
 _DATABASES = frozenset({"postgresql", "postgresql+psycopg", "sqlite", "sqlite+aiosqlite"})
+# The driver's own reading: a password may hold everything but '@'.
+_POSTGRESQL = re.compile(
+    r"([^:/]*(:[^@]*)?@)?(?P<host>\[[^/?\]]+\]|[^/:?]+)?(:(?P<port>[^/?]*))?(/[^?]*)?(\?(?P<query>.*))?"
+)
 _OWN_HEADERS = frozenset(
     {"accept-encoding", "connection", "content-encoding", "content-length", "content-type"}
     | {"cookie", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding"}
@@ -70,6 +74,7 @@ def listen(text: str) -> str:
         raise ValueError("must be ADDRESS:PORT, such as 127.0.0.1:8420 or [::1]:8420")
     if int(port) > 65535:
         raise ValueError("the port must be at most 65535")
+    _check_machine(host)
     return text
 
 
@@ -278,20 +283,52 @@ def _template(text: str, variables: frozenset[str]) -> str:
 
 
 def database(text: str) -> str:
-    scheme, mark, _ = text.partition("://")
+    """Where the database is: everything in it that its driver would fail over when it starts."""
+    scheme, mark, rest = text.partition("://")
     if not mark or scheme not in _DATABASES:
         raise ValueError("must be a URL that starts with postgresql+psycopg:// or sqlite://")
+    if scheme.startswith("sqlite"):
+        if not re.fullmatch(r"/(?!:memory:)[^?]+(\?.*)?", rest):
+            raise ValueError("must be sqlite:/// and the path of a file; memory keeps nothing")
+        return text
+    found = _POSTGRESQL.fullmatch(rest)
+    if found is None:
+        raise ValueError("must be postgresql+psycopg://NAME@HOST:PORT/DATABASE")
+    _check_port(found["port"])
+    for host in found["host"].split(",") if found["host"] else ():
+        _check_machine(host)
+    for name, value in parse_qsl(found["query"] or "", keep_blank_values=True):
+        _check_parameter(name, value)
     return text
 
 
+def _check_parameter(name: str, value: str) -> None:
+    """Judge what a database's URL says behind `?`: another host or port, or one of several."""
+    if name == "port":
+        for port in value.split(","):
+            _check_port(port)
+    elif name == "host":
+        for host in value.split(","):
+            named, _, port = host.partition(":") if host.count(":") == 1 else (host, "", "")
+            _check_port(port)
+            if not named.startswith(("/", "@")):  # the directory of a socket
+                _check_machine(named)
+
+
+def _check_port(port: str | None) -> None:
+    if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= 65535):
+        raise ValueError("the port must be a number from 1 to 65535")
+
+
 def forward_proxy(text: str) -> str:
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         fits = parts.scheme == "http" and parts.hostname and parts.port != 0
     except ValueError:
         fits = False
     if not fits or parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ValueError("must be http://HOST:PORT; https to it is not spoken")
+    _check_machine(parts.netloc.rpartition("@")[2].removesuffix(f":{parts.port}"))
     return text
 
 
@@ -377,6 +414,18 @@ def _split(text: str) -> SplitResult:
         raise ValueError("must not hold a user name or password")
     _check_host(parts.hostname)
     return parts
+
+
+def _check_machine(host: str) -> None:
+    """Judge a name or an address, one of IPv6 with its brackets or without."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if ":" not in bare and bare == host:
+        _check_host(host.lower())
+        return
+    try:
+        ipaddress.IPv6Address(bare)
+    except ValueError:
+        raise ValueError("must hold a name or an address, such as [::1]") from None
 
 
 def _check_host(hostname: str) -> None:

@@ -40,6 +40,7 @@ from safeconduct.cli.work.ports import unusable
 from safeconduct.core.clock import SystemClock
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import Value
+from safeconduct.core.places import fault_of_place
 from safeconduct.core.space import room_at
 from safeconduct.egress import parse_proxy
 from safeconduct.policy import (
@@ -117,8 +118,8 @@ async def _all(config: Path, told: Callable[[str], None]) -> list[Finding]:
         return [*found, Finding(check="configuration", state="fail", message=message, fix=fix)]
     said = several(len(settings.hosts), "host")
     found.append(Finding(check="configuration", state="ok", message=said))
-    found += _data_dir(settings.server.data_dir)
-    found += _disks(settings)
+    fault = fault_of_place(settings.server.data_dir)
+    found += _no_place(settings.server.data_dir, fault) if fault else _data_dir(settings)
     found += _port(settings)
     for host in settings.hosts:
         told(f"what {host.key} declares")
@@ -129,9 +130,9 @@ async def _all(config: Path, told: Callable[[str], None]) -> list[Finding]:
     if settings.server.mail is not None:
         told("mail")
         found.append(await _mail(settings.server.mail))
-    told("database")
-    async for finding in _installation(settings, told):
-        found.append(finding)
+    if not fault:
+        told("database")
+        found += [finding async for finding in _installation(settings, told)]
     return found
 
 
@@ -156,18 +157,23 @@ def _clock() -> Finding:
     return Finding(check="clock", state="ok", message=said)
 
 
-def _data_dir(path: Path) -> Iterator[Finding]:
+def _no_place(path: Path, fault: str) -> Iterator[Finding]:
+    fix = f"Choose another server.data_dir, or create it as this user: mkdir -m 700 {path}"
+    message = f"cannot be used: {fault}"
+    yield Finding(check="data directory", state="fail", message=message, fix=fix)
+
+
+def _data_dir(settings: Settings) -> Iterator[Finding]:
+    yield from _modes(settings.server.data_dir)
+    yield from _disks(settings)
+
+
+def _modes(path: Path) -> Iterator[Finding]:
     if not path.exists():
-        if not os.access(_nearest(path), os.W_OK | os.X_OK):
-            fix = f"Create it as this user: mkdir -m 700 {path}"
-            yield Finding(
-                check="data directory", state="fail", message="cannot be created", fix=fix
-            )
-            return
         fix = "Create the installation: safeconduct apply"
         yield Finding(check="data directory", state="warn", message="is not there yet", fix=fix)
         return
-    if not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         fix = f"Give it to this user: chown {os.getuid()} {path}"
         yield Finding(check="data directory", state="fail", message="cannot be used", fix=fix)
         return
@@ -202,10 +208,6 @@ def _disks(settings: Settings) -> Iterator[Finding]:
             fix = f"Let this user write it: chown {os.getuid()} {path}"
             message = f"{path.name} can only be read"
             yield Finding(check="data directory", state="fail", message=message, fix=fix)
-
-
-def _nearest(path: Path) -> Path:
-    return next(parent for parent in path.absolute().parents if parent.exists())
 
 
 def _port(settings: Settings) -> Iterator[Finding]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safeconduct.app import check_place, sole_server
 from safeconduct.app import serve as serve_installation
-from safeconduct.app import sole_server
 from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.output import Out
 from safeconduct.cli.work.asking import settings_of
@@ -27,6 +27,7 @@ def serve(config: Path, *, as_json: bool) -> int:
         )
         out.flush()
 
+    check_place(server.data_dir)
     if not server.data_dir.exists():
         _check_address(server)  # before anything is made
     try:
