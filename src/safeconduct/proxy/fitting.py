@@ -61,11 +61,13 @@ class Fitting:
         if server.arguments == "off":
             return None
         fit = self._fit(tool, era)
+        plan = fit.plan(tool, reads)
+        if plan.holds(arguments):
+            return None
         if b'"__proto__"' in spelled or b'"prototype"' in spelled:
             fault = fit.inherited(arguments)
             if fault is not None:  # it may reach every later call, those of others too
                 return Unfit(fault.spelled(_ROOT), refuses=server.arguments != "note")
-        plan = fit.plan(tool, reads)
         fault = plan.fault(arguments)
         if fault is None:
             return None
@@ -134,10 +136,12 @@ class _Plan:
         """Say whether a binding or a rule reads arguments of this tool, or any of these."""
         return self._always or not self._first.isdisjoint(map(folded, arguments))
 
+    def holds(self, arguments: dict[str, Any]) -> bool:
+        """Say whether arguments fit, the short way; others may fit too."""
+        return self._scalars is not None and self._scalars.hold(arguments)
+
     def fault(self, arguments: dict[str, Any]) -> Fault | None:
         """Return the first thing that does not fit."""
-        if self._scalars is not None and self._scalars.hold(arguments):
-            return None
         fault = self._input.fault(arguments)
         if fault is not None:
             return fault
