@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from safeconduct.audit import Trail, Verification, segments, verify
+from safeconduct.audit import Trail, Verification, mark_path, segments, verify
 from safeconduct.audit.heads import HEAD_BYTES, HeadKey, head_at
 from safeconduct.audit.record import GENESIS, Link, sealed
 from safeconduct.core.clock import ManualClock
@@ -78,10 +78,16 @@ def plain_head(link: Link) -> bytes:
     return sealed(body.encode())[0].ljust(HEAD_BYTES)
 
 
-def age(directory: Path) -> Link:
-    """Turn a trail of one writer into one of a version without keys; return its end."""
+def age(directory: Path, writer: str = "0") -> Link:
+    """Turn a writer into one of a version without keys, and the installation; return its end."""
+    mark_path(directory).unlink(missing_ok=True)
+    return respell(directory, writer)
+
+
+def respell(directory: Path, writer: str = "0") -> Link:
+    """Write a writer's records, head and lock anew as a version without keys spelled them."""
     digest, lines, end = GENESIS, [], Link(chain="", n=0)
-    (file,) = segments(directory)
+    (file,) = [file for file in segments(directory) if file.writer == writer]
     for line in file.path.read_bytes().splitlines():
         body = line.rpartition(b',"hash":"')[0].replace(b'{"v":2', b'{"v":1', 1)
         begin = body.index(b'"prev":"') + len(b'"prev":"')
@@ -90,8 +96,8 @@ def age(directory: Path) -> Link:
     last = json.loads(lines[-1])
     end = Link(chain=last["chain"], n=last["n"], hash=digest)
     file.path.write_bytes(b"".join(lines))
-    (directory / "0.head").write_bytes(plain_head(end))
-    (directory / "0.lock").write_bytes(b"")
+    (directory / f"{writer}.head").write_bytes(plain_head(end))
+    (directory / f"{writer}.lock").write_bytes(b"")
     return end
 
 
@@ -261,6 +267,7 @@ def test_the_first_start_of_a_newer_version_seals_the_head_and_says_so(directory
     found = proven(directory)
     assert found.whole
     assert not any("not sealed" in sentence for sentence in found.unproven)
+    assert any("Up to number 3 the records of writer 0" in each for each in found.unproven)
     (directory / "0.head").write_bytes(plain_head(cut(directory, keep=1)))
     assert kinds(directory) == ["head"]
     record(directory, 5)

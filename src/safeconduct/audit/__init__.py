@@ -4,6 +4,7 @@ from safeconduct.audit.arguments import SealedArguments, SealError
 from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
 from safeconduct.audit.exporter import export
 from safeconduct.audit.keeping import Budget, Keeping, Kept
+from safeconduct.audit.mark import mark_path
 from safeconduct.audit.promises import Problem
 from safeconduct.audit.reader import Filters, Tail, follow, latest, read
 from safeconduct.audit.record import Link
@@ -33,6 +34,7 @@ __all__ = [
     "export",
     "follow",
     "latest",
+    "mark_path",
     "read",
     "redacted_shape",
     "segments",

@@ -9,6 +9,7 @@ heads had a plain hash instead; such a head is read, and never believed for a ne
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 from pathlib import Path
@@ -109,8 +110,10 @@ def head_at(path: Path) -> Head | None:
     """Read the head in a file; None if it is none.
 
     Raises:
-        OSError: If the file cannot be read.
+        OSError: If the file cannot be read, or is none: a pipe would never end.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "this is no file")
     with path.open("rb") as file:
         return read_head(file.read(HEAD_BYTES + 1))
 

@@ -7,14 +7,15 @@ is found here, and what a trail without keys or anchors leaves open is put into 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from safeconduct.audit.event import INSTALLATION
 from safeconduct.audit.heads import SEALED_SINCE, Head, HeadKey, head_at
+from safeconduct.audit.mark import Mark, MarkKey, mark_at
 from safeconduct.audit.record import MAX_RECORD_BYTES, Link, Record, read_members
 from safeconduct.audit.recovery import OLD_HEAD, is_held, lock_chain
-from safeconduct.audit.segment import head_path, lock_path, segments
+from safeconduct.audit.segment import head_path, lock_path, segments, strangers
 from safeconduct.audit.witness import KIND, named_in
 from safeconduct.core.model import Value
 
@@ -22,6 +23,10 @@ RECOVERED = b'"kind":"audit.recovered"'
 _MENTION = f'"kind":"{KIND}"'.encode()
 _MOST_PROBLEMS = 1000
 _BLOCK_BYTES = 1024 * 1024
+_NO_MARK = (
+    " No mark beside the trail says whether they ever were sealed before: one that was written"
+    " anew in the form of an earlier version would pass."
+)
 _OPENING_TRIES = 20
 _OPENING_PAUSE_SECONDS = 0.05
 
@@ -32,7 +37,7 @@ class Problem(Value, frozen=True):
     Attributes:
         kind: `altered`, `unreadable`, `torn`, `broken_link`, `missing`, `missing_segment`,
             `missing_start`, `missing_end`, `missing_chain`, `out_of_order`, `foreign`, `forged`,
-            `head` or `empty`.
+            `head`, `mark`, `older_version` or `empty`.
         file: Name of the file it shows in.
         line: Line in that file, from 1; 0 when it concerns the file as a whole.
         id: Id of the record it shows at, where that can be read.
@@ -67,11 +72,24 @@ class Heads:
         found: The heads by writer, but for those that cannot be read or whose seal does not fit.
     """
 
-    def __init__(self, directory: Path, findings: Findings, *, key: HeadKey | None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        findings: Findings,
+        *,
+        key: HeadKey | None,
+        mark: Mark | None,
+    ) -> None:
         self._directory = directory
         self._findings = findings
         self._key = key
+        self._mark = mark
         self._behind: list[str] = []
+        self._plain_wrong = False
+        self._unprotected: dict[str, int] = {}
+        self._strangers = {path.name for path in strangers(directory)}
+        for name in sorted(self._strangers):
+            findings.add("unreadable", name, "this is no file, and nothing but one belongs here")
         self.found: dict[str, Head] = {}
         self._read_heads()
         self._read_locks()
@@ -80,22 +98,52 @@ class Heads:
         """Return where each chain ends, by the heads."""
         return {writer: head.link for writer, head in self.found.items()}
 
-    def judge(self, writer: str, at: Link | None, *, version: int) -> None:
+    def judge(self, writer: str, at: Link | None, *, version: int, unprotected: int = 0) -> None:
         """Hold a head against the end of its chain.
 
         Args:
+            writer: Whose it is.
             at: The chain's last record.
-            version: Of that record.
+            version: The highest of any of its records.
+            unprotected: The last of its records that is of an earlier version.
         """
         path = head_path(self._directory, writer)
         head = self.found.get(writer)
         if head is None:
             if not (path.exists() or lock_path(self._directory, writer).exists()):
                 self._findings.add("head", path.name, "the writer's head is missing")
-        elif not head.seal and version >= SEALED_SINCE:
-            self._findings.add("head", path.name, "the head is not sealed, and its chain was")
+        elif not head.seal:
+            self._judge_plain(path, head, at, version=version)
         elif at and at.chain == head.link.chain and at.n > head.link.n and not self._open(writer):
             self._behind.append(writer)
+        if head and head.seal and unprotected:
+            self._unprotected[writer] = unprotected
+
+    def judge_others(self, judged: Collection[str]) -> None:
+        """Judge the heads of writers that have no records, and whether any head is sealed."""
+        for writer in sorted(self.found.keys() - judged):
+            self.judge(writer, None, version=0)
+        plain = self.found and not any(head.seal for head in self.found.values())
+        if self._mark and plain and not self._plain_wrong:
+            message = f"heads are sealed here since {self._mark.since}, and none of these is"
+            self._findings.add("head", self._directory.name, message)
+
+    def _judge_plain(self, path: Path, head: Head, at: Link | None, *, version: int) -> None:
+        lock = lock_path(self._directory, path.stem)
+        was_sealed = version >= SEALED_SINCE or (lock.is_file() and lock_chain(lock))
+        if not was_sealed and self._mark and (at or head.link) not in self._mark.old:
+            message = (
+                f"the head is not sealed, and since {self._mark.since} only those may be that"
+                " were not by then: the records were written anew, or its writer removed"
+            )
+        elif was_sealed:
+            message = "the head is not sealed, and its chain was"
+        else:
+            return
+        now = head_at(path) if path.is_file() else None
+        if not (now and now.seal):  # its writer may have started just now
+            self._plain_wrong = True
+            self._findings.add("head", path.name, message)
 
     def unproven(self, *, anchored: bool) -> Iterator[str]:
         """Yield what could not be proved, and how it could be."""
@@ -105,6 +153,14 @@ class Heads:
                 f"The heads of {_writers(unsealed)} were written by an earlier version and are not"
                 " sealed: whoever may write to the trail could have cut off its end and put the"
                 " head right. They are sealed from the next start of such a writer on."
+                f"{'' if self._mark else _NO_MARK}"
+            )
+        for writer, last in sorted(self._unprotected.items()):
+            yield (
+                f"Up to number {last} the records of writer {writer} are of an earlier version,"
+                " which left them unprotected: whoever could write to the trail then may have"
+                " altered them or cut off their end. Those after it are protected, and since then"
+                " these are too."
             )
         if self._key is None and any(head.seal for head in self.found.values()):
             yield (
@@ -129,7 +185,7 @@ class Heads:
             )
 
     def _read_heads(self) -> None:
-        for path in sorted(self._directory.glob("*.head")):
+        for path in self._files("*.head"):
             writer = path.stem
             head = head_at(path)
             if head is None:
@@ -143,7 +199,7 @@ class Heads:
                 self.found[writer] = head
 
     def _read_locks(self) -> None:
-        for path in sorted(self._directory.glob("*.lock")):
+        for path in self._files("*.lock"):
             writer = path.stem
             if not self._has_head(path, writer):
                 self._findings.add("head", path.name, "a lock stands here without its head")
@@ -154,12 +210,16 @@ class Heads:
                     "foreign", path.name, f"the lock belongs to chain {chain}, its head does not"
                 )
 
+    def _files(self, pattern: str) -> list[Path]:
+        found = sorted(self._directory.glob(pattern))
+        return [path for path in found if path.name not in self._strangers]
+
     def _never_began(self, writer: str) -> bool:
         """Tell whether a start failed before its first record and its head, on a full disk say."""
         lock = lock_path(self._directory, writer)
         own = [file for file in segments(self._directory) if file.writer == writer]
         return (
-            lock.exists()
+            lock.is_file()
             and not lock_chain(lock)
             and not any(file.path.stat().st_size for file in own)
         )
@@ -175,7 +235,7 @@ class Heads:
 
     def _open(self, writer: str) -> bool:
         path = lock_path(self._directory, writer)
-        return path.exists() and is_held(path)
+        return path.is_file() and is_held(path)
 
 
 def named_heads(directory: Path) -> Iterator[tuple[str, Link]]:
@@ -201,8 +261,23 @@ def _mentions(path: Path) -> Iterator[bytes]:
             rest = text[whole:] if len(text) - whole <= MAX_RECORD_BYTES else b""
 
 
-def distrusted_head(line: bytes) -> str | None:
-    """Return why a writer that started did not believe its head, or None where it did."""
+def sound_mark(path: Path, findings: Findings, *, root_key: bytes | None) -> Mark | None:
+    """Read a trail's mark; None if there is none, or it cannot be believed."""
+    if not path.exists():
+        return None
+    mark = mark_at(path)
+    if mark is None:
+        findings.add("mark", path.name, "the mark beside the trail was altered")
+    elif root_key is not None and not MarkKey(root_key).fits(mark):
+        message = "its seal is not this installation's: the mark beside the trail was rewritten"
+        findings.add("mark", path.name, message)
+    else:
+        return mark
+    return None
+
+
+def distrusted_start(line: bytes) -> str | None:
+    """Return what a writer that started did not believe, or None where it believed all."""
     record = read_members(line)
     if record is None or record.get("kind") != "audit.recovered":
         return None
@@ -210,7 +285,9 @@ def distrusted_head(line: bytes) -> str | None:
     if record.get("host") != INSTALLATION or not isinstance(detail, dict):
         return None
     wrong = detail.get("head")
-    return None if wrong in {None, OLD_HEAD} else str(wrong)
+    if wrong not in {None, OLD_HEAD}:
+        return f"its head was {wrong}"
+    return f"the mark beside the trail was {detail['mark']}" if "mark" in detail else None
 
 
 def _writers(names: list[str]) -> str:

@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from safeconduct.audit.heads import SEALED_SINCE, Head, HeadKey, read_head
+from safeconduct.audit.heads import Head, HeadKey, read_head
 from safeconduct.audit.record import Link, intact, read_record
 from safeconduct.audit.segment import lock_path, open_private, segments
 from safeconduct.core.errors import Code, Refused
@@ -27,13 +27,11 @@ class Recovered(Value, frozen=True):
     Attributes:
         number: Number for the next segment.
         link: The last valid link, or None when no record is left.
-        version: The version of that record; 0 without one.
         torn: Each tail that was cut off: the file it is kept in, and its bytes.
     """
 
     number: int
     link: Link | None
-    version: int
     torn: dict[str, int]
 
 
@@ -41,6 +39,7 @@ class Slot:
     """A writer's place, held for as long as this is open.
 
     Attributes:
+        writer: Whose place it is.
         chain: The chain whose head stood beside the lock when it was held before; "" for a lock
             that no head was ever written beside, or by an earlier version.
     """
@@ -51,6 +50,7 @@ class Slot:
         Raises:
             Refused: If another process, or another trail of this one, holds it.
         """
+        self.writer = writer
         self._fd = open_private(lock_path(directory, writer), os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,28 +111,31 @@ def recover(directory: Path, writer: str) -> Recovered:
     torn: dict[str, int] = {}
     number = 1
     for file in reversed([file for file in segments(directory) if file.writer == writer]):
-        end, link, version = _last_link(file.path)
+        end, link = last_link(file.path)
         if tail := file.path.stat().st_size - end:
             torn[_cut(file.path, end)] = tail
         if link:
             number = max(number, file.number + 1)
-            return Recovered(number=number, link=link, version=version, torn=torn)
+            return Recovered(number=number, link=link, torn=torn)
         number = max(number, file.number)  # an empty segment is used again
-    return Recovered(number=number, link=None, version=0, torn=torn)
+    return Recovered(number=number, link=None, torn=torn)
 
 
 def beginning(
-    left: Recovered, raw: bytes | None, *, slot: Slot, key: HeadKey, writer: str
+    left: Recovered, raw: bytes | None, *, slot: Slot, key: HeadKey, old: bool
 ) -> tuple[Link, dict[str, Any]]:
     """Choose the link to continue from, and say what a recovery has to report.
 
     Args:
         left: What is left of the segments.
         raw: The bytes of the head, or None if there is none.
+        slot: The writer's place.
+        key: What its head was sealed with.
+        old: Whether a plain head may be one of an earlier version.
     """
     found: dict[str, Any] = {"torn": left.torn} if left.torn else {}
     head = None if raw is None else read_head(raw)
-    wrong = _distrust(left, raw, head, slot=slot, key=key, writer=writer)
+    wrong = _distrust(left, raw, head, slot=slot, key=key, old=old)
     if wrong:
         found["head"] = wrong
     if head is None or wrong not in {None, OLD_HEAD}:
@@ -151,7 +154,7 @@ def beginning(
 
 
 def _distrust(
-    left: Recovered, raw: bytes | None, head: Head | None, *, slot: Slot, key: HeadKey, writer: str
+    left: Recovered, raw: bytes | None, head: Head | None, *, slot: Slot, key: HeadKey, old: bool
 ) -> str | None:
     """Return why a head is not believed, `old` for one of an earlier version, None for none."""
     if head is None and left.link is None and not slot.chain:
@@ -161,12 +164,12 @@ def _distrust(
     if head is None:
         return "unreadable"
     if head.seal:
-        return None if key.fits(writer, head) else "forged"
-    return "unsealed" if slot.chain or left.version >= SEALED_SINCE else OLD_HEAD
+        return None if key.fits(slot.writer, head) else "forged"
+    return OLD_HEAD if old else "unsealed"
 
 
-def _last_link(path: Path) -> tuple[int, Link | None, int]:
-    """Find the last whole record from the end; return where it ends, its link and version."""
+def last_link(path: Path) -> tuple[int, Link | None]:
+    """Find the last whole record from the end; return where it ends, and its link."""
     size = path.stat().st_size
     window = _WINDOW_BYTES
     while True:
@@ -174,21 +177,21 @@ def _last_link(path: Path) -> tuple[int, Link | None, int]:
         with path.open("rb") as file:
             file.seek(start)
             tail = file.read(size - start)
-        end, link, version = _last_link_in(tail)
+        end, link = _last_link_in(tail)
         if link or start == 0:
-            return start + end, link, version
+            return start + end, link
         window *= 4
 
 
-def _last_link_in(tail: bytes) -> tuple[int, Link | None, int]:
+def _last_link_in(tail: bytes) -> tuple[int, Link | None]:
     end = tail.rfind(b"\n") + 1
     while end:
         begin = tail.rfind(b"\n", 0, end - 1) + 1
         line = tail[begin:end]
         if intact(line) and (record := read_record(line)):
-            return end, Link(chain=record.chain, n=record.n, hash=record.hash), record.v
+            return end, Link(chain=record.chain, n=record.n, hash=record.hash)
         end = begin
-    return 0, None, 0
+    return 0, None
 
 
 def _cut(path: Path, end: int) -> str:

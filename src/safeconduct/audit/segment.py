@@ -35,9 +35,18 @@ def segments(directory: Path) -> list[SegmentFile]:
     found = [
         SegmentFile(path=path, writer=name[1], number=int(name[2]))
         for path in directory.iterdir()
-        if (name := _NAME.fullmatch(path.name))
+        if (name := _NAME.fullmatch(path.name)) and path.is_file()
     ]
     return sorted(found, key=lambda file: (file.writer, file.number))
+
+
+def strangers(directory: Path) -> list[Path]:
+    """List what has the name of a trail's file and is none: a directory, a pipe, a dead link."""
+    return sorted(
+        path
+        for path in directory.iterdir()
+        if (_NAME.fullmatch(path.name) or path.suffix in {".head", ".lock"}) and not path.is_file()
+    )
 
 
 def check_writer(writer: str) -> str:

@@ -29,6 +29,7 @@ import msgspec
 from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
 from safeconduct.audit.group import GroupSync
 from safeconduct.audit.heads import HEAD_BYTES, HeadKey
+from safeconduct.audit.mark import Marking
 from safeconduct.audit.outage import Outage
 from safeconduct.audit.record import (
     MAX_RECORD_BYTES,
@@ -94,6 +95,7 @@ class Trail:
         self._stamper = Stamper(clock)
         self._writer = check_writer(writer)
         self._key = HeadKey(root_key)
+        self._marking = Marking(directory, root_key)
         self._witness = Witness(directory, writer=writer, key=self._key)
         self.durability = durability
         self._segment_bytes = segment_bytes
@@ -256,7 +258,11 @@ class Trail:
         self._head_fd = open_private(path, os.O_RDWR | os.O_CREAT)
         raw = None if fresh else os.pread(self._head_fd, HEAD_BYTES + 1, 0)
         os.ftruncate(self._head_fd, HEAD_BYTES)
-        start, found = beginning(left, raw, slot=slot, key=self._key, writer=self._writer)
+        altered = self._marking.read()
+        old = not fresh and not slot.chain and self._marking.admits(self._writer)
+        start, found = beginning(left, raw, slot=slot, key=self._key, old=old)
+        if altered:
+            found["mark"] = altered
         self._chain, self._n, self._hash = start.chain, start.n, start.hash
         self._began = start.n
         self._prefix = f'{{"v":{VERSION},"chain":"{start.chain}","n":'
@@ -270,6 +276,7 @@ class Trail:
         self._sync_directory()
         self._sync_all()
         slot.belongs_to(start.chain)
+        self._marking.note(start.chain, at=self._stamper.now())
 
     def _take(self, spelled: bytes) -> None:
         if self._segment is None:

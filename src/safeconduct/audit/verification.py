@@ -13,14 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
-from safeconduct.audit.heads import HeadKey
+from safeconduct.audit.heads import SEALED_SINCE, HeadKey
+from safeconduct.audit.mark import mark_path
 from safeconduct.audit.promises import (
     RECOVERED,
     Findings,
     Heads,
     Problem,
-    distrusted_head,
+    distrusted_start,
     named_heads,
+    sound_mark,
 )
 from safeconduct.audit.record import (
     GENESIS,
@@ -62,7 +64,11 @@ class Verification(Value, frozen=True):
 
 
 def verify(
-    directory: Path, *, root_key: bytes | None = None, anchors: Iterable[Link] = ()
+    directory: Path,
+    *,
+    root_key: bytes | None = None,
+    anchors: Iterable[Link] = (),
+    mark: Path | None = None,
 ) -> Verification:
     """Read the whole trail and find what does not hold. A trail being written to is fine.
 
@@ -71,6 +77,7 @@ def verify(
         root_key: The installation's key; without it, the seals of the heads are not checked.
         anchors: Links known from elsewhere. Each must be in the trail still, or be the one
             right before it begins, where older segments were removed by retention.
+        mark: The file with the trail's mark; by default the one beside it.
     """
     anchors = tuple(anchors)
     findings = Findings()
@@ -78,24 +85,30 @@ def verify(
     for link in anchors:
         promises.expect(link, source="an anchor")
     # Promises come first: they must be kept by the segments that are read after them.
-    heads = Heads(directory, findings, key=None if root_key is None else HeadKey(root_key))
+    # The mark before the heads: a writer that starts meanwhile takes its chain out of the mark.
+    marked = sound_mark(mark or mark_path(directory), findings, root_key=root_key)
+    for link in marked.old if marked else ():
+        promises.expect(link, source=(mark or mark_path(directory)).name)
+    key = None if root_key is None else HeadKey(root_key)
+    heads = Heads(directory, findings, key=key, mark=marked)
     for writer, link in heads.links().items():
         promises.expect(link, source=f"{writer}.head")
     named = list(named_heads(directory))
     for file, link in named:
         promises.expect(link, source=file)
     records = 0
-    files = segments(directory)
-    ends: list[Link] = []
+    files = _listed(directory)
+    ends: dict[str, Link | None] = {}
     for writer, own in groupby(files, key=lambda file: file.writer):
         chain = _Chain(findings, promises, vouched=_vouched(anchors))
         chain.read(list(own))
-        heads.judge(writer, chain.at, version=chain.version)
+        heads.judge(writer, chain.at, version=chain.version, unprotected=chain.unprotected)
         records += chain.records
-        if chain.at:
-            ends.append(chain.at)
+        ends[writer] = chain.at
+    heads.judge_others(ends)
     promises.settle()
-    known = {link.chain for link in (*heads.links().values(), *ends)}
+    last = tuple(link for link in ends.values() if link)
+    known = {link.chain for link in (*heads.links().values(), *last)}
     for file, link in named:
         if link.n == 0 and link.chain not in known:  # it was named before its first record
             findings.add("missing_chain", file, f"nothing is left of chain {link.chain}")
@@ -105,9 +118,19 @@ def verify(
         records=records,
         segments=len(files),
         problems=tuple(findings.problems),
-        ends=tuple(ends),
+        ends=last,
         unproven=tuple(heads.unproven(anchored=bool(anchors))),
     )
+
+
+def _listed(directory: Path) -> list[SegmentFile]:
+    """List the segments without holes that only come of their being made meanwhile.
+
+    A directory that grows while it is listed may show a new file and not one made before it;
+    listed once more, it shows all that are older than what was seen.
+    """
+    newest = {file.writer: file.number for file in segments(directory)}
+    return [each for each in segments(directory) if each.number <= newest.get(each.writer, 0)]
 
 
 def _vouched(anchors: Iterable[Link]) -> dict[str, int]:
@@ -168,7 +191,8 @@ class _Chain:
         self._vouched = vouched
         self._number = 0
         self.at: Link | None = None
-        self.version = 0  # of the newest record
+        self.version = 0  # the highest of any record
+        self.unprotected = 0  # the last record of an earlier version
         self.records = 0
 
     def read(self, files: list[SegmentFile]) -> None:
@@ -184,7 +208,9 @@ class _Chain:
             self._linked(file, line, record)
             self._promises.meet(record, file.path.name, line)
             self.at = Link(chain=record.chain, n=record.n, hash=record.hash)
-            self.version = record.v
+            self.version = max(self.version, record.v)
+            if record.v < SEALED_SINCE and record.n > self._vouched.get(record.chain, 0):
+                self.unprotected = record.n
             self.records += 1
             if RECOVERED in text:
                 self._recovered(file, line, text, record)
@@ -201,10 +227,10 @@ class _Chain:
 
     def _recovered(self, file: SegmentFile, line: int, text: bytes, record: Record) -> None:
         """Find where a writer started without its head: nobody knows what was cut off before."""
-        wrong = distrusted_head(text)
+        wrong = distrusted_start(text)
         if wrong and record.n > self._vouched.get(record.chain, 0):
             message = (
-                f"the writer started here and its head was {wrong}: records before this one may"
+                f"the writer started here and {wrong}: records before this one may"
                 " have been cut off; an anchor from later on vouches for them"
             )
             self._findings.add("head", file.path.name, message, line=line, record=record)
@@ -213,6 +239,9 @@ class _Chain:
         if wrong := self._wrong(file, record):
             kind, message = wrong
             self._findings.add(kind, file.path.name, message, line=line, record=record)
+        elif record.v < self.version:
+            message = f"it is of version {record.v}, and one before it of {self.version}"
+            self._findings.add("older_version", file.path.name, message, line=line, record=record)
 
     def _wrong(self, file: SegmentFile, record: Record) -> tuple[str, str] | None:
         at = self.at

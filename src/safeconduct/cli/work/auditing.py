@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from safeconduct.audit import Filters, Link, Tail, export, follow, latest, read, verify
+from safeconduct.audit import Filters, Link, Tail, export, follow, latest, mark_path, read, verify
 from safeconduct.cli.failures import USERS, Failed
 from safeconduct.cli.output import Out, complain, printable_json, several
 from safeconduct.cli.work.asking import settings_of
@@ -234,7 +234,9 @@ def verify_at(place: Place, *, anchors: Path | None, key: Path | None, as_json: 
     out = Out(as_json=as_json)
     known = () if anchors is None else _anchors(anchors)
     with out.progress("Reading the trail"):
-        found = verify(directory, root_key=_key(directory, key), anchors=known)
+        found = verify(
+            directory, root_key=_key(directory, key), anchors=known, mark=_mark(directory, key)
+        )
     for problem in found.problems:
         at = f"{problem.file}:{problem.line}" if problem.line else problem.file
         complain(f"{at}: {problem.kind}: {problem.message}")
@@ -266,6 +268,13 @@ def _key(directory: Path, named: Path | None) -> bytes | None:
     if len(key) != ROOT_KEY_BYTES:
         raise Failed(f"{file} is no key of an installation; those have {ROOT_KEY_BYTES} bytes.")
     return key
+
+
+def _mark(directory: Path, key: Path | None) -> Path | None:
+    """Return the mark that was copied with the key, where none is beside the trail."""
+    if key is None or mark_path(directory).exists():
+        return None
+    return mark_path(key.parent / directory.name)
 
 
 def _anchors(file: Path) -> tuple[Link, ...]:
