@@ -78,6 +78,7 @@ def _edges(dice: random.Random, ids: list[str]) -> list[str]:
     return edges
 
 
+@pytest.mark.slow
 async def test_resources_found_are_those_evaluations_allow(related: Point) -> None:
     for subject in ANYBODY:
         for permission in PERMISSIONS:

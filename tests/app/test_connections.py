@@ -59,6 +59,7 @@ def test_nearness_to_the_limit_is_logged_at_most_once_a_minute(
     assert "ulimit" in caplog.records[0].getMessage()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 512, reason="too few files")
 def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one() -> None:
     program = """

@@ -187,6 +187,7 @@ async def test_levels_are_overridden_as_everywhere(world: World) -> None:
     assert (await tool(world)).level is Level.HIGH
 
 
+@pytest.mark.slow
 async def test_a_server_that_becomes_an_api_offers_nothing_old(world: World) -> None:
     await applied(world, BASE)
     line = (

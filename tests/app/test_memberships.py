@@ -128,6 +128,7 @@ async def test_a_group_of_any_name_is_a_tuple_and_gives_its_ceiling(world: World
     assert await _apply(world, said) == []
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(min_size=1, max_size=200), min_size=2, max_size=2, unique=True))
 def test_no_two_groups_are_spelled_alike_and_each_can_be_stored(names: list[str]) -> None:
     spelled = [group(name) for name in names]

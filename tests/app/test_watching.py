@@ -63,6 +63,7 @@ async def test_what_changed_is_returned_and_written_down(tmp_path: Path) -> None
         assert (await _tickets(world)).tools["get_issue"].state == "changed"
 
 
+@pytest.mark.slow
 async def test_a_server_nobody_has_is_not_reached(tmp_path: Path) -> None:
     async with world_at(tmp_path) as world:
         watch = world.gateway._answers.watch

@@ -62,6 +62,7 @@ def test_any_event_reads_back_as_it_was(events: list[Event]) -> None:
         assert verify(Path(name)).problems == ()
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("L-16")
 @settings(max_examples=150, deadline=None)
 @given(st.data())

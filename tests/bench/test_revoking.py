@@ -36,6 +36,7 @@ async def test_nothing_is_let_through_on_the_other_node_once_a_change_has_return
     assert 0 < found["p50"] <= found["p99"] <= found["most"]
 
 
+@pytest.mark.slow
 async def test_without_a_database_of_the_right_kind_nothing_starts() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", COMMAND, "revoke", "--database", "sqlite:///x"),

@@ -53,6 +53,7 @@ def test_pages_show_commands() -> None:
     assert len(COMMANDS) > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=lambda each: str(each)[:60])
 def test_a_command_that_a_page_shows_exists_with_its_options(page: str, command: str) -> None:
     at: Any = typer.main.get_command(program())

@@ -68,6 +68,7 @@ def test_most_commands_are_about_an_installation() -> None:
     assert ("servers", "list") in COMMANDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_command_makes_an_installation_but_those_that_are_for_it(
     directory: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]

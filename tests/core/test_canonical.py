@@ -239,6 +239,7 @@ def _said_by_outline(raw: bytes) -> str:
         return _said(raw)
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(_texts())
 @example(b'{"a":{"b":1,"b":1}}')
@@ -251,6 +252,7 @@ def test_what_is_read_quickly_is_what_would_be_read_slowly(raw: bytes) -> None:
     assert _said(raw) == _said_by_outline(raw) == _said_slowly(raw)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(_VALUES, st.booleans(), st.sampled_from([None, 0, 1]), st.booleans())
 def test_whatever_is_well_formed_is_read_alike_both_ways(

@@ -52,6 +52,7 @@ async def test_the_files_of_the_newest_commit_are_read_and_nothing_stays_behind(
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.slow
 async def test_each_environment_is_a_branch_and_rules_may_lie_deeper(
     repository: Repository, tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ async def test_a_submodule_is_refused(repository: Repository, tmp_path: Path) ->
         await read(branch_of(repository), tmp_path)
 
 
+@pytest.mark.slow
 async def test_a_repository_beyond_the_limits_is_refused(
     repository: Repository, tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ def pieces(kind: int, name: bytes) -> list[bytes]:
     return faults[kind] if kind < len(faults) else [answer(name)]
 
 
+@pytest.mark.slow
 async def test_a_server_that_answers_twice_or_early_never_gives_one_callers_answer_to_another(
     transport: Transport,
 ) -> None:

@@ -148,6 +148,7 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
     return [*pieces, data] if data else pieces
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("SEC-64")
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -226,6 +227,7 @@ def fits(lines: Lines, limits: Limits) -> bool:
     )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -296,6 +298,7 @@ async def test_a_field_without_an_end_is_refused_as_soon_as_it_is_longer_than_a_
         await head
 
 
+@pytest.mark.slow
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -205,6 +205,7 @@ async def test_a_silent_request_opens_nothing_on_a_machine_without_earlier_conse
     assert (await world.authorize(other, redirect_uri=uri, prompt=prompt)).status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ended", "error"), [("revoked", 400), ("other address", 400), ("lasting", 303)]
 )

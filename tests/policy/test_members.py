@@ -57,6 +57,7 @@ _TOLD: list[tuple[str, tuple[Any, ...], str]] = [
 _CANDIDATES = [wanted for _, _, wanted in _TOLD]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "values", "wanted"), _TOLD)
 def test_a_text_is_written_as_opa_writes_it(
     form: str, values: tuple[Any, ...], wanted: str

@@ -147,6 +147,7 @@ MOODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("Z-37", "Z-20")
 @pytest.mark.parametrize("mood", MOODS.values(), ids=MOODS)
 async def test_what_is_no_decision_is_a_deny_and_the_next_call_is_answered(

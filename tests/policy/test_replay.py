@@ -92,6 +92,7 @@ def test_an_intent_is_part_of_what_is_computed_again_and_records_of_before_have_
     assert rules.answer(a_decision(facts=before).document).reason == "policy.x"
 
 
+@pytest.mark.slow
 @given(
     required=st.sampled_from(Level), consent=st.sampled_from(MAYBE), ceiling=st.sampled_from(MAYBE)
 )

@@ -75,6 +75,7 @@ async def test_nobody_else_waits_for_what_one_person_has_done() -> None:
     assert hand.slept != []
 
 
+@pytest.mark.slow
 async def test_who_would_wait_too_long_is_told_when_to_come_again() -> None:
     hand = Hand()
     doing = background(hand)

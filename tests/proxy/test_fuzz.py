@@ -119,6 +119,7 @@ LINES = st.lists(
 ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 
 
+@pytest.mark.slow
 @given(LINES, ENDS, st.binary(max_size=40))
 @example([b"data: x"], b"\n", "a\u2028b\x85c\nd".encode())
 def test_an_event_with_other_data_keeps_the_rest(

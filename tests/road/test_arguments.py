@@ -99,6 +99,7 @@ def refusal(message: dict[str, Any]) -> str:
     return str(result["content"][0]["text"]) if result.get("isError") else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_arguments_that_do_not_fit_are_the_tools_error_on_record_and_are_not_sent(
     world: World, tokens: Tokens, version: str
@@ -243,6 +244,7 @@ async def test_each_era_is_held_against_its_own_spelling(tmp_path: Any) -> None:
             assert world.upstream.seen == []
 
 
+@pytest.mark.slow
 async def test_what_was_held_is_held_against_the_schema_that_is_reviewed_by_then(
     tmp_path: Any,
 ) -> None:
@@ -260,6 +262,7 @@ async def test_what_was_held_is_held_against_the_schema_that_is_reviewed_by_then
 PROMISED = {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [MODERN, LEGACY])
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_structured_results_that_do_not_fit_are_noted_or_withheld(

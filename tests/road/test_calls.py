@@ -617,6 +617,7 @@ async def test_the_beginning_and_each_kind_of_end_of_a_session_is_written_down(
     assert ends[left.session] != "test.revoked"
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("S-04", "S-05", "S-08", "Z-22")
 async def test_what_ran_out_is_ended_at_its_limit_and_not_before(tmp_path: Path) -> None:
     """One is used now and then, the other never."""

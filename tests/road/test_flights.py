@@ -54,6 +54,7 @@ async def _waiting(world: World, tokens: Tokens, count: int) -> AsyncIterator[li
         yield lines
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("SEC-64")
 async def test_a_session_has_so_many_calls_at_a_time_and_others_have_theirs(world: World) -> None:
     _allow(world, 2)

@@ -82,6 +82,7 @@ def only(era: str, ear: Ear) -> Callable[[Upstream], None]:
     return before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("era", ["modern", "legacy"])
 async def test_a_change_is_heard_without_any_client(tmp_path: Path, era: str) -> None:
     ear = Ear()
@@ -105,6 +106,7 @@ async def test_a_change_is_heard_without_any_client(tmp_path: Path, era: str) ->
         assert all(each.header("authorization") is None for each in ear.opened)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [405, 409, 403])
 async def test_a_server_that_wants_no_listener_is_left_alone(tmp_path: Path, status: int) -> None:
     ear = Ear(status=status)

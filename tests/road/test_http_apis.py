@@ -499,6 +499,7 @@ async def test_a_level_above_the_consent_is_refused_before_the_api(site: Site) -
     assert {tool["name"] for tool in names} == {"list_issues", "get_issue", "get_pair"}
 
 
+@pytest.mark.slow
 async def test_another_request_is_refused_until_somebody_accepts_it(
     tmp_path: Path, version: str
 ) -> None:

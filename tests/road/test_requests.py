@@ -139,6 +139,7 @@ async def alone(tmp_path: Path) -> AsyncIterator[World]:
         yield world
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("P-13")
 @pytest.mark.parametrize("path", ["/mcp/tickets", *ON_PAGES])
 async def test_without_host_the_older_http_means_the_only_one(alone: World, path: str) -> None:

@@ -228,6 +228,7 @@ async def test_a_completion_may_name_a_template_and_binds_as_its_kind(binding: W
     assert await completed("note://../{id}") == "uri.form"
 
 
+@pytest.mark.slow
 async def test_a_template_that_no_list_showed_is_refused_where_its_uri_is_read(
     tmp_path: Path,
 ) -> None:

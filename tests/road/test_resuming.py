@@ -117,6 +117,7 @@ async def _standing(_seen: Seen, wire: Wire) -> None:
     await wire.end_stream()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "whose",
     ["person", "agent", "server", "session", "transport session", "no transport session",

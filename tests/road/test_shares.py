@@ -121,6 +121,7 @@ async def test_one_tenants_slow_calls_leave_calls_to_the_others(tmp_path: Path) 
             assert (await world.call(far.access, origin=OTHER)).json() == RESULT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [LEGACY, MODERN])
 async def test_one_persons_streams_end_no_call_and_nobody_elses_stream(
     tmp_path: Path, version: str
@@ -189,6 +190,7 @@ async def test_a_call_that_is_answered_by_a_stream_counts_until_that_ends(tmp_pa
         assert (await world.call(alice.access)).json() == RESULT
 
 
+@pytest.mark.slow
 async def test_256_streams_of_one_person_are_not_to_be_had_and_stop_nobody(world: World) -> None:
     """As it is installed: the refusal is at the stream, in one sentence, and calls go on."""
     sessions = [await world.tokens(client=each) for each in ("agent", "assistant")]

@@ -102,6 +102,7 @@ def test_what_counts_as_one_network(left: str, right: str, same: bool) -> None:
     assert (network_of(left) == network_of(right)) is same
 
 
+@pytest.mark.slow
 def test_more_workers_allow_no_more_guesses(clock: ManualClock) -> None:
     def guessed(workers: int) -> int:
         """Count the guesses of one network in a day, with whichever worker lets it guess."""

@@ -78,6 +78,7 @@ async def test_a_broken_hash_is_no_password(passwords: Passwords) -> None:
     assert not (await passwords.verify("plain", "plain")).matches
 
 
+@pytest.mark.slow
 async def test_more_than_can_wait_are_refused_at_once(passwords: Passwords) -> None:
     """Pitfall 44: hashing must not become a way to stop the gateway."""
     waiting = [asyncio.ensure_future(passwords.verify(None, "x")) for _ in range(70)]

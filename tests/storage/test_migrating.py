@@ -59,6 +59,7 @@ def test_the_numbers_of_the_files_are_the_history() -> None:
     assert [each.revision for each in script.walk_revisions()] == revisions()[::-1]
 
 
+@pytest.mark.slow
 def test_a_database_that_is_up_to_date_needs_no_alembic(tmp_path: Path) -> None:
     """Ten megabytes in every worker, and a tenth of a second in every command."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'x.db'}"

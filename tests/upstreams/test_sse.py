@@ -224,6 +224,7 @@ _EVENTS = st.lists(st.tuples(_LINES, _ENDS), max_size=8).map(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("SEC-32")
 @pytest.mark.parametrize(
     "beside",
