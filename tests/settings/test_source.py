@@ -25,12 +25,12 @@ def test_an_anchor_may_be_used_again(read: Parse) -> None:
 def test_aliases_cannot_multiply_without_bound(refuse: Fail) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    started = time.perf_counter()
+    started = time.thread_time()
 
     problem = refuse("\n".join(lines)).problems[0]
 
     assert "more than 100000 values" in problem.message
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_thirty_two_levels_are_read_and_one_more_is_not(refuse: Fail) -> None:
