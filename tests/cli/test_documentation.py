@@ -17,6 +17,7 @@ import yaml
 
 from safeconduct.cli.program import program, run
 from safeconduct.settings import HostSettings, parse
+from tests.egress.certificates import Authority
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
@@ -114,7 +115,8 @@ def test_settings_that_a_page_shows_can_be_read(text: str, tmp_path: Path) -> No
     for name in re.findall(r"file: ([\w./-]+)", text):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("a value of a file")
+        of_authorities = f"ca_file: {name}" in text
+        path.write_text(Authority(tmp_path).pem() if of_authorities else "a value of a file")
     environ = dict.fromkeys(re.findall(r"env: (\w+)", text), "a-value-of-twenty-letters")
 
     settings = parse(

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from safeconduct.core.places import fault_of_place
+from safeconduct.settings.forms import LONGEST_PASSWORD_BYTES
+from safeconduct.signin.passwords import LONGEST_BYTES
 from tests.cli.conftest import Shell
 from tests.egress.certificates import Authority
 
@@ -27,6 +29,17 @@ def _write(directory: Path, **server: Any) -> None:
     (directory / "crl.pem").write_text(_CRL, "utf-8")
     (directory / "bad.token").write_text(BAD, "utf-8")
     (directory / "authority.pem").write_text(Authority(directory).pem(), "ascii")
+
+
+def _write_host(directory: Path, **host: Any) -> None:
+    _write(directory)
+    file = json.loads((directory / "safeconduct.yaml").read_text("utf-8"))
+    file["hosts"][0] |= host
+    (directory / "safeconduct.yaml").write_text(json.dumps(file), "utf-8")
+    (directory / "rules").mkdir()
+    (directory / "rules/own.rego").write_text("package safeconduct.host\n\nimport rego.v1\n")
+    (directory / "long.password").write_text("a" * 1025, "ascii")
+    (directory / "longest.password").write_text("a" * 1024, "ascii")
 
 
 def _below(directory: Path) -> set[str]:
@@ -67,6 +80,56 @@ def test_what_cannot_be_used_is_refused_by_all_before_anything_is_made(
     (fault,) = (each for each in doctor.out.splitlines() if each.startswith("fail "))
     assert words in fault
     assert _below(shell.directory) == before
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ({"policy": {"directory": "rules", "trusted_keys": [{"file": "bad.token"}]}}, "no Ed25519"),
+        ({"policy": {"directory": "a" * 300}}, "policy.directory"),
+        (
+            {"policy": {"git": {"url": "https://git.test/x", "token": {"file": "bad.token"}}}},
+            "policy.git.token",
+        ),
+        (
+            {"servers": [{"key": "api", "http": {"base": "http://up.test", "openapi": "a" * 300}}]},
+            "http.openapi",
+        ),
+        (
+            {"servers": [{"key": "api", "http": {"base": "http://up.test", "openapi": "crl.pem"}}]},
+            "crl.pem",
+        ),
+        (
+            {"people": [{"email": "a@acme.test", "password": {"file": "long.password"}}]},
+            "people[0].password",
+        ),
+    ],
+    ids=str,
+)
+def test_what_a_host_cannot_be_is_refused_by_all_before_anything_is_made(
+    shell: Shell, host: dict[str, Any], words: str
+) -> None:
+    _write_host(shell.directory, **host)
+    before = _below(shell.directory)
+
+    doctor = shell("doctor", code=1)
+    plan, serve, apply = (shell(each, code=1) for each in ("plan", "serve", "apply"))
+
+    assert all(words in ran.err for ran in (plan, serve, apply))
+    assert any(words in each for each in doctor.out.splitlines() if each.startswith("fail "))
+    assert _below(shell.directory) == before
+
+
+def test_the_longest_password_is_taken(shell: Shell) -> None:
+    person = {"email": "a@acme.test", "password": {"file": "longest.password"}}
+    _write_host(shell.directory, people=[person])
+
+    shell("plan")
+    shell("apply")
+
+
+def test_a_password_of_the_file_may_be_as_long_as_any() -> None:
+    assert LONGEST_PASSWORD_BYTES == LONGEST_BYTES
 
 
 def test_what_can_be_used_is_planned_and_made(shell: Shell) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from safeconduct.core.http_request import HttpRequest
 from safeconduct.upstreams import BadOperation, HttpTool, Operation, list_operations
+from safeconduct.upstreams.http_tools import written
 
 TEXT = {"type": "string"}
 OK = {"200": {"description": "ok"}}
@@ -223,6 +224,67 @@ def test_fields_of_a_form_that_are_no_text_are_left_out_and_said_so() -> None:
             method="post")  # fmt: skip
 
 
+def _form_of(encoding: Any, *, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    properties = {"to": TEXT, "tags": {"type": "array", "items": TEXT}}
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    said = bodied(schema, kind="application/x-www-form-urlencoded")
+    said["requestBody"]["content"]["application/x-www-form-urlencoded"]["encoding"] = encoding
+    return said
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sent"),
+    [
+        ({}, b"to=a&tags=1&tags=2%2C3"),
+        ({"tags": {}}, b"to=a&tags=1&tags=2%2C3"),
+        ({"tags": {"explode": True, "style": "form"}}, b"to=a&tags=1&tags=2%2C3"),
+        ({"tags": {"contentType": "text/plain; charset=utf-8"}}, b"to=a&tags=1&tags=2%2C3"),
+        ({"tags": {"explode": False}}, b"to=a&tags=1,2%2C3"),
+        ({"tags": {"explode": False}, "to": {"explode": False}}, b"to=a&tags=1,2%2C3"),
+        ({"other": {"style": "deepObject"}}, b"to=a&tags=1&tags=2%2C3"),
+    ],
+)
+def test_the_fields_of_a_form_are_written_as_its_encoding_says(encoding: Any, sent: bytes) -> None:
+    tool = one(_form_of(encoding), method="post")
+
+    assert written(tool.request, {"to": "a", "tags": ["1", "2,3"]}).body == sent
+    assert written(tool.request, {"to": "a", "tags": []}).body == b"to=a"
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"style": "deepObject"},
+        {"style": "spaceDelimited", "explode": False},
+        {"explode": "false"},
+        {"explode": None},
+        {"contentType": "application/json"},
+        {"contentType": 1},
+        "form",
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("field", ["to", "tags"])
+def test_a_field_whose_encoding_cannot_be_written_is_left_out_or_refuses(
+    way: Any, field: str
+) -> None:
+    (operation,) = operations(document({"/a": {"post": _form_of({field: way})}}))
+
+    tool, left_out = operation.read()
+
+    assert field not in tool.request.body
+    assert len(tool.request.body) == 1
+    (sentence,) = left_out
+    assert f"{field!r} of its form, which its encoding" in sentence
+    with pytest.raises(BadOperation, match=f"its form requires '{field}', which its encoding"):
+        one(_form_of({field: way}, required=(field,)), method="post")
+
+
+def test_an_encoding_that_is_none_refuses_the_operation() -> None:
+    with pytest.raises(BadOperation, match="the encoding of its form is no object"):
+        one(_form_of([]), method="post")
+
+
 @pytest.mark.parametrize("schema", [{"type": "array"}, {"oneOf": [TEXT]}, TEXT])
 def test_a_form_that_has_no_fields_described_refuses_the_operation(schema: Any) -> None:
     with pytest.raises(BadOperation, match="not described field by field"):
@@ -349,6 +411,7 @@ def test_a_required_header_that_is_sent_anyway_is_no_hindrance() -> None:
         ({"parameters": [_needed("q", schema={"type": "object"})]}, "neither text, number"),
         ({"parameters": [_needed("q", style="deepObject")]}, "not supported"),
         ({"parameters": [_needed("q", content={})]}, "not supported"),
+        ({"parameters": [_needed("q", explode="false")]}, "not supported"),
         ({"parameters": [parameter("id", "path", required=True)]}, "not its parameters in path"),
         ({"parameters": [{"in": "query"}]}, "has no name"),
         ({"parameters": [parameter("q", "body")]}, "in no known place"),

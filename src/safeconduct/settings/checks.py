@@ -100,7 +100,10 @@ class Checks:
         given = {f"{path}.people[{i}]": each.password for i, each in enumerate(host.people)}
         given |= {f"{path}.operators[{i}]": each.password for i, each in enumerate(host.operators)}
         for place, password in given.items():
-            if password is not None and len(password.reveal()) < least:
+            if password is not None and not forms.is_password(password.reveal()):
+                most = forms.LONGEST_PASSWORD_BYTES
+                self._add(f"{place}.password", f"must have at most {most} bytes")
+            elif password is not None and len(password.reveal()) < least:
                 self.warnings.append(
                     f"{place}.password: shorter than the {least} characters "
                     f"of {path}.sign_in.password.minimum_length"
@@ -323,6 +326,8 @@ class Checks:
             )
         if git.token is not None and scheme != "https":
             self._add(f"{path}.git.token", "is sent over https only")
+        elif git.token is not None and not forms.is_header_value(git.token.reveal()):
+            self._add(f"{path}.git.token", "holds a character that a header cannot carry")
 
     def _by_api(self, path: str, policy: PolicySettings) -> None:
         for name in ("directory", "git"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -28,6 +29,7 @@ _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _RELATION = r"[a-z][a-z0-9_]{0,62}"
 _LONGEST_TEMPLATE = 512
+LONGEST_PASSWORD_BYTES = 1024
 _DATABASES = frozenset({"postgresql", "postgresql+psycopg", "sqlite", "sqlite+aiosqlite"})
 # The driver's own reading: a password may hold everything but '@'.
 _POSTGRESQL = re.compile(
@@ -361,6 +363,14 @@ def point_id(text: str) -> str:
 def is_strong(secret: str) -> bool:
     """Whether a secret can stand in a header line and is long enough not to be guessed."""
     return re.fullmatch(r"[\x21-\x7e]{20,256}", secret) is not None
+
+
+def is_password(secret: str) -> bool:
+    """Whether a secret is short enough for a password: more is never hashed."""
+    if len(secret) > LONGEST_PASSWORD_BYTES:
+        return False
+    spelled = unicodedata.normalize("NFKC", secret)
+    return len(spelled.encode("utf-8", "surrogatepass")) <= LONGEST_PASSWORD_BYTES
 
 
 def is_header_value(secret: str) -> bool:

@@ -157,8 +157,6 @@ def _segment(template: str, arguments: dict[str, Any]) -> str:
 def _query(request: HttpRequest, arguments: dict[str, Any]) -> Iterator[str]:
     for name in request.query:
         texts = _texts(request, name, arguments)
-        if name in request.joined:
-            texts = [",".join(texts)] if texts else []
         yield from (f"{quote(name, safe='')}={text}" for text in texts)
 
 
@@ -172,7 +170,8 @@ def _texts(request: HttpRequest, name: str, arguments: dict[str, Any]) -> list[s
     items = value if isinstance(value, list) else [value]
     if len(items) > _MOST_ITEMS:
         raise Unsendable(f"The argument {name!r} has more than {_MOST_ITEMS} items.")
-    return [quote(_scalar(name, each), safe="") for each in items]
+    texts = [quote(_scalar(name, each), safe="") for each in items]
+    return [",".join(texts)] if texts and name in request.joined else texts
 
 
 def _scalar(name: str, value: Any) -> str:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from safeconduct.core.headers import media_of
 from safeconduct.core.http_request import (
     FORM,
@@ -36,6 +38,7 @@ _PLACES = ("path", "query", "header", "cookie")
 _MADE_OF_JSON = re.compile(r"[a-z0-9!#$&^_.-]{1,60}/[a-z0-9!#$&^_.-]{1,100}\+json")
 _PREFERRED = frozenset({"application/merge-patch+json"})
 _NO_FIELD = "which is no text, number, true, false or list of those, or has a name that is taken"
+_NO_ENCODING = "which its encoding writes in a way that is not supported"
 _MOST_NAMED = 5
 _NOT_PARAMETERS = frozenset({"accept", "authorization", "content-type"})
 
@@ -211,7 +214,7 @@ def _reading(operation: Operation, sent: frozenset[str]) -> Reading:
         method=operation.method,
         path=operation.path,
         query=tuple(each.name for each in query),
-        joined=tuple(each.name for each in query if each.joined),
+        joined=tuple(each.name for each in (*query, *body.members) if each.joined),
         body=tuple(each.name for each in body.members),
         whole="" if body.whole is None else body.whole.name,
         bodied=body.required and body.whole is None,
@@ -276,8 +279,8 @@ def _parameter(document: Document, name: str, place: str, said: dict[str, Any]) 
     if place not in ("path", "query"):
         needs = "it requires the" if required else "the"
         raise BadOperation(f"{needs} {place} {name!r}, which no argument can be")
-    style, explode = said.get("style"), said.get("explode", True)
-    if style not in (None, "simple" if place == "path" else "form") or "content" in said:
+    style = "simple" if place == "path" else "form"
+    if not _is_written(said, style) or "content" in said:
         raise BadOperation(f"the parameter {name!r} is written in a way that is not supported")
     if not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
         raise BadOperation("a parameter's name holds what cannot be the name of an argument")
@@ -286,7 +289,16 @@ def _parameter(document: Document, name: str, place: str, said: dict[str, Any]) 
         raise BadOperation(f"the parameter {name!r} is neither text, number, true nor false")
     if isinstance(said.get("description"), str) and "description" not in schema:
         schema["description"] = said["description"][:_LONGEST_TEXT]
-    return _Argument(name=name, schema=schema, required=required, joined=explode is False)
+    return _Argument(name=name, schema=schema, required=required, joined=_joins(said))
+
+
+def _is_written(said: dict[str, Any], style: str) -> bool:
+    """Say whether a parameter or field is written in the one way there is, joined or not."""
+    return said.get("style") in (None, style) and isinstance(said.get("explode", True), bool)
+
+
+def _joins(said: dict[str, Any]) -> bool:
+    return said.get("explode") is False
 
 
 def _is_text(schema: dict[str, Any], *, lists: bool) -> bool:
@@ -320,11 +332,11 @@ def _body(operation: Operation, taken: set[str], left_out: list[str]) -> _Body:
         left_out.append("the optional body, since a GET has none")
         return _Body()
     media, described = _media(content)
-    schema = operation.document.schema(
-        operation.document.part(described, "its body").get("schema", {}), "the schema of its body"
-    )
+    described = operation.document.part(described, "its body")
+    schema = operation.document.schema(described.get("schema", {}), "the schema of its body")
     if media == FORM:
-        return _form(schema, taken, required=required, left_out=left_out)
+        fields = _form(schema, taken, required=required, left_out=left_out)
+        return _encoded(fields, described, schema, left_out)
     if media != TEXT and _is_plain(schema) and taken.isdisjoint(schema["properties"]):
         members = _members(schema, required=required)
         return _Body(members=members, required=required, media=media)
@@ -376,6 +388,31 @@ def _form(schema: dict[str, Any], taken: set[str], *, required: bool, left_out: 
             name = field.name[:_LONGEST_NAME]
             left_out.append(f"the optional field {name!r} of its form, {_NO_FIELD}")
     return _Body(members=tuple(fields), required=required, media=FORM)
+
+
+def _encoded(
+    form: _Body, described: dict[str, Any], schema: dict[str, Any], left_out: list[str]
+) -> _Body:
+    """Heed how the document wants single fields written; what cannot be, is left out if it may."""
+    encoding = described.get("encoding", {})
+    if not isinstance(encoding, dict):
+        raise BadOperation("the encoding of its form is no object")
+    fields = []
+    for field in form.members:
+        said = encoding.get(field.name, {})
+        if isinstance(said, dict) and _is_written(said, "form") and _is_text_kind(said):
+            fields.append(replace(field, joined=_joins(said)))
+        elif field.name in schema.get("required", []):
+            raise BadOperation(f"its form requires {field.name[:_LONGEST_NAME]!r}, {_NO_ENCODING}")
+        else:
+            name = field.name[:_LONGEST_NAME]
+            left_out.append(f"the optional field {name!r} of its form, {_NO_ENCODING}")
+    return replace(form, members=tuple(fields))
+
+
+def _is_text_kind(said: dict[str, Any]) -> bool:
+    kind = said.get("contentType", TEXT)
+    return isinstance(kind, str) and media_of(kind).type == TEXT
 
 
 def _is_plain(schema: dict[str, Any]) -> bool:

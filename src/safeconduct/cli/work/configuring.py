@@ -18,7 +18,7 @@ from safeconduct.app import (
 )
 from safeconduct.cli.output import Out, warn
 from safeconduct.cli.work.asking import settings_of, user
-from safeconduct.cli.work.installations import run
+from safeconduct.cli.work.installations import check_unmade, run
 from safeconduct.settings import Settings
 
 
@@ -54,6 +54,7 @@ async def _planned(settings: Settings, *, prune: bool) -> Plan:
 async def _applied(
     settings: Settings, *, prune: bool, crawl: bool, told: Callable[[str], None]
 ) -> Plan:
+    await check_unmade(settings)
     async with open_installation(settings) as parts:
         provisioner = Provisioner.of(parts)
         done = await provisioner.apply(settings, crawl=crawl, prune=prune, by=user(), told=told)

@@ -8,7 +8,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from safeconduct.app import Installation, installed, open_installation
+from safeconduct.app import (
+    Installation,
+    Provisioner,
+    check_place,
+    declared,
+    installed,
+    look_at_installation,
+    offered,
+    open_installation,
+)
 from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.work.asking import Asked, settings_of, user
 from safeconduct.core.model import HostId
@@ -79,6 +88,24 @@ async def opened(settings: Settings) -> AsyncIterator[Installation]:
     check_made(settings)
     async with open_installation(settings, upgrade=False) as parts:
         yield parts
+
+
+async def check_unmade(settings: Settings) -> None:
+    """Where nothing is there yet, judge the whole file before anything is made.
+
+    Raises:
+        GatewayError: If it cannot be applied.
+    """
+    check_place(settings.server.data_dir)
+    if installed(settings.server):
+        return
+    if settings.server.database is None:
+        async with look_at_installation(settings) as parts:
+            await Provisioner.of(parts).plan(settings)
+        return
+    for host in settings.hosts:  # the database may have to be made first, so files are judged alone
+        await offered(host)
+        await declared(host)
 
 
 def check_made(settings: Settings) -> None:

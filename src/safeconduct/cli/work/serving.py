@@ -9,6 +9,7 @@ from safeconduct.app import serve as serve_installation
 from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.output import Out
 from safeconduct.cli.work.asking import settings_of
+from safeconduct.cli.work.installations import check_unmade, run
 from safeconduct.cli.work.ports import unusable
 from safeconduct.settings import ServerSettings
 from safeconduct.storage import StorageError, StoreUnavailable
@@ -30,6 +31,7 @@ def serve(config: Path, *, as_json: bool) -> int:
     check_place(server.data_dir)
     if not server.data_dir.exists():
         _check_address(server)  # before anything is made
+    run(lambda: check_unmade(settings))
     try:
         with sole_server(server.data_dir, listen=server.listen):
             _check_address(server)
