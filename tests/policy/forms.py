@@ -60,6 +60,8 @@ _STATEMENTS = _odds(
     shadow=1,
     holding=1,
 )
+# Where variables have no name of their own, no value yet or no whole value.
+_ODD_STATEMENTS = [*_STATEMENTS, *_odds(taken=1, early=1, unbound=1, parts=1)]
 _TERMS = _odds(
     constant=1,
     input=2,
@@ -90,6 +92,7 @@ class Forms:
         """
         self._random = Random(seed)
         self._heads = _HEADS if everything else _RULES
+        self._statements = _ODD_STATEMENTS if seed % 4 == 1 else _STATEMENTS
         self._rules: list[str] = []
         self._functions: list[tuple[str, int]] = []
         self._fresh = 0
@@ -204,7 +207,7 @@ class Forms:
         return "{ " + "; ".join([*statements, *_used(names)]) + " }", names
 
     def _statement(self, names: list[str]) -> str:
-        text: str = getattr(self, f"_{self._pick(_STATEMENTS)}_statement")(names)
+        text: str = getattr(self, f"_{self._pick(self._statements)}_statement")(names)
         return text
 
     def _some_statement(self, names: list[str]) -> str:
@@ -237,6 +240,44 @@ class Forms:
         one, two = self._name(), self._name()
         names += [one, two]
         return f"some {one}; {two} := {source}[{one}]"
+
+    def _taken_statement(self, names: list[str]) -> str:
+        taken = self._pick(["u0", "r0", "r1", *names])
+        kind = self._pick([f"some {taken} in data.names", f"some {taken}; data.m[{taken}].x == 1"])
+        return str(kind)
+
+    def _early_statement(self, names: list[str]) -> str:
+        fresh = self._name()
+        names.append(fresh)
+        early = f"not data.names[{fresh}] == {self._constant()}"
+        return str(self._pick([f"{early}; input.xs[{fresh}]", f"input.xs[{fresh}]; {early}"]))
+
+    def _unbound_statement(self, _: list[str]) -> str:
+        free, inner = self._name(), self._name()
+        return str(
+            self._pick(
+                [
+                    f"some {free}; not data.names[{free}] == {self._constant()}",
+                    f"some {free}; {free} == {free}",
+                    f"not count([1 | data.names[{inner}] == input.k]) > 0",
+                ]
+            )
+        )
+
+    def _parts_statement(self, names: list[str]) -> str:
+        fresh = self._name()
+        names.append(fresh)
+        return str(
+            self._pick(
+                [
+                    f'{{"a": {fresh}}} = input.o',
+                    f'some {{"x": {fresh}}} in data.m',
+                    f'[{{"a": {fresh}}}, _] := [input.o, 1]',
+                    f'{fresh} := 1; {{"a": {fresh}}} = input.o',
+                    f'{fresh} := input.o; {fresh} == {{"a": 1}}',
+                ]
+            )
+        )
 
     def _shadow_statement(self, names: list[str]) -> str:
         value, source, fresh = self._term(names), self._collection(names), self._name()

@@ -48,6 +48,7 @@ REFUSALS = {
     "name that is two things": "rename",
     "deny that is no set": "deny must be a set",
     "choice of nothing": "a choice of nothing",
+    "object in a pattern": "an object in a pattern means something else",
     "other verbs": "a format has %s",
     "not to be parsed": "expecting |invalid number|is unsafe|shadows|is imported",
 }

@@ -107,7 +107,15 @@ def check_names(read: Collection[tuple[str, Path, Tree]]) -> None:
     """
     packages = {package for _, package, _ in read}
     seen: dict[Path, str] = {}
+    defaults: set[Path] = set()
     for file, package, tree in read:
+        for each in (rule["Default"] for rule in tree["rules"] if "Default" in rule):
+            name, span = _root(each["refr"])
+            if (*package, name) in defaults:
+                raise BundleError(
+                    f"{file}:{span['line']}: {name} has another default already; write one"
+                )
+            defaults.add((*package, name))
         for name, kind, line in kinds_of(tree):
             place = (*package, name)
             if any(other[: len(place)] == place for other in packages):

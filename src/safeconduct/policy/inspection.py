@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import regorus
 
+from safeconduct.policy.arities import arities
 from safeconduct.policy.forms import check_names, check_tree
 from safeconduct.policy.members import check_calls
 from safeconduct.policy.rego import BundleError, Modules, explain, place_of
+from safeconduct.policy.scopes import check_scopes
 from safeconduct.policy.wording import check_wording, meant, plain
 
 if TYPE_CHECKING:
@@ -168,6 +170,14 @@ def judge(modules: Modules) -> dict[str, tuple[str, ...]]:
             places.setdefault(node, f"{module.file}:{rule.line}")
             edges.setdefault(node, set()).update(_targets(module, rule, names[module.package]))
     _no_recursion(edges, places)
+    functions = arities(trees)
+    for (file, text), module, tree in zip(modules, read, trees, strict=True):
+        imported = {
+            name for each in read if each.package == module.package for name in each.imports
+        }
+        check_scopes(
+            file, plain(text), tree, frozenset(names[module.package] | imported), functions
+        )
     return {
         collected: tuple(
             sorted(".".join(package) for package, defined in names.items() if collected in defined)
