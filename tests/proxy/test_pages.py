@@ -16,9 +16,11 @@ from safeconduct.proxy.messages import METHODS, Listing
 
 LISTINGS = {name: row.listing for name, row in METHODS.items() if row.listing is not None}
 TOOLS = LISTINGS["tools/list"]
+OF: dict[str, Any] = {"inputSchema": {"type": "object"}}
 ITEMS = st.lists(
     st.fixed_dictionaries(
-        {}, optional={"name": st.sampled_from(["a", "b", "", 1]), "uri": st.just("x:y")}
+        {"inputSchema": st.just({"type": "object"})},
+        optional={"name": st.sampled_from(["a", "b", "", 1]), "uri": st.just("x:y")},
     )
     | st.integers(),
     max_size=4,
@@ -68,8 +70,8 @@ def test_the_same_list_is_read_once_and_another_one_anew(monkeypatch: pytest.Mon
 def test_only_so_many_bytes_of_lists_are_remembered() -> None:
     pages = Pages()
     for number in range(10):
-        pages.page_of(answer([{"name": f"t{number}", "x": "y" * 900_000}]), TOOLS)
-    pages.page_of(answer([{"name": "large", "x": "y" * 2_000_000}]), TOOLS)
+        pages.page_of(answer([OF | {"name": f"t{number}", "x": "y" * 900_000}]), TOOLS)
+    pages.page_of(answer([OF | {"name": "large", "x": "y" * 2_000_000}]), TOOLS)
 
     kept = [json.loads(spelled)[0]["name"] for _, spelled in pages._read]
 

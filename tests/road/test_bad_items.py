@@ -70,7 +70,8 @@ async def test_a_list_shows_what_can_be_shown(
 )
 async def test_other_lists_lose_no_more(world: World, method: str, member: str, name: str) -> None:
     tokens = await world.tokens()
-    good = json.dumps({name: "ticket:1"})
+    item = {"name": "ticket:1", name: "ticket:1"}
+    good = json.dumps(item)
     bad = f'{{}},7,{{"{name}":5}},{{"{name}":"b","title":"\\ud83d"}}'
     world.upstream.scripts[method] = _says(f'{{"{member}":[{bad},{good}]}}')
     listing = METHODS[method].listing
@@ -80,7 +81,7 @@ async def test_other_lists_lose_no_more(world: World, method: str, member: str, 
 
     shown = (await world.send(tokens.access, method)).json()["result"][member]
 
-    assert shown == [{name: "ticket:1"}]
+    assert shown == [item]
 
 
 async def test_a_tool_that_became_unreadable_is_neither_shown_nor_called(world: World) -> None:
@@ -151,12 +152,12 @@ async def test_what_readers_refuse_beside_the_items_is_left_out_alone(
 async def test_a_cursor_that_is_text_goes_on_and_comes_back(
     road: World, tokens: Tokens, cursor: str, version: str
 ) -> None:
-    listed = json.dumps({"tools": [tool("get_issue")], "nextCursor": cursor, "_meta": {"a": 1}})
+    listed = json.dumps({"tools": [tool("get_issue")], "nextCursor": cursor, "own": {"a": 1}})
     road.upstream.scripts["tools/list"] = _says(listed)
 
     result = (await road.send(tokens.access, "tools/list", version=version)).json()["result"]
 
-    assert (result["nextCursor"], result["_meta"]) == (cursor, {"a": 1})
+    assert (result["nextCursor"], result["own"]) == (cursor, {"a": 1})
     await road.send(tokens.access, "tools/list", {"cursor": cursor}, version=version)
     assert road.upstream.seen[-1].message["params"]["cursor"] == cursor
 
@@ -164,14 +165,14 @@ async def test_a_cursor_that_is_text_goes_on_and_comes_back(
 async def test_what_is_left_out_beside_the_items_is_said_once(
     road: World, tokens: Tokens, caplog: pytest.LogCaptureFixture
 ) -> None:
-    road.upstream.scripts["tools/list"] = _says(r'{"tools":[],"nextCursor":"\ud83d"}')
+    road.upstream.scripts["tools/list"] = _says(r'{"tools":[],"onlyHere":"\ud83d"}')
 
     for _ in range(3):
         await road.send(tokens.access, "tools/list")
 
-    said = [each.getMessage() for each in caplog.records if "nextCursor" in each.getMessage()]
+    said = [each.getMessage() for each in caplog.records if "onlyHere" in each.getMessage()]
     assert len(said) == 1
-    assert "'nextCursor' is left out: a string holds half a surrogate pair" in said[0]
+    assert "'onlyHere' is left out: a string holds half a surrogate pair" in said[0]
 
 
 @pytest.mark.parametrize("bad", [b"\xff", rb"\ud83d", b"a\tb"], ids=["utf-8", "half", "tab"])

@@ -237,7 +237,11 @@ async def test_an_error_instead_of_a_list_passes(road: World, tokens: Tokens, ve
     ("method", "member", "item"),
     [
         ("resources/list", "resources", {"uri": "file:///a", "name": "a"}),
-        ("resources/templates/list", "resourceTemplates", {"uriTemplate": "file:///{x}"}),
+        (
+            "resources/templates/list",
+            "resourceTemplates",
+            {"uriTemplate": "file:///{x}", "name": "x"},
+        ),
         ("prompts/list", "prompts", {"name": "greet"}),
     ],
 )

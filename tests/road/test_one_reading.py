@@ -10,7 +10,13 @@ import pytest
 from tests.road.upstream import Seen, Wire
 from tests.road.world import LEGACY, MODERN, Tokens, World
 
-HIDDEN = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "evil"}]}})
+HIDDEN = json.dumps(
+    {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "result": {"tools": [{"name": "evil", "inputSchema": {"type": "object"}}]},
+    }
+)
 SEPARATORS = "\N{NEXT LINE}\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}"
 ENDS = "\x0b\x0c\x1c\x1d\x1e" + SEPARATORS
 FIELDS = ("id: 7", ": ping", "event: x", "foo: x", "retry: 1", "")

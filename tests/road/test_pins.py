@@ -615,7 +615,7 @@ async def test_a_list_without_end_of_new_tools_keeps_so_many_and_no_more(world: 
     tokens = await world.tokens()
     for generation in range(2):
         names = [f"new_{generation}_{number}" for number in range(3000)]
-        world.upstream.tools = [tool("get_issue"), *({"name": name} for name in names)]
+        world.upstream.tools = [tool("get_issue"), *(tool(name) for name in names)]
 
         listed = (await world.send(tokens.access, "tools/list")).json()["result"]["tools"]
         await world.crawl()

@@ -75,7 +75,7 @@ async def test_every_page_is_read(transport: Transport) -> None:
     def page(body: bytes) -> dict[str, Any]:
         number = int(json.loads(body)["params"].get("cursor", "0"))
         more = {"nextCursor": str(number + 1)} if number < 4 else {}
-        return {"tools": [{"name": f"t{number}"}], **more}
+        return {"tools": [{"name": f"t{number}", "inputSchema": {"type": "object"}}], **more}
 
     script = _script({"server/discover": _MODERN, "tools/list": page})
     async with RawServer(script) as server:
@@ -122,7 +122,10 @@ async def test_a_server_without_tools_has_none(transport: Transport) -> None:
 def _endless(body: bytes) -> dict[str, Any]:
     """A page that always names another one."""
     number = int(json.loads(body)["params"].get("cursor", "0"))
-    return {"tools": [{"name": f"t{number}"}], "nextCursor": str(number + 1)}
+    return {
+        "tools": [{"name": f"t{number}", "inputSchema": {"type": "object"}}],
+        "nextCursor": str(number + 1),
+    }
 
 
 _STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n%b"

@@ -52,7 +52,8 @@ BAD = {
 }
 # Beside each of these the others stay as they are spelled, whatever they hold.
 GOOD_ODD = (
-    r'{"name":"get_b","description":"\ud83d\ude00 NaN \" \\ud83d","inputSchema":{"x":[-1.50,{}]}}'
+    r'{"name":"get_b","description":"\ud83d\ude00 NaN \" \\ud83d",'
+    r'"inputSchema":{"type":"object","x":[-1.50,{}]}}'
 )
 
 

@@ -331,7 +331,11 @@ async def test_our_own_fault_tells_nothing(world: World) -> None:
 async def test_a_page_with_sixty_tools_stays_small(world: World) -> None:
     """Budgets: 6 KB of style and 8 KB of page, compressed; no script."""
     offers = [
-        {"name": f"{verb}_thing_{n}", "description": f"Does thing {n}", "inputSchema": {}}
+        {
+            "name": f"{verb}_thing_{n}",
+            "description": f"Does thing {n}",
+            "inputSchema": {"type": "object"},
+        }
         for n in range(20)
         for verb in ("get", "create", "delete")
     ]

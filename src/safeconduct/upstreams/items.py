@@ -1,8 +1,8 @@
 """The items of a server's list: one rule for who imports a list and for who passes one on.
 
-An item that cannot be read, or has no name that can be used and is its own, is left out alone and
-named with its reason; the others stay. Leaving out never lets anything through: what is not taken
-over is neither shown nor callable.
+An item that cannot be read, has no name that can be used and is its own, or is nothing that the
+protocol's schema allows, is left out alone and named with its reason; the others stay. Leaving out
+never lets anything through: what is not taken over is neither shown nor callable.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from safeconduct.core.canonical import StrictJSONError, disguised, parse
 from safeconduct.core.model import Value
 from safeconduct.upstreams.definitions import PINNED_MEMBERS
+from safeconduct.upstreams.item_shapes import misshape
 from safeconduct.upstreams.legibility import illegible
 from safeconduct.upstreams.pins import pin
 from safeconduct.upstreams.tables import LONGEST_NAME
@@ -170,6 +171,8 @@ def _item(raw: msgspec.Raw, listing: str, member: str) -> Item:
         )
     if listing == "tools" and disguised(value, PINNED_MEMBERS):
         raise _LeftOut("a member is spelled like one of MCP's but for its capitals")
+    if why := misshape(value, listing):
+        raise _LeftOut(why)
     return Item(raw, value, name)
 
 
