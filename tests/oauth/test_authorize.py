@@ -99,6 +99,14 @@ async def test_a_blocked_client_is_told_so_on_our_page(world: World) -> None:
     assert "location" not in answer.headers
 
 
+async def consented_client(world: World, **said: str) -> str:
+    """Register a client, and let whoever sits there have consented to it before."""
+    client = await world.register(**said)
+    await world.allow(await world.ask(client), level=Level.LOW)
+    await world.sign_in(world.alice)
+    return client
+
+
 @pytest.mark.requirement("T-05", "AS-04", "AS-06", "AS-13", "T-09")
 @pytest.mark.parametrize(
     ("said", "error"),
@@ -128,7 +136,7 @@ async def test_every_refusal_after_that_goes_back_with_issuer_and_state(
     world: World, said: dict[str, str | None], error: str, secret: str
 ) -> None:
     """Pitfalls 5, 10 and 14; RFC 9207 section 2. PKCE is asked of confidential clients too."""
-    client = await world.register(token_endpoint_auth_method=secret)
+    client = await consented_client(world, token_endpoint_auth_method=secret)
     answer = await world.authorize(client, **said)
 
     assert answer.status_code == 303
@@ -235,6 +243,38 @@ async def test_a_silent_request_of_a_site_is_answered_as_openid_connect_says(wor
     assert answer_of(answer.headers["location"])["iss"] == ORIGIN
 
 
+@pytest.mark.parametrize("uri", [NATIVE, "http://localhost:12/cb", "cursor://anysphere/cb"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "response_type=token",
+        "response_type=code&prompt=none&prompt=login",
+        "response_type=code&prompt=login&prompt=none",
+        "response_type=code&prompt=none%09",
+        "response_type=code&prompt=none%00",
+        "response_type=code&prompt=%6eone&response_type=code",
+        "response_type=code&prompt=login",
+        "response_type=code&resource=https%3A%2F%2Fevil.example%2Fr",
+        "",
+    ],
+)
+async def test_no_error_at_all_reaches_a_machine_where_nobody_was_asked(
+    world: World, uri: str, more: str
+) -> None:
+    """The port is the link's to choose, so what listens there need not be the client's."""
+    client = await world.register(uri.replace(":12/", "/"))
+    query = urlencode({"client_id": client, "redirect_uri": uri})
+    path = f"/oauth/authorize?{query}&{more}"
+    answer = await world.http.get(path)
+    assert (answer.status_code, answer.headers.get("location")) == (400, None)
+    assert "Start again from the program itself" in answer.text
+
+    await world.allow(await world.ask(client, redirect_uri=uri), level=Level.LOW)
+    await world.sign_in(world.alice)
+    answer = await world.http.get(path)
+    assert answer.headers["location"].startswith(f"{uri}?error=")
+
+
 @pytest.mark.parametrize("said", [{"response_type": "token"}, {"code_challenge": None}])
 async def test_no_refusal_opens_a_scheme_that_was_registered_by_anybody(
     world: World, said: dict[str, str | None]
@@ -260,7 +300,7 @@ async def test_a_live_document_does_not_borrow_the_trust_of_the_pinned_one(world
 
 async def test_a_repeated_parameter_is_refused(world: World) -> None:
     """Pitfall 12."""
-    client = await world.register()
+    client = await consented_client(world)
     query = urlencode({"response_type": "code", "client_id": client, "redirect_uri": NATIVE})
     answer = await world.http.get(f"/oauth/authorize?{query}&scope=mcp&scope=mcp")
     got = answer_of(answer.headers["location"])
@@ -270,7 +310,7 @@ async def test_a_repeated_parameter_is_refused(world: World) -> None:
 
 async def test_without_a_state_none_comes_back(world: World) -> None:
     """Pitfall 10."""
-    client = await world.register()
+    client = await consented_client(world)
     for state in (None, ""):
         refused = await world.authorize(client, state=state, response_type="token")
         assert "state" not in answer_of(refused.headers["location"])
@@ -306,7 +346,7 @@ async def test_the_resource_fixes_the_server_suggests_one_or_lets_the_person_cho
 
 async def test_several_resources_are_refused_unless_they_are_one(world: World) -> None:
     """Pitfall 12."""
-    client = await world.register()
+    client = await consented_client(world)
     query = urlencode(
         {
             "response_type": "code",
@@ -339,7 +379,7 @@ async def test_what_clients_add_out_of_habit_is_tolerated(world: World) -> None:
 
 async def test_waiting_asks_are_bounded_and_purged(world: World) -> None:
     """Pitfall 35; the world allows twenty of a host."""
-    client = await world.register()
+    client = await consented_client(world)
     for _ in range(20):
         await world.ask(client)  # seen, each by somebody who signed in
     full = await world.authorize(client)

@@ -105,17 +105,13 @@ class Asking:
 
         Anybody can register an address, and a link to us would lead people there without a
         question (RFC 9700 section 4.11.2): to a site, to whatever listens on their machine, to
-        what their system does when a scheme is opened. Nobody is shown a page where the client
-        wants none, so the difference is told here. A site hears then what OpenID Connect Core
-        section 3.1.2.6 has for it. Else what runs on their machine is no site.
+        what their system does when a scheme is opened. A site hears where it wants no page
+        what OpenID Connect Core section 3.1.2.6 has for it; nothing on their machine does.
         """
         if self._clients.vouched_for(host, client, redirect_uri):
             return True
-        kind = redirects.kind_of(redirect_uri)
-        if kind is (Kind.HTTPS if silent else Kind.LOOPBACK):
-            return True
-        if kind is Kind.HTTPS:
-            return False
+        if redirects.kind_of(redirect_uri) is Kind.HTTPS:
+            return silent
         return await self._consented(host, client, redirect_uri, cookie)
 
     async def _consented(
