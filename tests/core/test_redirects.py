@@ -155,6 +155,39 @@ def test_a_dangerous_address_cannot_be_registered(uri: str) -> None:
     assert not matches(uri, [uri])
 
 
+@pytest.mark.parametrize(
+    "schemes",
+    [
+        (
+            "edge brave chrome chrome-search chrome-untrusted chrome-devtools devtools mhtml jar "
+            "safari-extension safari-web-extension moz-extension moz-icon resource wyciwyg res mk "
+            "opera vivaldi arc isolated-app webkit-fake-url applewebdata web+coffee microsoft-edge"
+        ),
+        (
+            "hcp its ms-its shell search-ms control settings x-apple.systempreferences geo content "
+            "macappstore apple-music applescript windowsdefender microsoft.windows.camera man "
+            "snap flatpak otpauth otpauth-migration fido intent android-app x-help-action ghelp"
+        ),
+        "jnlp jnlps rdp sip callto mms nntp dav svn+ssh rlogin magnet webcals imaps smsto stssync",
+    ],
+    ids=["browsers", "systems", "services"],
+)
+def test_what_a_browser_or_a_system_opens_itself_cannot_be_registered(schemes: str) -> None:
+    assert [each for each in schemes.split() if kind_of(f"{each}://x/cb") is not Kind.REFUSED] == []
+    assert [each for each in schemes.split() if kind_of(f"{each}:/cb") is not Kind.REFUSED] == []
+
+
+def test_schemes_of_programs_that_are_spelled_nearly_so_can_be_registered() -> None:
+    programs = (
+        "cursor vscode vscode-insiders code-oss windsurf zed warp raycast goose claude chatgpt "
+        "lmstudio jetbrains obsidian edgeworks resources rdpclient com.microsoft.app com.apple.app "
+        "com.example.app settings-sync sipper webview newsreader dataspell x-github-client"
+    )
+    assert [
+        each for each in programs.split() if kind_of(f"{each}://oauth/cb") is not Kind.PRIVATE
+    ] == []
+
+
 def test_what_a_person_is_shown_names_the_place() -> None:
     assert host_of("https://Agent.Example:8443/cb") == "agent.example"
     assert host_of("http://[::1]:1/cb") == "[::1]"

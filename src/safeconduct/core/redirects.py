@@ -24,14 +24,29 @@ _PRIVATE = re.compile(
 )
 # Schemes that a system or a browser answers itself: nothing sent there reaches the client
 # that registered it, and some of them run what they are given.
-_NOT_PRIVATE = re.compile(
-    r"about|admin|afp|app|app-prefs|app-settings|applescript|apt|blob|calshow|chrome|"
-    r"chrome-extension|cifs|content|data|dict|facetime.*|feed|file|filesystem|ftp|ftps|gopher|"
-    r"help|http|https|imap|intent|irc|itms.*|jar|javascript|ldap|ldaps|mailto|maps?|market|"
-    r"message|moz-extension|music|nfs|photos-redirect|prefs|res|rtsp|search|search-ms|sftp|"
-    r"shell|shortcuts|smb|sms|ssh|svn|tel|telnet|telprompt|urn|vbscript|view-source|vnc|wais|"
-    r"webcal|workflow|ws|wss|x-apple.*|x-man-page|x-web-search|xmpp|ms-.*"
+_BROWSERS = (
+    r"about|applewebdata|arc|blob|brave|brave-.*|cast|chrome.*|cid|data|devtools|edge|edge-.*|"
+    r"extension|externalfile|feed|file|filesystem|ftp|ftps|gopher|http|https|isolated-app|jar|"
+    r"javascript|jnlps?|livescript|mhtml|microsoft-edge.*|mid|mk|mocha|moz-.*|opera|opera-.*|"
+    r"page-icon|res|resource|safari|safari-.*|urn|vbscript|view-source|vivaldi|vivaldi-.*|wais|"
+    r"web\+.*|webkit.*|ws|wss|wyciwyg"
 )
+_SYSTEMS = (
+    r"addressbook|admin|android-app|app|app-prefs|app-settings|apple-.*|applenews|applescript|"
+    r"appletv|appstream|apt|calshow|computer|contacts?|content|control|dict|facetime.*|flatpak|"
+    r"geo|ghelp|gnome.*|hcp|help|ibooks|ical|imessage|info|intent|itms.*|its|macappstores?|man|"
+    r"maps?|market|message|microsoft\..*|ms-.*|music|odopen|otpauth.*|pcast|photos.*|podcasts?|"
+    r"prefs|recent|search|search-ms|settings|shell|shortcuts|snap|systemsettings|trash|"
+    r"windows.*|workflow|x-apple.*|x-dictionary|x-help.*|x-man-page|x-radar|x-web-search|"
+    r"x-webdoc"
+)
+_SERVICES = (
+    r"afp|aim|archive|burn|callto|cifs|davs?|fido|fish|gphoto2|ichat|imaps?|irc|irc6|ircs|"
+    r"ldapi?|ldaps|magnet|mailto|mapi|mms|mmsto|mtp|network|news|nfs|nntp|obex|outlookfeed|"
+    r"pops?|rdp|rlogin|rtmp|rtsp|sftp|sip|sips|smb|sms|smsto|snews|ssh|stssync|svn|svn\+ssh|tel|"
+    r"telnet|telprompt|tftp|tn3270|vnc|voicemail|webcals?|xmpp"
+)
+_NOT_PRIVATE = re.compile(f"{_BROWSERS}|{_SYSTEMS}|{_SERVICES}")
 
 
 class Kind(Enum):
