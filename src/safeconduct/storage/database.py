@@ -43,6 +43,8 @@ from safeconduct.storage.unavailable import StoreUnavailable, Stuck, unavailable
 __all__ = ["Database", "Read", "StorageError", "Write"]
 
 _BUSY_MILLISECONDS = 10_000
+_PATIENCE_SECONDS = _BUSY_MILLISECONDS / 1000
+_LEAST_PATIENCE_SECONDS = 0.05  # for who has waited long, and is not refused unheard
 _TURNS, _TURN_SECONDS = 100, 0.05
 WRITERS_LOCK = 0x5AFEC0DC  # an advisory lock's key, the same for every node
 _POSTGRESQL: dict[str, str | int] = {
@@ -135,18 +137,22 @@ class Write(Read):
 class Database:
     """Opens transactions on one store."""
 
-    def __init__(self, url: str, *, feed: Feed, clock: Clock) -> None:
+    def __init__(
+        self, url: str, *, feed: Feed, clock: Clock, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> None:
         """Prepare the engine; nothing is opened yet.
 
         Args:
             url: `sqlite+aiosqlite:///path` or `postgresql+psycopg://...`.
             feed: Told of every commit that changed something.
             clock: Stamps the changes.
+            patience_seconds: So long a write waits for its turn and for SQLite's lock together.
         """
         self._feed = feed
         self._clock = clock
         self._sqlite = url.startswith("sqlite")
-        self._engine = _engine(url, sqlite=self._sqlite)
+        self._patience = patience_seconds
+        self._engine = _engine(url, sqlite=self._sqlite, patience=patience_seconds)
         self._writing = asyncio.Lock()
         self._problem = ""
         self._silent_since = -math.inf
@@ -176,13 +182,16 @@ class Database:
         """Open the one transaction that may change something now; do not nest them.
 
         Leaving returns when no view anywhere lacks the change, or its node decides no more.
+
+        Raises:
+            StoreUnavailable: If there is no turn in time, or the store failed who had it before.
         """
         revision = 0
         try:
             async with (
+                self._turn() as patience,
                 self._noting(),
-                self._writing,
-                self._transaction({"immediate": True}) as connection,
+                self._transaction({"immediate": patience}) as connection,
             ):
                 tx = Write(connection)
                 if not self._sqlite:
@@ -216,6 +225,26 @@ class Database:
             if time.monotonic() - self._silent_since < _SILENCE_SECONDS:
                 return "it does not answer"  # a shared one has members who watch it
         return self._problem
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[float]:
+        """Wait for our turn to write; yield how many seconds are left to wait for the store.
+
+        Whoever comes next does not wait all over again where the store was silent to somebody
+        meanwhile: all who wait would be refused one after the other.
+        """
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._writing.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable("silent") from error
+        try:
+            if self._silent_since > began:
+                raise StoreUnavailable("silent")
+            yield max(self._patience - (time.monotonic() - began), _LEAST_PATIENCE_SECONDS)
+        finally:
+            self._writing.release()
 
     @contextlib.asynccontextmanager
     async def _noting(self) -> AsyncIterator[None]:
@@ -327,15 +356,15 @@ def _write_ahead(cursor: Any) -> None:
             return
 
 
-def _set_up(cursor: Any) -> None:
+def _set_up(cursor: Any, *, patience: float) -> None:
     _write_ahead(cursor)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+    cursor.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
     cursor.close()
 
 
-def _engine(url: str, *, sqlite: bool) -> AsyncEngine:
+def _engine(url: str, *, sqlite: bool, patience: float) -> AsyncEngine:
     # What a statement was given (digests, password hashes, addresses) stays out of its errors.
     if not sqlite:
         return create_async_engine(
@@ -346,15 +375,13 @@ def _engine(url: str, *, sqlite: bool) -> AsyncEngine:
             hide_parameters=True,
             connect_args=_POSTGRESQL,
         )
-    engine = create_async_engine(
-        url, hide_parameters=True, connect_args={"timeout": _BUSY_MILLISECONDS / 1000}
-    )
+    engine = create_async_engine(url, hide_parameters=True, connect_args={"timeout": patience})
 
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see below
         try:
-            _set_up(connection.cursor())
+            _set_up(connection.cursor(), patience=patience)
         except sqlite3.Error:
             connection.close()  # the pool would leave it, and its thread, to the collector
             raise
@@ -362,7 +389,16 @@ def _engine(url: str, *, sqlite: bool) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:
         # A writer takes the lock at once: upgrading a reader later fails under load.
-        immediate = connection.get_execution_options().get("immediate")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        left = connection.get_execution_options().get("immediate")
+        if left is None:
+            connection.exec_driver_sql("BEGIN")
+        elif left > patience / 2:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:  # what it has waited for its turn counts
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={round(left * 1000)}")
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={round(patience * 1000)}")
 
     return engine
