@@ -1,7 +1,7 @@
 """A process of its own for what could crash or hang the engine: little time, little memory.
 
 Each question is answered by a child of its own, forked from a process that has read our code and
-nothing else (`nursery`), since reading it takes longer than most answers. That process has
+nothing else (`fork_server`), since reading it takes longer than most answers. That process has
 nothing of our environment, starts with the first question and ends when none came for a while.
 """
 
@@ -38,7 +38,7 @@ class _NobodyBegan(Exception):
     """No child took the question."""
 
 
-class Nursery:
+class ForkServer:
     """The process that children are forked from, and the way to ask one."""
 
     def __init__(self, *, idle_seconds: float = 60) -> None:
@@ -99,7 +99,7 @@ class Nursery:
 def _started(control: socket.socket, idle_seconds: float) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603  our own words
         # -P: nothing in the working directory can pose as a module of ours.
-        [sys.executable, "-P", "-m", "safeconduct.policy.nursery", str(idle_seconds)],
+        [sys.executable, "-P", "-m", "safeconduct.policy.fork_server", str(idle_seconds)],
         env={"PYTHONPATH": str(_SOURCES)},  # and none of our secrets go along
         stdin=control.fileno(),
         stdout=subprocess.DEVNULL,
@@ -154,5 +154,5 @@ def received(line: socket.socket, size: int, until: float) -> bytes:
 
 
 # One for all bundles of this process; nothing starts before the first question.
-_nursery = Nursery()
-asked = _nursery.ask
+_fork_server = ForkServer()
+asked = _fork_server.ask

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from safeconduct.policy import Bundle
-from safeconduct.policy.elsewhere import BroughtDown, Nursery
+from safeconduct.policy.elsewhere import BroughtDown, ForkServer
 from tests.rehearsal.processes import children_of, gone
 
 pytestmark = [pytest.mark.slow, pytest.mark.requirement("Z-37")]
@@ -23,18 +23,18 @@ RULE = "package safeconduct.host\n\na := 1"
 QUESTION = {"base": Bundle.shipped().modules, "added": [["host/x.rego", RULE]], "data": {}}
 MAKER = """
 import os, sys, time
-from safeconduct.policy.elsewhere import _nursery, asked
-from tests.policy.test_nursery import QUESTION as question
+from safeconduct.policy.elsewhere import _fork_server, asked
+from tests.policy.test_fork_server import QUESTION as question
 assert asked("vetting", question)["problem"] is None
-first = _nursery._process.pid
+first = _fork_server._process.pid
 if not os.fork():
     assert asked("vetting", question)["problem"] is None
-    assert _nursery._process.pid != first
-    _nursery.close()
+    assert _fork_server._process.pid != first
+    _fork_server.close()
     os._exit(0)
 assert os.wait()[1] == 0
 assert asked("vetting", question)["problem"] is None
-assert _nursery._process.pid == first
+assert _fork_server._process.pid == first
 print(first, flush=True)
 if sys.argv[1:]:
     time.sleep(600)
@@ -42,25 +42,25 @@ if sys.argv[1:]:
 
 
 @pytest.fixture
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+def fork_server() -> Iterator[ForkServer]:
+    fork_server = ForkServer()
+    yield fork_server
+    fork_server.close()
 
 
-def problem(nursery: Nursery, **more: object) -> object:
-    return nursery.ask("vetting", QUESTION | more)["problem"]
+def problem(fork_server: ForkServer, **more: object) -> object:
+    return fork_server.ask("vetting", QUESTION | more)["problem"]
 
 
-def pid(nursery: Nursery) -> int:
-    assert nursery._process is not None
-    return nursery._process.pid
+def pid(fork_server: ForkServer) -> int:
+    assert fork_server._process is not None
+    return fork_server._process.pid
 
 
-def test_whoever_is_brought_down_takes_nobody_along(nursery: Nursery) -> None:
+def test_whoever_is_brought_down_takes_nobody_along(fork_server: ForkServer) -> None:
     def outcome(more: dict[str, object]) -> object:
         try:
-            return problem(nursery, **more)
+            return problem(fork_server, **more)
         except BroughtDown:
             return "brought down"
 
@@ -69,20 +69,22 @@ def test_whoever_is_brought_down_takes_nobody_along(nursery: Nursery) -> None:
     with ThreadPoolExecutor(12) as pool:
         found = list(pool.map(outcome, [no_question, {}, other] * 4))
 
-    first = pid(nursery)
+    first = pid(fork_server)
     assert found[:2] == ["brought down", None]
     assert "package other is not" in str(found[2])
     assert found == found[:3] * 4
-    assert problem(nursery) is None
-    assert pid(nursery) == first
+    assert problem(fork_server) is None
+    assert pid(fork_server) == first
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows a process so")
-def test_nothing_of_ours_goes_along(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_ours_goes_along(
+    fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SAFECONDUCT_SECRET", "hidden")
-    assert problem(nursery) is None
+    assert problem(fork_server) is None
 
-    there = Path("/proc", str(pid(nursery)))
+    there = Path("/proc", str(pid(fork_server)))
     names = [each.split(b"=")[0] for each in (there / "environ").read_bytes().split(b"\0") if each]
     opened = sorted(str(each.readlink()) for each in (there / "fd").iterdir())
 
@@ -91,23 +93,23 @@ def test_nothing_of_ours_goes_along(nursery: Nursery, monkeypatch: pytest.Monkey
     assert [each.partition(":")[0] for each in opened[3:]] == ["socket"]
 
 
-def test_one_that_ended_is_followed_by_another(nursery: Nursery) -> None:
-    assert problem(nursery) is None
-    first = pid(nursery)
+def test_one_that_ended_is_followed_by_another(fork_server: ForkServer) -> None:
+    assert problem(fork_server) is None
+    first = pid(fork_server)
 
     os.kill(first, signal.SIGKILL)
 
-    assert problem(nursery) is None
-    assert pid(nursery) != first
+    assert problem(fork_server) is None
+    assert pid(fork_server) != first
 
 
 def test_it_ends_when_it_has_nothing_to_do_and_nobody_notices() -> None:
-    nursery = Nursery(idle_seconds=0.01)
+    fork_server = ForkServer(idle_seconds=0.01)
     for _ in range(3):
-        assert problem(nursery) is None
-        assert nursery._process is not None
-        nursery._process.wait(60)
-    nursery.close()
+        assert problem(fork_server) is None
+        assert fork_server._process is not None
+        fork_server._process.wait(60)
+    fork_server.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows who is whose child")
