@@ -63,6 +63,7 @@ def test_a_whole_trail_that_was_spelled_anew_is_found_before_the_next_start_and_
         respell(pair, writer)
 
     assert kinds(pair) == ["head", "head"]
+    assert not any("written by an earlier version" in each for each in proven(pair).unproven)
     assert [problem.kind for problem in verify(pair).problems] == ["head", "head"]
     with opened(pair), opened(pair, "1") as second:
         second.append(call())
@@ -157,6 +158,22 @@ def test_an_old_end_that_was_sealed_is_not_believed_again(directory: Path) -> No
     assert set(kinds(directory)) == {"head"}
     record(directory, 5)
     assert kinds(directory) == ["head"]
+
+
+def test_an_old_end_that_another_start_had_listed_is_not_believed_once_it_was_sealed(
+    pair: Path,
+) -> None:
+    end = [age(pair, writer) for writer in "01"][1]
+    record(pair, 5)
+    record(pair, 6, writer="1")
+    assert kinds(pair) == []
+    (pair / "1-00000002.jsonl").unlink()
+    (pair / "1.head").write_bytes(plain_head(end))
+    (pair / "1.lock").write_bytes(b"")
+
+    assert kinds(pair) == ["head"]
+    record(pair, 7, writer="1")
+    assert kinds(pair) == ["head"]
 
 
 def test_an_old_writer_alone_is_no_trail_of_an_earlier_version(directory: Path) -> None:

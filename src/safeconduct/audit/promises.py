@@ -85,7 +85,7 @@ class Heads:
         self._key = key
         self._mark = mark
         self._behind: list[str] = []
-        self._plain_wrong = False
+        self._no_longer_old: set[str] = set()
         self._unprotected: dict[str, int] = {}
         self._strangers = {path.name for path in strangers(directory)}
         for name in sorted(self._strangers):
@@ -124,7 +124,7 @@ class Heads:
         for writer in sorted(self.found.keys() - judged):
             self.judge(writer, None, version=0)
         plain = self.found and not any(head.seal for head in self.found.values())
-        if self._mark and plain and not self._plain_wrong:
+        if self._mark and plain and not self._no_longer_old:
             message = f"heads are sealed here since {self._mark.since}, and none of these is"
             self._findings.add("head", self._directory.name, message)
 
@@ -142,12 +142,13 @@ class Heads:
             return
         now = head_at(path) if path.is_file() else None
         if not (now and now.seal):  # its writer may have started just now
-            self._plain_wrong = True
+            self._no_longer_old.add(path.stem)
             self._findings.add("head", path.name, message)
 
     def unproven(self, *, anchored: bool) -> Iterator[str]:
         """Yield what could not be proved, and how it could be."""
-        unsealed = sorted(writer for writer, head in self.found.items() if not head.seal)
+        plain = {writer for writer, head in self.found.items() if not head.seal}
+        unsealed = sorted(plain - self._no_longer_old)
         if unsealed:
             yield (
                 f"The heads of {_writers(unsealed)} were written by an earlier version and are not"
