@@ -78,7 +78,7 @@ class HostPolicies:
                 bundle=bundle.digest,
                 questions=questions,
                 obliges=bundle.obliges,
-                reads=host_reads(bundle.own_modules, questions),
+                reads=host_reads(bundle.own_modules, questions, bundle.data),
                 schema=bundle.schema,
                 shadow=self._shadow(host),
             )

@@ -73,6 +73,7 @@ from safeconduct.policy.opa_servers import OpaServers
 from safeconduct.policy.own_reads import (
     OwnReads,
     binding_path,
+    computed,
     host_reads,
     without_type,
 )
@@ -202,6 +203,7 @@ __all__ = [
     "check_bundle",
     "claim",
     "compare",
+    "computed",
     "counts",
     "decide_given",
     "deciding_rules",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import regorus
+
 from safeconduct.policy.inspection import read_module
-from safeconduct.policy.rego import explain
+from safeconduct.policy.rego import explain, is_panic
 
 if TYPE_CHECKING:
     from safeconduct.policy.bundle import Bundle
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
 
 def deciding_rules(bundle: Bundle, document: bytes) -> Iterator[str]:
     """Yield each `deny` of the host's that holds something for this input, or fails on it."""
-    engine = bundle.interpreter()
-    engine.set_input_json(document.decode())
+    engine = _engine(bundle, document)
     for package, places in _denials(bundle).items():
         rule = f"data.{'.'.join(package)}.deny"
         try:
@@ -24,8 +25,21 @@ def deciding_rules(bundle: Bundle, document: bytes) -> Iterator[str]:
         except RuntimeError as error:
             yield f"{rule} fails: {explain(error)}"
             continue
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            # An engine that panicked is in an unknown state and never used again.
+            yield f"{rule} fails: the policy engine cannot cope with it"
+            engine = _engine(bundle, document)
+            continue
         if denied:
             yield f"{rule} ({', '.join(places)})"
+
+
+def _engine(bundle: Bundle, document: bytes) -> regorus.Engine:
+    engine = bundle.interpreter()
+    engine.set_input_json(document.decode())
+    return engine
 
 
 def _denials(bundle: Bundle) -> dict[Path, list[str]]:

@@ -369,7 +369,9 @@ def chain(tree: Tree) -> tuple[Path, list[Tree]]:
         case {"RefBrack": {"refr": inner, "index": index}}:
             path, dynamic = chain(inner)
             match index:
-                case {"String": {"value": str(field)}} if path and not dynamic:
+                case {"String": {"value": str(field)}} | {"RawString": {"value": str(field)}} if (
+                    path and not dynamic
+                ):
                     return (*path, field), dynamic
             return path, [*dynamic, index]
         case _:

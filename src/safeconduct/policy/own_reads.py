@@ -8,12 +8,13 @@ is said by a schema annotation (OPA's `# METADATA`, `schemas`), written in place
 
 from __future__ import annotations
 
+import re
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from safeconduct.policy.inspection import Path, syntax_tree, used_in
+from safeconduct.policy.inspection import Path, Reference, syntax_tree, used_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _ANY = "*"
 _METADATA = "# METADATA"
 _BELOW = "input.arguments."
+_WHOLE = frozenset({("input",), ("input", "arguments")})
+_LONGEST_PATH = 256
+_BETWEEN_STEPS = re.compile(r"[/.]")
 
 
 class OwnReads(NamedTuple):
@@ -57,8 +61,16 @@ def without_type(modules: Modules) -> tuple[str, ...]:
     return tuple(sorted(_BELOW + ".".join(path) for path in reads.arguments - known if path))
 
 
-def host_reads(modules: Modules, questions: Iterable[tuple[str, Binding]] = ()) -> OwnReads:
+def host_reads(
+    modules: Modules, questions: Iterable[tuple[str, Binding]] = (), data: object = None
+) -> OwnReads:
     """Return what a host's own modules and questions read.
+
+    Args:
+        modules: The rules.
+        questions: What is asked of the relations.
+        data: The data beside them; where a rule reads arguments by names that are not written out
+            in it, these may stand there.
 
     Raises:
         BundleError: If one is not Rego.
@@ -66,10 +78,15 @@ def host_reads(modules: Modules, questions: Iterable[tuple[str, Binding]] = ()) 
     trees = [syntax_tree(file, text) for file, text in modules]
     paths = [path for tree in trees for path in _input_paths(tree)]
     asked = (binding_path(binding) for _, binding in questions)
+    read = frozenset({*_arguments(paths), *asked})
+    named = (
+        *(name for tree in trees for name in _names(tree)),
+        *(_texts(data) if () in read else ()),
+    )
     return OwnReads(
         uri=any(path in {(), ("resource",)} or path[:2] == ("resource", "name") for path in paths),
-        arguments=frozenset({*_arguments(paths), *asked}),
-        names=frozenset(name for tree in trees for name in _names(tree)),
+        arguments=read,
+        names=frozenset(named),
         expects=tuple(each for _, text in modules for each in expectations(text)),
     )
 
@@ -103,7 +120,7 @@ def _expected(annotation: object) -> Iterator[tuple[Path, Any]]:
 
 
 def _input_paths(tree: Any) -> Iterator[Path]:
-    for each in used_in([tree["imports"], tree["rules"]]):
+    for each in _used(tree):
         if each.path[:1] == ("input",):
             yield each.path[1:]
 
@@ -116,14 +133,57 @@ def _arguments(paths: Iterable[Path]) -> Iterator[Path]:
             yield path[1:]
 
 
+def _steps(text: str) -> Iterator[str]:
+    """Yield the names that a text takes apart to, where it is a path (`order/amount`)."""
+    if len(text) <= _LONGEST_PATH and not any(map(str.isspace, text)):
+        for step in _BETWEEN_STEPS.split(text):
+            yield step.replace("~1", "/").replace("~0", "~")
+
+
+def _texts(data: object) -> Iterator[str]:
+    """Yield the texts and the names of members in data, but for those with blanks."""
+    match data:
+        case str() if len(data) <= _LONGEST_PATH and not any(map(str.isspace, data)):
+            yield data
+            yield from _steps(data)
+        case dict():
+            for name, each in data.items():
+                yield from _texts(name)
+                yield from _texts(each)
+        case list():
+            for each in data:
+                yield from _texts(each)
+        case _:
+            pass
+
+
+def computed(modules: Modules) -> tuple[str, ...]:
+    """Return the places at which a host's modules read an argument whose name they compute.
+
+    Raises:
+        BundleError: If one is not Rego.
+    """
+    return tuple(
+        f"{file}:{each.line}"
+        for file, text in modules
+        for each in _used(syntax_tree(file, text))
+        if each.path in _WHOLE
+    )
+
+
+def _used(tree: Any) -> Iterator[Reference]:
+    yield from used_in([tree["imports"], tree["rules"]])
+
+
 def _names(tree: Any) -> Iterator[str]:
     """Yield every field and text of a piece of syntax; any of them may name a member."""
     match tree:
         case {"RefDot": {"refr": inner, "field": [_, str(field)]}}:
             yield field
             yield from _names(inner)
-        case {"String": {"value": str(text)}}:
+        case {"String": {"value": str(text)}} | {"RawString": {"value": str(text)}}:
             yield text
+            yield from _steps(text)
         case dict():
             for each in tree.values():
                 yield from _names(each)

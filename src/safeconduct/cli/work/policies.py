@@ -23,6 +23,7 @@ from safeconduct.policy import (
     HostPolicy,
     Input,
     Pdp,
+    computed,
     decide_given,
     deciding_rules,
     input_schema,
@@ -61,11 +62,18 @@ def check(directory: Path, *, as_json: bool) -> None:
             f"Rules read {name} and say no type: where a tool's schema leaves it open, anything "
             f"passes. Annotate it: `# METADATA`, `# schemas: [{{{name}: {{type: string}}}}]`"
         )
+    for place in (by_name := computed(bundle.own_modules)):
+        complain(
+            f"{place}: the rules read arguments by names that are not written out there. One that "
+            "differs by case or width from the name they mean is not recognised where a tool's "
+            "schema does not declare it; write names out, or have the schema closed"
+        )
     Out(as_json=as_json).sentence(
         f"{several(len(own), 'file')} may be used; "
         f"with the built-in rules they are bundle {bundle.digest}.",
         files=own,
         untyped=untyped,
+        computed=by_name,
         notes=notes,
         bundle=bundle.digest,
     )
