@@ -230,7 +230,10 @@ async def test_who_may_not_call_a_tool_learns_nothing_of_its_schema(world: World
 
 async def test_each_era_is_held_against_its_own_spelling(tmp_path: Any) -> None:
     async with world_at(tmp_path, asgi=True) as world:
-        text, number = ({"properties": {"id": {"type": each}}} for each in ("string", "integer"))
+        text, number = (
+            {"type": "object", "properties": {"id": {"type": each}}}
+            for each in ("string", "integer")
+        )
         world.upstream.tools = [tool("get_issue", inputSchema=text)]
         world.upstream.older_tools = [tool("get_issue", inputSchema=number)]
         await offering(world, arguments="refuse")
