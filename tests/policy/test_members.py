@@ -128,6 +128,37 @@ def test_a_choice_of_nothing_denies(pattern: str, value: str, reason: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("condition", "values", "reason"),
+    [
+        (f'upper({F}) == "ÄΔЖ中1"', ("äδж中1",), "policy.so"),
+        (f'upper({F}) == "SS"', ("ß",), "engine.failed"),
+        (f'upper({F}) == "FI"', ("\ufb01",), "engine.failed"),
+        (f'lower({F}) == "äö"', ("ÄÖ",), "policy.so"),
+        (f'lower({F}) == "ας"', ("ΑΣ",), "engine.failed"),
+        (f'lower({F}) == "i"', ("İ",), "engine.failed"),
+        (f"indexof({F}, {V}) == 1", ("abc", "b"), "policy.so"),
+        (f"indexof({F}, {V}) == 0", ("abc", ""), "engine.failed"),
+        (f"net.cidr_contains({F}, {V})", ("10.0.0.0/8", "10.1.2.3"), "policy.so"),
+        (f"net.cidr_contains({F}, {V})", ("2001:db8::/32", "2001:db8::1"), "policy.so"),
+        (f"net.cidr_contains({F}, {V})", ("10.0.0.0/8", "11.1.2.3"), "allowed"),
+        (f"net.cidr_contains({F}, {V})", ("10.0.0.0/8", "::ffff:10.1.2.3"), "engine.failed"),
+        (f"net.cidr_contains({F}, {V})", ("10.0.0.0/8", "0:0:0:0:0:FFFF:a01:203"), "engine.failed"),
+        (f"net.cidr_contains({F}, {V})", ("::ffff:10.0.0.0/104", "10.1.2.3"), "engine.failed"),
+        (f"semver.is_valid({F})", ("1.0.0",), "policy.so"),
+        (f"semver.is_valid({F})", ("1.0",), "allowed"),
+        (f"semver.is_valid({F})", ("v1.0.0",), "engine.failed"),
+        (f'lower({W}) == "a"', (), "allowed"),
+    ],
+)
+def test_what_opa_answers_otherwise_denies(
+    condition: str, values: tuple[Any, ...], reason: str
+) -> None:
+    rule = f'deny contains {{"reason": "so"}} if {condition}'
+
+    assert answer(rule, **dict(zip("fv", values, strict=False))) == reason
+
+
+@pytest.mark.parametrize(
     ("rule", "said"),
     [
         ('p := sprintf("%05d", [1])', "x.rego:3: a format has %s, %d, %v and %% here"),
@@ -138,6 +169,7 @@ def test_a_choice_of_nothing_denies(pattern: str, value: str, reason: str) -> No
         ('p := units.parse_bytes("1K")', "write the number of bytes, in the data too"),
         ("sprintf(x, y) := x if y", "sprintf is a built-in's name; rename it"),
         ("glob := 1", "x.rego:3: glob is a built-in's name; rename it"),
+        ("lower(x) := x", "x.rego:3: lower is a built-in's name; rename it"),
     ],
 )
 def test_what_is_written_out_and_differs_is_refused(rule: str, said: str) -> None:

@@ -1,7 +1,7 @@
 """What a host's rules are made to call where the interpreter's own answer is not OPA's.
 
-`sprintf` and `glob.match` answer as OPA does for most of what they can be given. For the rest
-they fail here, and what fails denies: `docs/policies.md` says for what. All of it is bounded, so
+Some built-ins answer as OPA's do for most of what they can be given (`sprintf`, `lower`). For all
+else they fail here, and what fails denies: `docs/policies.md` says for what. It is bounded, so
 that a rule without a loop stays one.
 """
 
@@ -16,6 +16,11 @@ from safeconduct.policy.rego import BundleError
 GUARDED = {
     ("sprintf",): "data.safeconduct.members.written",
     ("glob", "match"): "data.safeconduct.members.fits",
+    ("upper",): "data.safeconduct.members.raised",
+    ("lower",): "data.safeconduct.members.lowered",
+    ("indexof",): "data.safeconduct.members.found_at",
+    ("net", "cidr_contains"): "data.safeconduct.members.within",
+    ("semver", "is_valid"): "data.safeconduct.members.versioned",
 }
 _LITERAL = frozenset({"String", "RawString"})
 _TOLD_FORMAT = re.compile(r"(?:[^%]|%%|%[dsv])*")
@@ -46,6 +51,39 @@ written(format, values) := sprintf(format, values) if {
 	tells_all(format, values)
 	not contains(format, "%%")
 } else := to_number("values that do not fit the format")
+
+raised(text) := upper(text) if {
+	not regex.match(`[\x{DF}\x{149}\x{19B}\x{1F0}\x{264}\x{390}\x{3B0}\x{587}\x{1C8A}]`, text)
+	not regex.match(`[\x{1E96}-\x{1E9A}\x{1F50}-\x{1FFF}\x{FB00}-\x{FB17}]`, text)
+	not has_new_letters(text)
+} else := to_number("letters that have several in capitals")
+
+lowered(text) := lower(text) if {
+	not regex.match(`[\x{130}\x{3A3}\x{1C89}]`, text)
+	not has_new_letters(text)
+} else := to_number("letters whose small ones depend on others")
+
+has_new_letters(text) if regex.match(`[\x{A7CB}-\x{A7DC}\x{10500}-\x{1EFFF}]`, text)
+
+found_at(text, part) := indexof(text, part) if {
+	part != ""
+} else := to_number("nothing to look for")
+
+within(network, address) := net.cidr_contains(network, address) if {
+	not is_mapped(network)
+	not is_mapped(address)
+} else := to_number("addresses of version 4 in those of version 6")
+
+is_mapped(text) if regex.match(`(?i)(^|:)0*ffff:|:[^/]*\.`, text)
+
+versioned(text) := semver.is_valid(text) if {
+	not startswith_v(text)
+} else := to_number("a letter before the version")
+
+startswith_v(text) if {
+	is_string(text)
+	startswith(text, "v")
+}
 
 tells_all(format, values) if {
 	is_string(format)
