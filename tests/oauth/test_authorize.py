@@ -99,14 +99,6 @@ async def test_a_blocked_client_is_told_so_on_our_page(world: World) -> None:
     assert "location" not in answer.headers
 
 
-async def consented_client(world: World, **said: str) -> str:
-    """Register a client, and let whoever sits there have consented to it before."""
-    client = await world.register(**said)
-    await world.allow(await world.ask(client), level=Level.LOW)
-    await world.sign_in(world.alice)
-    return client
-
-
 @pytest.mark.requirement("T-05", "AS-04", "AS-06", "AS-13", "T-09")
 @pytest.mark.parametrize(
     ("said", "error"),
@@ -136,7 +128,7 @@ async def test_every_refusal_after_that_goes_back_with_issuer_and_state(
     world: World, said: dict[str, str | None], error: str, secret: str
 ) -> None:
     """Pitfalls 5, 10 and 14; RFC 9207 section 2. PKCE is asked of confidential clients too."""
-    client = await consented_client(world, token_endpoint_auth_method=secret)
+    client = await world.register(token_endpoint_auth_method=secret)
     answer = await world.authorize(client, **said)
 
     assert answer.status_code == 303
@@ -247,18 +239,15 @@ async def test_a_silent_request_of_a_site_is_answered_as_openid_connect_says(wor
 @pytest.mark.parametrize(
     "more",
     [
-        "response_type=token",
+        "response_type=token&prompt=none",
         "response_type=code&prompt=none&prompt=login",
         "response_type=code&prompt=login&prompt=none",
         "response_type=code&prompt=none%09",
         "response_type=code&prompt=none%00",
         "response_type=code&prompt=%6eone&response_type=code",
-        "response_type=code&prompt=login",
-        "response_type=code&resource=https%3A%2F%2Fevil.example%2Fr",
-        "",
     ],
 )
-async def test_no_error_at_all_reaches_a_machine_where_nobody_was_asked(
+async def test_a_request_that_may_be_silent_reaches_no_machine_where_nobody_was_asked(
     world: World, uri: str, more: str
 ) -> None:
     """The port is the link's to choose, so what listens there need not be the client's."""
@@ -300,7 +289,7 @@ async def test_a_live_document_does_not_borrow_the_trust_of_the_pinned_one(world
 
 async def test_a_repeated_parameter_is_refused(world: World) -> None:
     """Pitfall 12."""
-    client = await consented_client(world)
+    client = await world.register()
     query = urlencode({"response_type": "code", "client_id": client, "redirect_uri": NATIVE})
     answer = await world.http.get(f"/oauth/authorize?{query}&scope=mcp&scope=mcp")
     got = answer_of(answer.headers["location"])
@@ -310,7 +299,7 @@ async def test_a_repeated_parameter_is_refused(world: World) -> None:
 
 async def test_without_a_state_none_comes_back(world: World) -> None:
     """Pitfall 10."""
-    client = await consented_client(world)
+    client = await world.register()
     for state in (None, ""):
         refused = await world.authorize(client, state=state, response_type="token")
         assert "state" not in answer_of(refused.headers["location"])
@@ -346,7 +335,7 @@ async def test_the_resource_fixes_the_server_suggests_one_or_lets_the_person_cho
 
 async def test_several_resources_are_refused_unless_they_are_one(world: World) -> None:
     """Pitfall 12."""
-    client = await consented_client(world)
+    client = await world.register()
     query = urlencode(
         {
             "response_type": "code",
@@ -379,7 +368,7 @@ async def test_what_clients_add_out_of_habit_is_tolerated(world: World) -> None:
 
 async def test_waiting_asks_are_bounded_and_purged(world: World) -> None:
     """Pitfall 35; the world allows twenty of a host."""
-    client = await consented_client(world)
+    client = await world.register()
     for _ in range(20):
         await world.ask(client)  # seen, each by somebody who signed in
     full = await world.authorize(client)

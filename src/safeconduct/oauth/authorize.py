@@ -92,26 +92,37 @@ class Asking:
             request = await self._request(host, client, redirect_uri, said)
             return host.url(f"/consent?request={quote(await self._keep(host, request))}")
         except OAuthRefused as refused:
-            silent = "none" in (said.get("prompt") or "").split()
-            if not await self._trusts(host, client, redirect_uri, silent=silent, cookie=cookie):
+            if not await self._trusts(host, client, redirect_uri, said=said, cookie=cookie):
                 raise _stays_here(client, refused) from refused
             answer = {"error": refused.error, "error_description": refused.public}
             return answered(host, redirect_uri, said.get("state"), answer)
 
     async def _trusts(
-        self, host: Host, client: Client, redirect_uri: str, *, silent: bool, cookie: str | None
+        self,
+        host: Host,
+        client: Client,
+        redirect_uri: str,
+        *,
+        said: Parameters,
+        cookie: str | None,
     ) -> bool:
         """Say whether a refusal may go to an address before anybody was asked.
 
         Anybody can register an address, and a link to us would lead people there without a
         question (RFC 9700 section 4.11.2): to a site, to whatever listens on their machine, to
-        what their system does when a scheme is opened. A site hears where it wants no page
-        what OpenID Connect Core section 3.1.2.6 has for it; nothing on their machine does.
+        what their system does when a scheme is opened. Nobody is shown a page where the client
+        wants none, so the difference is told here. A site hears then what OpenID Connect Core
+        section 3.1.2.6 has for it. Else what runs on their machine is no site; but a `prompt`
+        that cannot be read may want no page as well.
         """
         if self._clients.vouched_for(host, client, redirect_uri):
             return True
-        if redirects.kind_of(redirect_uri) is Kind.HTTPS:
+        kind = redirects.kind_of(redirect_uri)
+        silent = "none" in (said.get("prompt") or "").split()
+        if kind is Kind.HTTPS:
             return silent
+        if kind is Kind.LOOPBACK and not silent and "prompt" not in said.faults:
+            return True
         return await self._consented(host, client, redirect_uri, cookie)
 
     async def _consented(
