@@ -148,6 +148,12 @@ def test_a_choice_of_nothing_denies(pattern: str, value: str, reason: str) -> No
         (f"semver.is_valid({F})", ("1.0",), "allowed"),
         (f"semver.is_valid({F})", ("v1.0.0",), "engine.failed"),
         (f'lower({W}) == "a"', (), "allowed"),
+        (f"json.marshal({F}) == {V}", (["a"], '["a"]'), "policy.so"),
+        (f"json.marshal({F}) == {V}", (["<a>"], '["<a>"]'), "engine.failed"),
+        (f"json.marshal({F}) == {V}", ("\u2028", "\u2028"), "engine.failed"),
+        (f"to_number({F}) == 1", ("1",), "policy.so"),
+        (f"to_number({F}) == 1", (True,), "policy.so"),
+        (f"to_number({F}) == 1", (" 1",), "engine.failed"),
     ],
 )
 def test_what_opa_answers_otherwise_denies(

@@ -66,7 +66,9 @@ _INSTEAD = {
     "units.parse_bytes": "; write the number of bytes, in the data too",
 }
 # A host's own function of such a name would not be told from the built-in.
-_TAKEN = frozenset({"sprintf", "glob", "upper", "lower", "indexof", "net", "semver"})
+_TAKEN = frozenset(
+    {"sprintf", "glob", "upper", "lower", "indexof", "json", "net", "semver", "to_number"}
+)
 
 
 class Reference(NamedTuple):

@@ -20,6 +20,8 @@ GUARDED = {
     ("lower",): "data.safeconduct.members.lowered",
     ("indexof",): "data.safeconduct.members.found_at",
     ("net", "cidr_contains"): "data.safeconduct.members.within",
+    ("json", "marshal"): "data.safeconduct.members.marshalled",
+    ("to_number",): "data.safeconduct.members.numbered",
     ("semver", "is_valid"): "data.safeconduct.members.versioned",
 }
 _LITERAL = frozenset({"String", "RawString"})
@@ -75,6 +77,20 @@ within(network, address) := net.cidr_contains(network, address) if {
 } else := to_number("addresses of version 4 in those of version 6")
 
 is_mapped(text) if regex.match(`(?i)(^|:)0*ffff:|:[^/]*\.`, text)
+
+marshalled(value) := text if {
+	text := json.marshal(value)
+	not regex.match(`[<>&\x{2028}\x{2029}]`, text)
+} else := to_number("a text with characters that may be escaped")
+
+numbered(value) := to_number(value) if {
+	not has_blanks(value)
+} else := to_number("a number with blanks")
+
+has_blanks(value) if {
+	is_string(value)
+	regex.match(`\s`, value)
+}
 
 versioned(text) := semver.is_valid(text) if {
 	not startswith_v(text)
