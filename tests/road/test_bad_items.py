@@ -21,6 +21,7 @@ FEW = (
     "repeated",
     "beyond a double",
     "too deep",
+    "much too deep",
     "nameless",
     "no object",
     "infinite",

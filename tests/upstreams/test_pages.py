@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -31,6 +32,16 @@ BAD = {
     "repeated": ('{"name":"get_x","inputSchema":{"type":"a","type":"a"}}', "get_x", "same name"),
     "beyond a double": ('{"name":"get_x","inputSchema":{"maximum":1e400}}', "get_x", "too large"),
     "too deep": (json.dumps({"name": "get_x", "inputSchema": _nested(40)}), "get_x", "nested deep"),
+    "much too deep": (
+        '{"name":"get_x","inputSchema":' + '{"]":[' * 2000 + "]}" * 2000 + "}",
+        "get_x",
+        "nested deeper than 64 levels",
+    ),
+    "deep without end": (
+        '{"name":"get_x","a":NaN,"inputSchema":' + "[" * 50_000 + "]" * 50_000 + "}",
+        "get_x",
+        "NaN or infinite",
+    ),
     "no number": ('{"name":"get_x","inputSchema":{"maximum":NaN}}', "get_x", "NaN or infinite"),
     "infinite": ('{"name":"get_x","inputSchema":{"minimum":-Infinity}}', "get_x", "infinite"),
     "a control": ('{"name":"get_x","title":"a\x01b"}', "get_x", "does not allow"),
@@ -343,3 +354,16 @@ def test_a_long_name_is_named_in_full_so_that_its_calls_end() -> None:
     items, (omission,) = items_of(legible(raw.encode()), "tools")
 
     assert (items, omission.item) == ([], name)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"[", b'"', b'"\\', b'{"a":', b'[{"":', b'"\\n",', b"[],", b"N", b"[" * 99 + b"]" * 99]
+)
+def test_what_is_no_json_is_looked_at_once_and_not_from_every_place_in_it(raw: bytes) -> None:
+    """A megabyte of quotation marks took longer than anybody waits."""
+    text = raw * (1024 * 1024 // len(raw))
+    begun = time.process_time()
+
+    legible(text)
+
+    assert time.process_time() - begun < 5
