@@ -73,6 +73,7 @@ def schemas(depth: int = 3) -> st.SearchStrategy[Any]:
 @given(schemas(), schemas(1), VALUES)
 @example({"enum": [1, [1.0]]}, {}, [1])
 @example({"const": True}, {}, 1)
+@example({"const": [], "enum": [None]}, {}, [])
 @example({"uniqueItems": True}, {}, [1, 1.0])
 @example({"uniqueItems": True}, {}, [1, True, [0], [False]])
 def test_a_value_fits_where_the_reference_implementation_says_so(

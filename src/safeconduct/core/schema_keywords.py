@@ -81,11 +81,12 @@ def _types(_compiler: Compiler, schema: Schema, _place: str) -> Iterator[Check]:
 
 def _values(compiler: Compiler, schema: Schema, place: str) -> Iterator[Check]:
     if "const" in schema:
-        allowed = [schema["const"]]
-    elif isinstance(schema.get("enum"), list):
-        allowed = schema["enum"]
-    else:
-        return
+        yield from _listed([schema["const"]], compiler, place)
+    if isinstance(schema.get("enum"), list):
+        yield from _listed(schema["enum"], compiler, place)
+
+
+def _listed(allowed: list[Any], compiler: Compiler, place: str) -> Iterator[Check]:
     try:
         known = frozenset(map(_mark, allowed))
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
@@ -366,7 +367,7 @@ def _distinct(value: Any, run: Run) -> Fault | None:
 def _combined(compiler: Compiler, schema: Schema, place: str) -> Iterator[Check]:
     if isinstance(schema.get("$ref"), str):
         yield compiler.reference(schema["$ref"], f"{place}/$ref")
-    elif isinstance(schema.get("$recursiveRef"), str):
+    if isinstance(schema.get("$recursiveRef"), str):
         compiler.skip(f"{place}/$recursiveRef", "it is not supported")
     yield from compiler.each(schema.get("allOf"), f"{place}/allOf")
     for name in ("anyOf", "oneOf"):
