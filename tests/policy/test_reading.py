@@ -52,7 +52,7 @@ def test_the_built_in_rules_read_nothing_that_differs_from_call_to_call() -> Non
         ("a if some x in input.arguments", Reads((), arguments=True)),
         ("a := input", EVERYTHING),
         ("a if input[x].n > 1", EVERYTHING),
-        ("a if input[`environment`].ip", EVERYTHING),
+        ("a if input[`environment`].ip", env("ip")),
         ("a if object.get(input, [x], 1) == 1", EVERYTHING),
         ('a if { some name, x in input; x == "x" }', EVERYTHING),
         ("a if b with input as {}", EVERYTHING),
