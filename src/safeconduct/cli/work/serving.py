@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safeconduct.app import check_place, sole_server
+from safeconduct.app import check_place, installed, sole_server
 from safeconduct.app import serve as serve_installation
 from safeconduct.cli.failures import OURS, Failed
 from safeconduct.cli.output import Out
 from safeconduct.cli.work.asking import settings_of
-from safeconduct.cli.work.installations import check_unmade, run
+from safeconduct.cli.work.first_start import check_apart
 from safeconduct.cli.work.ports import unusable
 from safeconduct.settings import ServerSettings
 from safeconduct.storage import StorageError, StoreUnavailable
@@ -31,7 +31,8 @@ def serve(config: Path, *, as_json: bool) -> int:
     check_place(server.data_dir)
     if not server.data_dir.exists():
         _check_address(server)  # before anything is made
-    run(lambda: check_unmade(settings))
+    if not installed(server):
+        check_apart(config)
     try:
         with sole_server(server.data_dir, listen=server.listen):
             _check_address(server)
