@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from safeconduct.core.places import fault_of_place
+from safeconduct.core.directories import fault_of_place
 from safeconduct.settings.forms import LONGEST_PASSWORD_BYTES
 from safeconduct.signin.passwords import LONGEST_BYTES
 from tests.cli.conftest import Shell

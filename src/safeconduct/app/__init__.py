@@ -3,7 +3,6 @@
 from safeconduct.app.activations import Activations
 from safeconduct.app.building import Installation, open_installation
 from safeconduct.app.declaring import declared
-from safeconduct.app.hearing import unheard, words_of_calls
 from safeconduct.app.importing import Importer
 from safeconduct.app.judging import Judging, judges_of
 from safeconduct.app.looking import installed, look_at_installation
@@ -14,10 +13,11 @@ from safeconduct.app.plan import Imported, Plan, public_url
 from safeconduct.app.provision import Provisioner
 from safeconduct.app.repositories import Repositories
 from safeconduct.app.reviewing import Reviews
+from safeconduct.app.rule_notes import unheard, words_of_calls
 from safeconduct.app.rules import Offer, offered, own_failures, read_rules
 from safeconduct.app.running import serve
-from safeconduct.app.served import kept_until_served_again
 from safeconduct.app.serving import Gateway, configured, gateway
+from safeconduct.app.started_settings import kept_until_served_again
 from safeconduct.app.watching import CatalogueWatch
 
 __all__ = [

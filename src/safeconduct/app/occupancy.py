@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from safeconduct.core.directories import fault_of_place
 from safeconduct.core.errors import Code, Refused
-from safeconduct.core.places import fault_of_place
 
 _FILE = "serving.lock"
 _LONGEST = 200

@@ -16,7 +16,7 @@ from safeconduct import hosts, policy
 from safeconduct.api import Outcome, Wish
 from safeconduct.app.activations import Activations
 from safeconduct.app.building import Installation
-from safeconduct.app.hearing import unheard
+from safeconduct.app.rule_notes import unheard
 from safeconduct.app.rules import Offer, judged
 from safeconduct.core.canonical import canonical_bytes
 from safeconduct.core.errors import Code, Refused

@@ -42,7 +42,7 @@ from safeconduct.app.moves import Doing, Move, Mover
 from safeconduct.app.naming import unknown_as_read
 from safeconduct.app.plan import Imported, Plan, Step, portions
 from safeconduct.app.present import Present, read_present
-from safeconduct.app.referring import check_references
+from safeconduct.app.references import check_references
 from safeconduct.app.rules import Offer, offered
 from safeconduct.app.targets import Target, target_of
 from safeconduct.audit import Event, Trail

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from safeconduct.app.hearing import unheard
+from safeconduct.app.rule_notes import unheard
 from safeconduct.core.model import Value
 from safeconduct.core.secrets import Secret
 from safeconduct.policy import (

@@ -11,8 +11,8 @@ import uvloop
 from safeconduct.app.building import open_installation
 from safeconduct.app.connections import raise_file_limit
 from safeconduct.app.provision import Provisioner
-from safeconduct.app.served import note_served
 from safeconduct.app.serving import NOT_RELOADED, work
+from safeconduct.app.started_settings import note_served
 from safeconduct.app.worker import answer
 from safeconduct.app.workers import Workers
 from safeconduct.settings import Settings

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from safeconduct.audit.event import INSTALLATION
 from safeconduct.audit.heads import SEALED_SINCE, Head, HeadKey, head_at
-from safeconduct.audit.mark import Mark, MarkKey, mark_at
 from safeconduct.audit.record import MAX_RECORD_BYTES, Link, Record, read_members
 from safeconduct.audit.recovery import OLD_HEAD, is_held, lock_chain
+from safeconduct.audit.seal_mark import Mark, MarkKey, mark_at
 from safeconduct.audit.segment import head_path, lock_path, segments, strangers
 from safeconduct.audit.witness import KIND, named_in
 from safeconduct.core.model import Value

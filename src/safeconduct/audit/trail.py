@@ -29,7 +29,6 @@ import msgspec
 from safeconduct.audit.event import INSTALLATION, AuditUnavailable, Event
 from safeconduct.audit.group import GroupSync
 from safeconduct.audit.heads import HEAD_BYTES, HeadKey
-from safeconduct.audit.mark import Marking
 from safeconduct.audit.outage import Outage
 from safeconduct.audit.record import (
     MAX_RECORD_BYTES,
@@ -40,6 +39,7 @@ from safeconduct.audit.record import (
     sealed,
 )
 from safeconduct.audit.recovery import Recovered, Slot, beginning, recover
+from safeconduct.audit.seal_mark import Marking
 from safeconduct.audit.segment import (
     Segment,
     check_writer,

@@ -14,7 +14,6 @@ from itertools import groupby
 from pathlib import Path
 
 from safeconduct.audit.heads import SEALED_SINCE, HeadKey
-from safeconduct.audit.mark import mark_path
 from safeconduct.audit.promises import (
     RECOVERED,
     Findings,
@@ -32,6 +31,7 @@ from safeconduct.audit.record import (
     intact,
     read_record,
 )
+from safeconduct.audit.seal_mark import mark_path
 from safeconduct.audit.segment import SegmentFile, lines, segments
 from safeconduct.core.model import Value
 

@@ -97,6 +97,7 @@ from safeconduct.policy.replay import (
     explained,
     recorded,
 )
+from safeconduct.policy.rule_notes import notes_of
 from safeconduct.policy.scenarios import (
     Scenario,
     decide_given,
@@ -142,7 +143,6 @@ from safeconduct.policy.store import (
 from safeconduct.policy.trial import (
     tried_elsewhere,
 )
-from safeconduct.policy.unheard import notes_of
 from safeconduct.policy.vetting import (
     refused_today,
 )

@@ -17,9 +17,9 @@ import msgspec
 
 from safeconduct.core.canonical import StrictJSONError, disguised, parse
 from safeconduct.egress import UpstreamFailed
-from safeconduct.proxy.introductions import introduced
 from safeconduct.proxy.messages import ENVELOPE, METHODS, MODERN, Era, Listing
 from safeconduct.proxy.results import members
+from safeconduct.proxy.server_info import introduced
 from safeconduct.upstreams import (
     Item,
     NoList,

@@ -22,9 +22,9 @@ from safeconduct.core.clock import Clock
 from safeconduct.core.errors import Code, Refused
 from safeconduct.egress import UpstreamFailed
 from safeconduct.proxy.calls import Call
-from safeconduct.proxy.introductions import introduced, is_greeting
 from safeconduct.proxy.messages import ENVELOPE
 from safeconduct.proxy.results import members
+from safeconduct.proxy.server_info import introduced, is_greeting
 from safeconduct.proxy.unkept import Unkept
 from safeconduct.storage import Database, StorageError
 from safeconduct.upstreams import (

@@ -10,8 +10,8 @@ from safeconduct.audit import Event
 from safeconduct.cli.failures import Failed
 from safeconduct.cli.output import several
 from safeconduct.cli.work.asking import Asked
-from safeconduct.cli.work.finding import agent_called
 from safeconduct.cli.work.installations import at_desk, run
+from safeconduct.cli.work.lookups import agent_called
 from safeconduct.oauth import every_client, set_blocked
 
 _BLOCKED = "client.blocked"

@@ -38,9 +38,9 @@ from safeconduct.cli.work.asking import settings_of
 from safeconduct.cli.work.installations import opened
 from safeconduct.cli.work.ports import unusable
 from safeconduct.core.clock import SystemClock
+from safeconduct.core.directories import fault_of_place
 from safeconduct.core.errors import GatewayError
 from safeconduct.core.model import Value
-from safeconduct.core.places import fault_of_place
 from safeconduct.core.space import room_at
 from safeconduct.egress import parse_proxy
 from safeconduct.policy import (

@@ -8,8 +8,8 @@ from typing import Any
 from safeconduct import people, sessions
 from safeconduct.cli.failures import Failed
 from safeconduct.cli.work.asking import Asked
-from safeconduct.cli.work.finding import agent_called, agents_called
 from safeconduct.cli.work.installations import Desk, at_desk, run
+from safeconduct.cli.work.lookups import agent_called, agents_called
 from safeconduct.cli.work.servers import no_server
 from safeconduct.core.model import ClientId, ServerKey, SessionId
 from safeconduct.sessions import Session

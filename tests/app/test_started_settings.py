@@ -9,7 +9,7 @@ import pytest
 from safeconduct.app import kept_until_served_again, sole_server
 from safeconduct.app.building import root_key
 from safeconduct.app.occupancy import is_served
-from safeconduct.app.served import note_served
+from safeconduct.app.started_settings import note_served
 from safeconduct.settings import Settings, parse
 
 MAIL = "mail: {host: mail.test, sender: a@b.test, username: us, password: {env: PW}}"

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from safeconduct.audit import mark_path, segments, verify
-from safeconduct.audit.mark import Mark, MarkKey, mark_at
 from safeconduct.audit.record import Link, sealed
+from safeconduct.audit.seal_mark import Mark, MarkKey, mark_at
 from tests.audit.events import call, written
 from tests.audit.test_tampering import (
     age,
